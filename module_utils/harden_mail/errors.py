@@ -1,0 +1,20 @@
+"""What a person is told when the work can't be done."""
+
+
+class UserError(Exception):
+    """One clear sentence for a person: names the option, its value, and what would be right."""
+
+
+class CommandError(UserError):
+    """A host command failed.
+
+    :ivar list argv: the command
+    :ivar int rc: its exit status (None: not found or timed out)
+    :ivar str err: what it wrote to standard error
+    """
+
+    def __init__(self, argv, rc, err):
+        self.argv, self.rc, self.err = list(argv), rc, err
+        how = "could not be run" if rc is None else "exited with {0}".format(rc)
+        last_lines = " / ".join(line.strip() for line in err.strip().splitlines()[-3:])
+        super().__init__("{0} {1}: {2}".format(" ".join(argv), how, last_lines or "no message"))

@@ -1,0 +1,104 @@
+"""What a backend hands to the engine: the wanted restriction, and the changes that bring a host there."""
+
+from collections import namedtuple
+
+STATE_DIR = "/var/lib/harden-mail/submission_firewall"
+
+# Where a backend and the persistence code keep what they replaced, so that ``state: absent`` gives it back.
+FORMER_PATH = STATE_DIR + "/former.json"
+
+
+class Restriction(namedtuple("Restriction", "ports networks4 networks6")):
+    """Only ``networks4`` and ``networks6`` may open ``ports``; loopback always may.
+
+    :ivar tuple ports: of int, ascending
+    :ivar tuple networks4: of ipaddress.IPv4Network, folded and ascending; empty: nobody by IPv4
+    :ivar tuple networks6: of ipaddress.IPv6Network, likewise
+    """
+
+    __slots__ = ()
+
+    def networks(self, family):
+        """Networks of family 4 or 6."""
+        return self.networks4 if family == 4 else self.networks6
+
+
+# One thing done to the host. They are data, not functions, so that the rollback can be written down as a
+# script that works when neither Ansible nor this code is there.
+WriteFile = namedtuple("WriteFile", "path text mode")  # text None: remove the file
+Run = namedtuple("Run", "argv stdin")  # stdin None: empty
+
+# One difference between the host and what is wanted.
+#   what:   str, where it is, in the host's own terms: "/etc/nftables.conf", "kernel, ip6tables, filter"
+#   before: str, how it is now (for --diff, and to find the person who changed it)
+#   after:  str, how it will be
+#   do:     tuple of WriteFile and Run that bring ``after`` about; each may be interrupted and done again
+#   undo:   tuple of WriteFile and Run that bring ``before`` back
+Change = namedtuple("Change", "what before after do undo")
+
+
+def file_change(system, path, text, mode=0o644):
+    """The list of changes (none or one) that give a file this content.
+
+    :param System system: the host
+    :param str text: wanted content; None: no file
+    :returns: list of Change
+    """
+    before = system.read(path)
+    if before == text:
+        return []
+    return [
+        Change(
+            path,
+            before or "",
+            text or "",
+            (WriteFile(path, text, mode),),
+            (WriteFile(path, before, mode),),
+        )
+    ]
+
+
+class Backend:
+    """What a firewall's file must give. ``name`` is its word in ``submission_firewall_backend``.
+
+    A backend reads the host, compares, and answers with changes; it never changes anything itself.
+    It must be complete: when ``changes()`` answers with an empty list, the kernel refuses everyone else
+    *now* and *after a reboot*. The engine calls it once more after the work and takes any answer but an
+    empty list as a failure, so reading the kernel back is not a step that can be forgotten.
+    """
+
+    name = ""
+
+    def __init__(self, system, persistence="auto"):
+        """
+        :param System system: the host
+        :param str persistence: how rules outlive a reboot: ``auto`` or a name in persistence.METHODS
+        """
+        self.system = system
+        self.persistence = persistence
+
+    def missing(self):
+        """A sentence on what this host lacks for this backend ("nft is not installed"), or None."""
+        raise NotImplementedError
+
+    def changes(self, restriction, former):
+        """Differences between the host and what is wanted, in the order in which they must be made.
+
+        The order never leaves a port open that was closed, also when it ends half-way.
+
+        :param Restriction restriction: what is wanted; None: nothing of ours (``state: absent``)
+        :param dict former: what this backend remembered of the host before its first change (its own
+            words, JSON); it may add to it while planning, the engine saves it before the first change
+        :returns: list of Change; empty when the host is as wanted
+        :raises UserError: the host is in a state that must not be touched, and why
+        """
+        raise NotImplementedError
+
+    def findings(self, restriction):
+        """What this backend can't cover, each a sentence: a published port that goes around it, a zone that
+        refuses allowed sources too. Empty list: nothing."""
+        return []
+
+    def evidence(self):
+        """How the host enforces this now, each a line in the host's own terms, for the report."""
+        return []

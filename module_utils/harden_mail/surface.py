@@ -1,0 +1,31 @@
+"""The one way from a module's arguments to a result: every error becomes a sentence, never a traceback."""
+
+import os
+
+from .errors import UserError
+
+
+def run_module(module, work):
+    """Call ``work(module.params, module.check_mode)`` and leave through exit_json or fail_json.
+
+    :param AnsibleModule module: as made by the file in ``library/``
+    :param work: function (dict params, bool check_mode) -> dict result with at least ``changed``
+    """
+    try:
+        result = work(module.params, module.check_mode)
+    except UserError as error:
+        module.fail_json(msg=str(error), **getattr(error, "result", {}))
+    except OSError as error:
+        where = " ({0})".format(error.filename) if error.filename else ""
+        module.fail_json(msg="The host's file system said: {0}{1}.".format(error.strerror or error, where))
+    except Exception as error:  # a defect of ours: said in one line, with the place, for a bug report
+        module.fail_json(msg="harden-mail has a defect: {0}; please report it.".format(_place_of(error)))
+    module.exit_json(**result)
+
+
+def _place_of(error):
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    where = "{0}:{1}".format(os.path.basename(trace.tb_frame.f_code.co_filename), trace.tb_lineno)
+    return "{0} at {1}".format(type(error).__name__, where)

@@ -1,0 +1,174 @@
+"""The managed host as the logic sees it: commands run, files read, files written atomically."""
+
+import contextlib
+import fcntl
+import glob
+import os
+import stat
+import subprocess
+from collections import namedtuple
+
+from .errors import CommandError
+
+# cron, sudo and old init scripts hand down a PATH without the sbin directories that firewall tools live in.
+SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+Completed = namedtuple("Completed", "rc out err")
+
+
+class System:
+    """The host at ``root``.
+
+    Text is UTF-8 with surrogateescape both ways, so that any byte read can be written back unchanged.
+
+    :param str root: where the host's file system begins; unit tests pass a directory of recorded files
+    """
+
+    def __init__(self, root="/"):
+        self.root = root
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def run(self, argv, stdin=None, check=True, timeout=60):
+        """Run one command, without a shell, in the C locale.
+
+        :param list argv: program and arguments; a bare name is looked up in ``SEARCH_PATH``
+        :param str stdin: text for its standard input (None: empty)
+        :param bool check: raise when it exits with anything but 0
+        :param float timeout: seconds until it is killed
+        :returns: :class:`Completed` (int rc, str out, str err); rc 127 when it is not there and ``check`` is off
+        :raises CommandError: not found, timed out, or (with ``check``) a non-zero exit
+        """
+        program = argv[0] if "/" in argv[0] else self.which(argv[0])
+        if program is None:
+            if check:
+                raise CommandError(argv, None, "no such program on this host")
+            return Completed(127, "", "no such program")
+        environment = dict(os.environ, LC_ALL="C", PATH=":".join(SEARCH_PATH))
+        try:
+            done = subprocess.run(
+                [program] + list(argv[1:]),
+                input=(stdin or "").encode("utf-8", "surrogateescape"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CommandError(argv, None, "no answer within {0} seconds".format(timeout)) from None
+        except OSError as error:
+            raise CommandError(argv, None, error.strerror or str(error)) from None
+        result = Completed(
+            done.returncode,
+            done.stdout.decode("utf-8", "surrogateescape"),
+            done.stderr.decode("utf-8", "surrogateescape"),
+        )
+        if check and result.rc != 0:
+            raise CommandError(argv, result.rc, result.err or result.out)
+        return result
+
+    def which(self, name):
+        """Absolute path (on the host) of a program, or None."""
+        for directory in SEARCH_PATH:
+            path = directory + "/" + name
+            if os.access(self.real(path), os.X_OK) and os.path.isfile(self.real(path)):
+                return path
+        return None
+
+    # --- files --------------------------------------------------------------------------------------------
+
+    def real(self, path):
+        """Path of ``path`` (absolute, on the host) as this process reaches it."""
+        return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
+
+    def exists(self, path):
+        return os.path.lexists(self.real(path))
+
+    def is_dir(self, path):
+        return os.path.isdir(self.real(path))
+
+    def listdir(self, path):
+        """Sorted names in a directory; empty when there is none."""
+        try:
+            return sorted(os.listdir(self.real(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def glob(self, pattern):
+        """Sorted host paths that match a pattern."""
+        prefix = len(self.root.rstrip("/")) if self.root != "/" else 0
+        return sorted(path[prefix:] for path in glob.glob(self.real(pattern)))
+
+    def read(self, path):
+        """Whole text of a file, or None when it does not exist."""
+        try:
+            with open(self.real(path), encoding="utf-8", errors="surrogateescape", newline="") as handle:
+                return handle.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, path, text, mode=0o644):
+        """Replace a file in one step: temporary file beside it, fsync, rename, fsync of the directory.
+
+        An existing file keeps its owner and mode; a symbolic link is followed, not replaced.
+        Missing directories are made (0755).
+        """
+        target = os.path.realpath(self.real(path))
+        directory = os.path.dirname(target)
+        os.makedirs(directory, exist_ok=True)
+        try:
+            former = os.stat(target)
+        except FileNotFoundError:
+            former = None
+        # A fixed name (callers hold a lock): what a kill leaves behind, the next run uses up.
+        temporary = os.path.join(directory, ".{0}.harden-mail".format(os.path.basename(target)))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as handle:
+                handle.write(text)
+                handle.flush()
+                os.fchmod(handle.fileno(), stat.S_IMODE(former.st_mode) if former else mode)
+                if former and os.geteuid() == 0:
+                    os.fchown(handle.fileno(), former.st_uid, former.st_gid)
+                os.fsync(handle.fileno())
+            os.rename(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        self.sync_directory(directory)
+
+    def remove(self, path):
+        """Remove a file; nothing happens when it is not there."""
+        target = self.real(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+            self.sync_directory(os.path.dirname(target))
+
+    def remove_empty_dir(self, path):
+        """Remove a directory if it is there and empty."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.real(path))
+
+    @staticmethod
+    def sync_directory(real_path):
+        """Make renames and removals in a directory survive a power cut."""
+        descriptor = os.open(real_path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def lock(self, path):
+        """Hold an exclusive lock (flock) on a file for the time of a ``with`` block; waits for its turn.
+
+        The file lives in /run, so nothing is left behind on disk.
+        """
+        real_path = self.real(path)
+        os.makedirs(os.path.dirname(real_path), exist_ok=True)
+        with open(real_path, "a", encoding="ascii") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
