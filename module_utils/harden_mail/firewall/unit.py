@@ -1,0 +1,70 @@
+"""The systemd unit that loads our rules at boot, for hosts that have no means of their own.
+
+It starts before the network does, so that no port is open for a moment; and it has no ExecStop, because a unit
+that takes its rules away at shutdown opens the port while the mail server still runs.
+"""
+
+from .plan import Change, Run, file_change
+
+NAME = "harden-mail-submission.service"
+PATH = "/etc/systemd/system/" + NAME
+ENABLED_LINK = "/etc/systemd/system/sysinit.target.wants/" + NAME
+
+# Rules lie in /etc, not in /var: at that moment of the boot only the root file system is sure to be there.
+RULES_DIR = "/etc/harden-mail"
+
+# Sets must exist before a rule file of the host that names them is loaded: one missing set makes
+# iptables-restore refuse the whole file.
+TEXT = """\
+[Unit]
+Description=Restrict mail submission to its declared sources
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target sysinit.target netfilter-persistent.service iptables.service ip6tables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+{starts}
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def unit_changes(system, commands):
+    """Changes that install and enable the unit with these commands, or take it away.
+
+    :param System system: the host
+    :param list commands: of str, each an absolute command line for ExecStart=; None: no unit
+    :returns: list of Change
+    """
+    text = None
+    if commands is not None:
+        text = TEXT.format(starts="\n".join("ExecStart=" + command for command in commands))
+    reload_units = Run(("systemctl", "daemon-reload"), None)
+    changes = []
+    enabled = system.exists(ENABLED_LINK)
+    if enabled and commands is None:
+        changes.append(
+            Change(
+                "unit " + NAME,
+                "enabled",
+                "",
+                (Run(("systemctl", "disable", NAME), None),),
+                (reload_units, Run(("systemctl", "enable", NAME), None)),
+            )
+        )
+    for change in file_change(system, PATH, text):
+        changes.append(change._replace(do=change.do + (reload_units,), undo=change.undo + (reload_units,)))
+    if commands is not None and not enabled:
+        changes.append(
+            Change(
+                "unit " + NAME,
+                "",
+                "enabled",
+                (Run(("systemctl", "enable", NAME), None),),
+                (Run(("systemctl", "disable", NAME), None),),
+            )
+        )
+    return changes
