@@ -147,6 +147,12 @@ class System:
             os.unlink(target)
             self.sync_directory(os.path.dirname(target))
 
+    def make_private_dir(self, path):
+        """Make a directory (and its parents) that only its owner may enter; nothing happens when it is there."""
+        os.makedirs(os.path.dirname(self.real(path)), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.real(path), 0o700)
+
     def remove_empty_dir(self, path):
         """Remove a directory if it is there and empty."""
         with contextlib.suppress(OSError):

@@ -1,0 +1,175 @@
+"""Shows, makes, verifies and takes back the changes that a backend asks for: written once for all backends.
+
+The order of a change is: remember what was there, arm the rollback (if asked), change, ask the backend again.
+Every step may be cut short by a kill: the next run plans anew from what it finds.
+"""
+
+import copy
+import json
+
+from ..errors import UserError
+from . import rollback
+from .firewalld import Firewalld
+from .iptables import Iptables
+from .nftables import Nftables
+from .plan import FORMER_PATH, STATE_DIR, Run, WriteFile, file_change
+from .unit import RULES_DIR
+
+BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
+
+LOCK = "/run/lock/harden-mail.lock"
+
+# Directories of ours go when the last file in them goes.
+OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail", RULES_DIR)
+
+
+def enforce(system, name, persistence, restriction, check_mode=False, confirm_within=0):
+    """Bring the host to a restriction, or (``restriction`` None) back to what it was.
+
+    :param System system: the host
+    :param str name: backend; with ``restriction`` None it may be None: the remembered one
+    :param str persistence: ``auto`` or a method of that backend
+    :param Restriction restriction: what is wanted
+    :param bool check_mode: only say what would change
+    :param int confirm_within: seconds after which the changes undo themselves unless confirmed; 0: never
+    :returns: dict of ``changed``, ``diff`` {before, after}, ``steps`` (where something changes), ``pending``
+        (a rollback is armed), ``evidence`` and ``findings`` (lists of str)
+    :raises UserError: the host can't be brought there, and why; what was done is undone
+    """
+    with system.lock(LOCK):
+        former = _load_former(system)
+        changes = _plan(system, name, persistence, restriction, former)
+        if not confirm_within:
+            changes = rollback.disarming(system) + changes
+        if changes and not check_mode:
+            if confirm_within:
+                rollback.arm(system, changes, confirm_within, LOCK)
+            _make(system, changes)
+            _verify(system, name, persistence, restriction)
+        return _result(system, name, persistence, restriction, changes)
+
+
+def confirm(system, check_mode=False):
+    """Make an unconfirmed change permanent.
+
+    :returns: dict of ``changed``, ``diff``, ``steps`` and ``pending``
+    :raises UserError: the change has already taken itself back, or there was none
+    """
+    with system.lock(LOCK):
+        if not rollback.is_armed(system):
+            raise UserError(
+                "There is nothing to confirm: no change waits for it. One that was not confirmed within "
+                "confirm_within seconds has taken itself back; run with state: present again."
+            )
+        changes = rollback.disarming(system)
+        if not check_mode:
+            _make(system, changes)
+        return _result(system, None, None, None, changes)
+
+
+def _plan(system, name, persistence, restriction, remembered):
+    """All changes in their order. The new backend's come before the old one's go, so that nothing opens."""
+    old_name = remembered.get("backend")
+    if restriction is None:
+        changes = []
+        if old_name:
+            changes += _backend(system, old_name, remembered["persistence"]).changes(None, remembered["former"])
+        if name and name != old_name:
+            # Nothing is remembered of it, yet something of ours may stand there: a copied image, a lost /var.
+            changes += _backend(system, name, persistence).changes(None, {})
+        return changes + file_change(system, FORMER_PATH, None)
+
+    backend = _backend(system, name, persistence)
+    former = copy.deepcopy(remembered["former"]) if name == old_name else {}
+    changes = backend.changes(restriction, former)
+    if old_name and old_name != name:
+        changes += _backend(system, old_name, remembered["persistence"]).changes(None, remembered["former"])
+    text = json.dumps({"backend": name, "persistence": persistence, "former": former}, indent=1, sort_keys=True) + "\n"
+    return file_change(system, FORMER_PATH, text, 0o600) + changes
+
+
+def _backend(system, name, persistence):
+    if name not in BACKENDS:
+        raise UserError("backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS))))
+    backend = BACKENDS[name](system, persistence)
+    missing = backend.missing()
+    if missing:
+        raise UserError("backend: {0} can't be used on this host: {1}.".format(name, missing.rstrip(".")))
+    return backend
+
+
+def _load_former(system):
+    text = system.read(FORMER_PATH)
+    return json.loads(text) if text else {}
+
+
+def _make(system, changes):
+    """Do every change; when one fails, undo what was done, last first, and say why."""
+    done = []
+    try:
+        for change in changes:
+            done.append(change)
+            perform(system, change.do)
+    except (UserError, OSError):
+        for change in reversed(done):
+            perform(system, change.undo, check=False)
+        raise
+
+
+def perform(system, steps, check=True):
+    """Carry out WriteFile and Run steps.
+
+    :param bool check: stop at a command that fails (else go on: undoing does as much as it can)
+    """
+    for step in steps:
+        if isinstance(step, Run):
+            system.run(list(step.argv), stdin=step.stdin, check=check)
+        elif isinstance(step, WriteFile):
+            if step.text is None:
+                system.remove(step.path)
+            else:
+                _write(system, step)
+            _drop_empty_directories(system, step.path)
+
+
+def _write(system, step):
+    if step.path.startswith(STATE_DIR):
+        system.make_private_dir(STATE_DIR)
+    system.write(step.path, step.text, step.mode)
+
+
+def _drop_empty_directories(system, path):
+    for directory in OWN_DIRECTORIES:
+        if path.startswith(directory + "/"):
+            system.remove_empty_dir(directory)
+
+
+def _verify(system, name, persistence, restriction):
+    left = _plan(system, name, persistence, restriction, _load_former(system))
+    if left:
+        raise UserError(
+            "The changes were made, but reading them back shows a difference in {0}: something else on this host "
+            "changes it. Look at it with --check --diff.".format(", ".join(change.what for change in left))
+        )
+
+
+def _result(system, name, persistence, restriction, changes):
+    # Our own notebook is not the host's state: it is written, but it is no news.
+    shown = [change for change in changes if not change.what.startswith(STATE_DIR)] or changes
+    result = {
+        "changed": bool(changes),
+        "steps": [change.what for change in shown],
+        "diff": {"before": _side(shown, "before"), "after": _side(shown, "after")},
+        "pending": rollback.is_armed(system),
+        "evidence": [],
+        "findings": [],
+    }
+    if restriction is not None:
+        backend = _backend(system, name, persistence)
+        result["evidence"] = backend.evidence()
+        result["findings"] = backend.findings(restriction)
+    return result
+
+
+def _side(changes, side):
+    return "".join("# {0}\n{1}\n".format(change.what, getattr(change, side).rstrip("\n")) for change in changes)

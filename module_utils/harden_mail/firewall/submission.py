@@ -1,0 +1,89 @@
+"""What the module submission_firewall does: its options in, its result out."""
+
+from ..controller import controller_address, listening_ports
+from ..errors import UserError
+from ..logs.guard import guard
+from . import engine
+from .sources import contains, parse_ports, restriction
+
+NOTHING_DECLARED = (
+    "Submission is open to the whole world, because nobody said who may submit mail: declare "
+    "submission_firewall_sources (addresses, networks or ranges of your offices and VPNs)."
+)
+
+# So many folded sources are named; the total is always said.
+FOLDED_SHOWN = 20
+
+
+def run(system, params, check_mode):
+    """Do what the options say.
+
+    :param System system: the host
+    :param dict params: as in the module's argument_spec
+    :param bool check_mode: change nothing
+    :returns: dict, the module's result
+    :raises UserError: a wrong option, a host that can't, somebody who would be cut off
+    """
+    if params["confirm_within"] < 0 or params["confirm_within"] > 3600:
+        raise UserError(
+            "confirm_within is {0}: give the seconds until an unconfirmed change undoes itself, from 1 to 3600, or 0 "
+            "for never.".format(params["confirm_within"])
+        )
+    if params["state"] == "confirmed":
+        return engine.confirm(system, check_mode)
+    if params["state"] == "absent":
+        return engine.enforce(system, params["backend"], params["persistence"], None, check_mode)
+    if params["sources"] is None:
+        parse_ports(params["ports"])
+        return {"changed": False, "findings": [NOTHING_DECLARED]}
+    if params["backend"] is None:
+        raise UserError(
+            "backend is not given, and no firewall was found on this host: install nftables, or choose one of "
+            "{0}.".format(", ".join(sorted(engine.BACKENDS)))
+        )
+
+    wanted, sources = restriction(params["sources"], params["ports"], params["allow_any"])
+    return _restrict(system, params, check_mode, wanted, sources)
+
+
+def _restrict(system, params, check_mode, wanted, sources):
+    def prospective(check):
+        return engine.enforce(
+            system, params["backend"], params["persistence"], wanted, check, params["confirm_within"]
+        )
+
+    preview = {}
+    result = prospective(True)
+    if result["changed"]:
+        ports = " and ".join(str(port) for port in wanted.ports)
+        preview = guard(
+            system,
+            params,
+            lambda login: not contains(wanted, login.address),
+            "Closing {0} to all but the declared sources".format(ports),
+        )
+        if not check_mode:
+            result = prospective(False)
+    result.update(preview)
+    result["sources"] = {
+        "declared": sources.declared,
+        "networks4": len(wanted.networks4),
+        "networks6": len(wanted.networks6),
+        "folded": sources.folded[:FOLDED_SHOWN],
+        "folded_total": len(sources.folded),
+    }
+    result["evidence"] = _families(wanted) + result["evidence"]
+    address = controller_address(system)
+    result["controller"] = {"address": address, "allowed": contains(wanted, address) if address else None}
+    result["listening"] = [port for port in wanted.ports if port in listening_ports(system)]
+    return result
+
+
+def _families(wanted):
+    lines = []
+    for family in (4, 6):
+        count = len(wanted.networks(family))
+        ports = ", ".join(str(port) for port in wanted.ports)
+        who = "open to {0} network{1}".format(count, "" if count == 1 else "s") if count else "closed: no source declared"
+        lines.append("IPv{0}, TCP {1}: {2}".format(family, ports, who))
+    return lines
