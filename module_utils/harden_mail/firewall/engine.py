@@ -4,6 +4,7 @@ The order of a change is: remember what was there, arm the rollback (if asked), 
 Every step may be cut short by a kill: the next run plans anew from what it finds.
 """
 
+import contextlib
 import copy
 import json
 
@@ -12,7 +13,7 @@ from . import rollback
 from .firewalld import Firewalld
 from .iptables import Iptables
 from .nftables import Nftables
-from .plan import FORMER_PATH, STATE_DIR, Run, WriteFile, file_change
+from .plan import FORMER_PATH, STATE_DIR, Change, Run, WriteFile
 from .unit import RULES_DIR
 
 BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
@@ -27,7 +28,7 @@ def enforce(system, name, persistence, restriction, check_mode=False, confirm_wi
     """Bring the host to a restriction, or (``restriction`` None) back to what it was.
 
     :param System system: the host
-    :param str name: backend; with ``restriction`` None it may be None: the remembered one
+    :param str name: backend; with ``restriction`` None it may be None: all that are remembered
     :param str persistence: ``auto`` or a method of that backend
     :param Restriction restriction: what is wanted
     :param bool check_mode: only say what would change
@@ -68,24 +69,31 @@ def confirm(system, check_mode=False):
 
 
 def _plan(system, name, persistence, restriction, remembered):
-    """All changes in their order. The new backend's come before the old one's go, so that nothing opens."""
-    old_name = remembered.get("backend")
-    if restriction is None:
-        changes = []
-        if old_name:
-            changes += _backend(system, old_name, remembered["persistence"]).changes(None, remembered["former"])
-        if name and name != old_name:
-            # Nothing is remembered of it, yet something of ours may stand there: a copied image, a lost /var.
-            changes += _backend(system, name, persistence).changes(None, {})
-        return changes + file_change(system, FORMER_PATH, None)
+    """All changes in their order. A new backend's come before another one's go, so that nothing opens."""
+    memory = copy.deepcopy(remembered)
+    changes = []
+    if restriction is not None:
+        mine = memory.setdefault(name, {"former": {}})
+        mine["persistence"] = persistence
+        changes += _backend(system, name, persistence).changes(restriction, mine["former"])
+    elif name and name not in memory:
+        # Nothing is remembered of it, yet something of ours may stand there: a copied image, a lost /var.
+        changes += _backend(system, name, persistence).changes(None, {})
+    for other in sorted(memory):
+        if restriction is None or other != name:
+            kept = memory[other]
+            changes += _backend(system, other, kept["persistence"]).changes(None, kept["former"])
+    left = {name: memory[name]} if restriction is not None else {}
+    return _remembering(remembered, memory) + changes + _remembering(memory, left)
 
-    backend = _backend(system, name, persistence)
-    former = copy.deepcopy(remembered["former"]) if name == old_name else {}
-    changes = backend.changes(restriction, former)
-    if old_name and old_name != name:
-        changes += _backend(system, old_name, remembered["persistence"]).changes(None, remembered["former"])
-    text = json.dumps({"backend": name, "persistence": persistence, "former": former}, indent=1, sort_keys=True) + "\n"
-    return file_change(system, FORMER_PATH, text, 0o600) + changes
+
+def _remembering(before, after):
+    """The change (none or one) of what is remembered of each backend: {name: {persistence, former}}."""
+    if before == after:
+        return []
+    texts = [json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None for memory in (before, after)]
+    steps = [WriteFile(FORMER_PATH, text, 0o600) for text in texts]
+    return [Change(FORMER_PATH, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
 
 
 def _backend(system, name, persistence):
@@ -112,18 +120,20 @@ def _make(system, changes):
             perform(system, change.do)
     except (UserError, OSError):
         for change in reversed(done):
-            perform(system, change.undo, check=False)
+            for step in change.undo:
+                with contextlib.suppress(UserError, OSError):
+                    perform(system, [step])
         raise
 
 
-def perform(system, steps, check=True):
-    """Carry out WriteFile and Run steps.
+def perform(system, steps):
+    """Carry out WriteFile and Run steps; stops at the first that fails.
 
-    :param bool check: stop at a command that fails (else go on: undoing does as much as it can)
+    :raises UserError: a command failed
     """
     for step in steps:
         if isinstance(step, Run):
-            system.run(list(step.argv), stdin=step.stdin, check=check)
+            system.run(list(step.argv), stdin=step.stdin)
         elif isinstance(step, WriteFile):
             if step.text is None:
                 system.remove(step.path)

@@ -1,0 +1,254 @@
+"""The engine: prediction, verification, undo, resumption after a kill, rollback; on a firewall made of two files."""
+
+import subprocess
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.errors import UserError
+from harden_mail.firewall import engine, rollback
+from harden_mail.firewall.plan import FORMER_PATH, Backend, Change, Run, file_change
+from harden_mail.firewall.sources import restriction
+
+CONFIG = "/etc/firewall.conf"
+KERNEL = "/kernel"
+
+
+class Killed(BaseException):
+    """kill -9: nothing gets a chance to clean up."""
+
+
+class TwoFiles(Backend):
+    """Rules live in a "kernel", loaded by a command, and in a config file that had a content before us."""
+
+    name = "twofiles"
+
+    def missing(self):
+        return None
+
+    def changes(self, restriction, former):
+        if restriction is None:
+            config, kernel = former.get("config"), "open\n"
+        else:
+            former.setdefault("config", self.system.read(CONFIG))
+            kernel = config = "closed but for {0}\n".format(restriction.networks4[0])
+        changes = file_change(self.system, CONFIG, config)
+        before = self.system.read(KERNEL)
+        if before != kernel:
+            changes.append(
+                Change("kernel", before, kernel, (Run(("load",), kernel),), (Run(("load",), before),)),
+            )
+        return changes
+
+
+class OtherFirewall(Backend):
+    """One file."""
+
+    name = "other"
+
+    def missing(self):
+        return None
+
+    def changes(self, restriction, _former):
+        return file_change(self.system, "/etc/other.conf", restriction and "closed\n")
+
+
+class Host(FakeSystem):
+    """Counts every step that changes something; ``fatal`` of them may be the last."""
+
+    def __init__(self, root, fatal=None, broken=False):
+        super().__init__(root, {"load": self.load, "systemctl": "", "rmdir": self.rmdir})
+        self.steps, self.fatal, self.broken = 0, fatal, broken
+
+    def count(self):
+        self.steps += 1
+        if self.steps == self.fatal:
+            raise Killed
+
+    def load(self, _argv, stdin):
+        if self.broken:
+            raise UserError("load said no.")
+        self.count()
+        FakeSystem.write(self, KERNEL, stdin)
+        return ""
+
+    def rmdir(self, argv, _stdin):
+        self.count()
+        self.remove_empty_dir(argv[-1])
+        return ""
+
+    def write(self, path, text, mode=0o644):
+        self.count()
+        super().write(path, text, mode)
+
+    def remove(self, path):
+        self.count()
+        super().remove(path)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "BACKENDS", {backend.name: backend for backend in (TwoFiles, OtherFirewall)})
+    host = FakeSystem(tmp_path)
+    host.write(CONFIG, "as the owner wrote it")
+    host.write(KERNEL, "open\n")
+    return tmp_path
+
+
+def state(root):
+    """Everything on the host but the lock."""
+    return {
+        str(path.relative_to(root)): path.read_text() if path.is_file() else None
+        for path in root.rglob("*")
+        if "run" not in path.relative_to(root).parts
+    }
+
+
+WANTED = restriction(["203.0.113.0/24"], [587])[0]
+
+
+def present(host, **options):
+    return engine.enforce(host, "twofiles", "auto", WANTED, **options)
+
+
+def absent(host, **options):
+    return engine.enforce(host, None, "auto", None, **options)
+
+
+def test_check_mode_predicts_and_changes_nothing(root):
+    before = state(root)
+    predicted = present(Host(root), check_mode=True)
+    assert state(root) == before
+    made = present(Host(root))
+    assert made == predicted
+    assert made["changed"]
+    assert made["steps"] == [CONFIG, "kernel"]
+    assert made["diff"]["before"] == "# /etc/firewall.conf\nas the owner wrote it\n# kernel\nopen\n"
+
+
+def test_second_run_changes_nothing(root):
+    present(Host(root))
+    after = state(root)
+    host = Host(root)
+    assert not present(host)["changed"]
+    assert host.steps == 0
+    assert state(root) == after
+
+
+def test_absent_gives_everything_back(root):
+    before = state(root)
+    present(Host(root))
+    assert absent(Host(root), check_mode=True)["changed"]
+    assert absent(Host(root))["changed"]
+    assert {path: text for path, text in state(root).items() if not path.startswith("var")} == before
+    assert not absent(Host(root))["changed"]
+
+
+def test_a_failing_step_undoes_what_was_done(root):
+    before = state(root)
+    with pytest.raises(UserError, match="said no"):
+        present(Host(root, broken=True))
+    after = state(root)
+    assert after["etc/firewall.conf"] == before["etc/firewall.conf"]
+
+
+def test_a_host_that_does_not_take_the_change_is_a_failure(root):
+    host = Host(root)
+    host.commands["load"] = ""
+    with pytest.raises(UserError, match="reading them back shows a difference in kernel"):
+        present(host)
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm_within": 60}])
+def test_killed_anywhere_the_next_run_completes(root, options):
+    fatal = 0
+    while True:
+        fatal += 1
+        host = Host(root, fatal=fatal)
+        try:
+            present(host, **options)
+        except Killed:
+            present(Host(root), **options)
+        else:
+            break
+        wanted = "closed but for 203.0.113.0/24\n"
+        assert (root / "kernel").read_text() == (root / "etc/firewall.conf").read_text() == wanted
+        absent(Host(root))
+        assert (root / "etc/firewall.conf").read_text() == "as the owner wrote it"
+        assert (root / "kernel").read_text() == "open\n"
+        assert not FakeSystem(root).exists("/var/lib/harden-mail")
+    assert fatal > 3
+
+
+def test_killed_anywhere_while_it_goes_the_next_run_completes(root):
+    before = state(root)
+    fatal = 0
+    while True:
+        fatal += 1
+        present(Host(root), confirm_within=60)
+        try:
+            absent(Host(root, fatal=fatal))
+        except Killed:
+            absent(Host(root))
+        else:
+            break
+        assert {path: text for path, text in state(root).items() if path in before} == before
+        assert not FakeSystem(root).exists(FORMER_PATH)
+        assert not rollback.is_armed(FakeSystem(root))
+    assert fatal > 5
+
+
+def test_an_unconfirmed_change_waits_and_is_confirmed(root):
+    host = Host(root)
+    assert present(host, confirm_within=60)["pending"]
+    assert ("systemctl restart harden-mail-rollback.timer", None) in host.calls
+    assert "OnActiveSec=60" in host.read(rollback.TIMER)
+    assert present(Host(root), confirm_within=60)["pending"], "still waiting; nothing else to do"
+    confirmed = engine.confirm(Host(root))
+    assert confirmed["changed"]
+    assert not confirmed["pending"]
+    assert not host.exists(rollback.TIMER)
+    assert not host.exists(rollback.DIR)
+    with pytest.raises(UserError, match="nothing to confirm"):
+        engine.confirm(Host(root))
+
+
+def test_a_run_without_confirmation_ends_the_wait(root):
+    present(Host(root), confirm_within=60)
+    assert present(Host(root), check_mode=True)["steps"] == ["unit harden-mail-rollback.timer"]
+    assert present(Host(root))["changed"]
+    assert not rollback.is_armed(Host(root))
+
+
+def test_the_way_back_of_two_unconfirmed_changes_leads_to_the_first_state(root):
+    present(Host(root), confirm_within=60)
+    wider = restriction(["203.0.112.0/23"], [587])[0]
+    engine.enforce(Host(root), "twofiles", "auto", wider, confirm_within=60)
+    script = Host(root).read(rollback.SCRIPT)
+    assert subprocess.run(["sh", "-n"], input=script.encode(), check=False).returncode == 0
+    restored = [line.split()[1] for line in script.splitlines() if line.startswith("put /")]
+    contents = [Host(root).read(path) for path in restored if Host(root).read(path) is not None]
+    config = [text for text in contents if text in ("as the owner wrote it", "closed but for 203.0.113.0/24\n")]
+    assert config == ["closed but for 203.0.113.0/24\n", "as the owner wrote it"], "the newest change first"
+
+
+def test_another_backend_takes_over_and_the_old_one_goes_also_after_a_kill(root):
+    fatal = 0
+    while True:
+        fatal += 1
+        present(Host(root))
+        try:
+            engine.enforce(Host(root, fatal=fatal), "other", "auto", WANTED)
+            killed = False
+        except Killed:
+            closed = Host(root).exists("/etc/other.conf"), "closed" in Host(root).read(KERNEL)
+            assert any(closed), "never open in between"
+            engine.enforce(Host(root), "other", "auto", WANTED)
+            killed = True
+        assert Host(root).read(KERNEL) == "open\n"
+        assert Host(root).read(CONFIG) == "as the owner wrote it"
+        assert '"twofiles"' not in Host(root).read(FORMER_PATH)
+        absent(Host(root))
+        assert not Host(root).exists("/etc/other.conf")
+        if not killed:
+            break
+    assert fatal > 4
