@@ -48,8 +48,10 @@ flock 9
 note() {{ logger -t harden-mail -- "$1"; echo "$1"; }}
 note "the change of the submission firewall was not confirmed in time: taking it back"
 put() {{
-  cp -- "$1" "$2.harden-mail" && chmod "$3" "$2.harden-mail" && mv -f -- "$2.harden-mail" "$2" ||
-    note "could not write $2"
+  new="$2.harden-mail"
+  if [ -e "$2" ]; then cp --attributes-only --preserve=all -- "$2" "$new"
+  else : >"$new"; chmod "$3" "$new"; fi
+  cat -- "$1" >"$new" && mv -f -- "$new" "$2" || note "could not write $2"
 }}
 """
 
