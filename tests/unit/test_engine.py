@@ -3,41 +3,15 @@
 import subprocess
 
 import pytest
+from fake_backend import CONFIG, KERNEL, TwoFiles
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.firewall import engine, rollback
-from harden_mail.firewall.plan import FORMER_PATH, Backend, Change, Run, file_change
+from harden_mail.firewall.plan import FORMER_PATH, Backend, file_change
 from harden_mail.firewall.sources import restriction
-
-CONFIG = "/etc/firewall.conf"
-KERNEL = "/kernel"
-
 
 class Killed(BaseException):
     """kill -9: nothing gets a chance to clean up."""
-
-
-class TwoFiles(Backend):
-    """Rules live in a "kernel", loaded by a command, and in a config file that had a content before us."""
-
-    name = "twofiles"
-
-    def missing(self):
-        return None
-
-    def changes(self, restriction, former):
-        if restriction is None:
-            config, kernel = former.get("config"), "open\n"
-        else:
-            former.setdefault("config", self.system.read(CONFIG))
-            kernel = config = "closed but for {0}\n".format(restriction.networks4[0])
-        changes = file_change(self.system, CONFIG, config)
-        before = self.system.read(KERNEL)
-        if before != kernel:
-            changes.append(
-                Change("kernel", before, kernel, (Run(("load",), kernel),), (Run(("load",), before),)),
-            )
-        return changes
 
 
 class OtherFirewall(Backend):
