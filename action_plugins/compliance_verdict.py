@@ -43,7 +43,9 @@ def verdict(announced):
     if report.get("run") != run:
         return unknown(
             "Nothing can be said of any host: this run left no report in {0}. Either the inventory, the limit and the "
-            "tags left nothing to look at, or the file could not be written (then a warning above says why).".format(path)
+            "tags left nothing to look at, or the file could not be written (a warning above then says why).".format(
+                path
+            )
         )
     not_looked_at = hosts_with(report, NOT_LOOKED_AT)
     if not_looked_at:

@@ -88,10 +88,10 @@ class Project:
         (directory / "library").mkdir()
         (directory / "library" / "stub.py").write_text(MODULE)
         for role, control in ROLES.items():
-            for part, text in (("tasks", TASK), ("meta", SPEC)):
-                (directory / "roles" / role / part).mkdir(parents=True)
-                name = "main.yml" if part == "tasks" else "argument_specs.yml"
-                (directory / "roles" / role / part / name).write_text(text.format(role=role, control=control, answer=ANSWERS[role]))
+            for name, text in (("tasks/main.yml", TASK), ("meta/argument_specs.yml", SPEC)):
+                path = directory / "roles" / role / name
+                path.parent.mkdir(parents=True)
+                path.write_text(text.format(role=role, control=control, answer=ANSWERS[role]))
         self.report = directory / "reports" / "latest.json"
 
     def inventory(self, **hosts):

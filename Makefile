@@ -1,0 +1,60 @@
+# Everything installs what it needs by itself, the first time: Debian packages as root or by sudo, the rest in this tree.
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+# Test hosts are containers in network namespaces: root's work.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint unit bench bench-small molecule molecule-all shell lock clean \
+        ready-to-run ready-to-test
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: ready-to-run ## Install Ansible into .venv, for hosts of your own
+	@echo "Ansible is in .venv: . .venv/bin/activate"
+
+demo: ready-to-run ## Boot a sick mail VPS, harden it, look at it from two other hosts
+	@$(ROOT) $(PYTHON) tests/hosts/demo.py
+
+test: lint unit bench-small molecule ## Everything that a change must pass (what CI runs)
+
+test-all: lint unit bench molecule-all ## The same with every scenario on every platform, benches at full size
+
+lint: ready-to-test ## ansible-lint, yamllint, ruff
+	@tools/lint
+
+unit: ready-to-test ## Unit tests on every Python found, playbook tests on every ansible-core supported
+	@tools/unit
+
+bench: ready-to-test ## Speed at full size, beside a peer
+	@$(ROOT) $(PYTHON) tests/bench/run.py
+
+bench-small: ready-to-test
+	@$(ROOT) $(PYTHON) tests/bench/run.py --scale 0.01
+
+molecule: ready-to-test ## The scenarios on booted hosts, a matrix of 45 minutes on 2 cores
+	@$(ROOT) $(PYTHON) tests/molecule/run.py
+
+molecule-all: ready-to-test
+	@$(ROOT) $(PYTHON) tests/molecule/run.py --all
+
+shell: ready-to-run ## A shell on a sick mail VPS; it is gone when you leave
+	@$(ROOT) $(PYTHON) tests/hosts/demo.py --shell
+
+lock: ready-to-test ## Resolve the requirements anew (UPGRADE=--upgrade: to the newest versions)
+	@tools/lock $(UPGRADE)
+
+clean: ## Remove what was installed in this tree and what tests left
+	rm -rf .venv .venv-* .cache .collections .ansible .pytest_cache .ruff_cache .hypothesis reports
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ready-to-run:
+	@tools/bootstrap packages
+	@tools/bootstrap run
+
+ready-to-test:
+	@tools/bootstrap packages
+	@tools/bootstrap dev
+	@tools/bootstrap collections
