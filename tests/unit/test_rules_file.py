@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 CHAIN = "HARDEN-MAIL-SUBMISSION"
 JUMP = "-p tcp -m tcp --dport 587 -j " + CHAIN
-PART = Part(CHAIN, ["-i lo -j RETURN", "-p tcp -j REJECT --reject-with tcp-reset"], [("INPUT", JUMP)])
+PART = Part(CHAIN, ["-i lo -j RETURN", "-p tcp -j REJECT --reject-with tcp-reset"], [("INPUT", JUMP)], (587,))
 DOCKER_JUMP = "-p tcp -m conntrack --ctstate DNAT --ctorigdstport 587 --ctdir ORIGINAL -j " + CHAIN
 DOCKER_PART = PART._replace(jumps=[("INPUT", JUMP), ("DOCKER-USER", DOCKER_JUMP)])
 

@@ -15,7 +15,8 @@ from collections import namedtuple
 #   chain: str, name of our chain
 #   rules: list of str, its rules; each what follows "-A CHAIN "
 #   jumps: list of (str chain, str rule), the rules of other chains that lead into ours, in their order
-Part = namedtuple("Part", "chain rules jumps")
+#   ports: tuple of int, what it restricts
+Part = namedtuple("Part", "chain rules jumps ports")
 
 # One table.
 #   chains: dict of str name -> str policy ("-": not a built-in chain)
