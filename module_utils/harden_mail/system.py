@@ -6,6 +6,7 @@ import glob
 import os
 import stat
 import subprocess
+import tempfile
 from collections import namedtuple
 
 from .errors import CommandError
@@ -44,14 +45,13 @@ class System:
             if check:
                 raise CommandError(argv, None, "no such program on this host")
             return Completed(127, "", "no such program")
-        environment = dict(os.environ, LC_ALL="C", PATH=":".join(SEARCH_PATH))
         try:
             done = subprocess.run(
                 [program] + list(argv[1:]),
                 input=(stdin or "").encode("utf-8", "surrogateescape"),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment,
+                env=_environment(),
                 timeout=timeout,
                 check=False,
             )
@@ -67,6 +67,36 @@ class System:
         if check and result.rc != 0:
             raise CommandError(argv, result.rc, result.err or result.out)
         return result
+
+    @contextlib.contextmanager
+    def stream(self, argv):
+        """Run one command and read what it prints as it comes: a binary file for the time of a ``with`` block.
+
+        Who leaves the block early ends the command.
+
+        :param list argv: program, looked up in ``SEARCH_PATH``, and arguments
+        :raises CommandError: not found, or, when all was read, a non-zero exit
+        """
+        program = self.which(argv[0])
+        if program is None:
+            raise CommandError(argv, None, "no such program on this host")
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                [program] + list(argv[1:]),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_environment(),
+            )
+            try:
+                yield process.stdout
+            finally:
+                # A command that still has something to say dies of the closed pipe: a negative status.
+                process.stdout.close()
+                status = process.wait()
+            if status > 0:
+                errors.seek(0)
+                raise CommandError(argv, status, errors.read().decode("utf-8", "surrogateescape"))
 
     def which(self, name):
         """Absolute path (on the host) of a program, or None."""
@@ -178,3 +208,7 @@ class System:
         with open(real_path, "a", encoding="ascii") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _environment():
+    return dict(os.environ, LC_ALL="C", PATH=":".join(SEARCH_PATH))

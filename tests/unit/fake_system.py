@@ -1,5 +1,7 @@
 """A host made of a directory tree and a table of commands, for unit tests."""
 
+import contextlib
+import io
 import os
 
 from harden_mail.system import Completed, System
@@ -41,3 +43,7 @@ class FakeSystem(System):
 
             raise CommandError(argv, None if answer.rc == 127 else answer.rc, answer.err)
         return answer
+
+    @contextlib.contextmanager
+    def stream(self, argv):
+        yield io.BytesIO(self.run(argv).out.encode("utf-8", "surrogateescape"))
