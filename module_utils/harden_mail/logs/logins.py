@@ -1,0 +1,201 @@
+"""Log-ins to a mail host, read from what its servers log.
+
+Where each format comes from is said in tests/data/logs/README.md.
+"""
+
+import functools
+import ipaddress
+import re
+from collections import namedtuple
+
+# time: epoch seconds, None when the line has no stamp
+# kind: "smtp", "pop3" or "imap"
+# account: str as it was typed, made harmless to show; None when the line doesn't name it
+# address: str, an IPv4 address never in IPv6 form; None when the line doesn't name it (then it is a failure)
+# accepted: bool
+# service: str, who wrote the line: "postfix/submission/smtpd", "dovecot/imap-login", "imapd-ssl", "smtp_auth"
+Login = namedtuple("Login", "time kind account address accepted service")
+
+# A line without any of these (bytes) is no log-in; for Logs(wanted=WANTED).
+WANTED = (b" auth=", b"sasl_username=", b"SASL ", b"-login: ", b"LOGIN", b"smtp_auth", b"mail authentication attempt")
+
+# rsyslog folds lines that repeat themselves, where it is told to (Ubuntu does). A count beyond this changes nothing.
+MOST_REPEATS = 1000
+
+# Sessions of Postfix that are followed at a time: more than it has processes.
+MOST_SESSIONS = 20000
+
+MOST_SHOWN = 255
+
+LINE = re.compile(r"([^\s\[\]:]+)(?:\[(\d+)\])?: (.*)", re.DOTALL)
+REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]\Z", re.DOTALL)
+
+# Postfix writes a client as name[address] or, when asked, name[address]:port. Names come from the DNS, but Postfix
+# lets no bracket in. What the client says (its account, its HELO) comes after it.
+CLIENT = r"[^\s\[\]]+\[(?:IPv6:)?([0-9A-Fa-f.:]+)\](?::\d+)?"
+POSTFIX_SENT = re.compile(r"[0-9A-Za-z]+: client=" + CLIENT + r", sasl_method=[^,\s]+, sasl_username=(.*)\Z", re.DOTALL)
+POSTFIX_AFTER_ACCOUNT = re.compile(r", (?:sasl_sender|orig_queue_id|orig_client|tls)=.*\Z", re.DOTALL)
+POSTFIX_FAILED = re.compile(
+    r"(?:warning: )?" + CLIENT + r": SASL \S+ authentication (?:failed|aborted)(.*?)(?:, sasl_username=(.*))?\Z",
+    re.DOTALL,
+)
+# This says nothing of who wanted to log in.
+POSTFIX_OWN_TROUBLE = "Connection lost to authentication server"
+POSTFIX_LEFT = re.compile(r"disconnect from " + CLIENT + r"(?: [a-z]+=\d+(?:/\d+)?)*? auth=(\d+)(?:/\d+)?(?: |\Z)")
+
+# "dovecot: imap-login: Login: user=<", and in Dovecot's own log file "imap-login: Info: Login: user=<"
+DOVECOT = re.compile(r"(?:Info: )?(?:(Login|Logged in)(?=: )|Disconnected|Aborted login|Login aborted)(.*)", re.DOTALL)
+# The account may itself hold ">, method=PLAIN, rip=": what Dovecot wrote is the last of them.
+DOVECOT_CLIENT = re.compile(r".*, rip=([0-9A-Fa-f.:%\w]+), lip=", re.DOTALL)
+DOVECOT_ATTEMPTS = re.compile(r"[^<>]*\(auth failed, (\d{1,9}) attempts")
+DOVECOT_KINDS = {"imap-login": "imap", "pop3-login": "pop3", "submission-login": "smtp"}
+
+COURIER = re.compile(
+    r"LOGIN( FAILED)?, (?:user=(.*)|method=[^,\s]+), ip=\[([0-9A-Fa-f.:]+)\](?:, port=\[|, protocol=|\Z)", re.DOTALL
+)
+COURIER_KIND = re.compile(r"(imap|pop3)(?:d|login)|courier(imap|pop3)login")
+
+# Plesk's qmail: "SMTP user bob@example.com : /var/qmail/mailnames/example.com/bob logged in from unknown@ [192.0.2.1]"
+# and "FAILED: bob@example.com - password incorrect  from unknown@ [192.0.2.1]"; newer ones with "smtp_auth: " before.
+PLESK_LINE = re.compile(r"(?:smtp_auth: )?(SMTP user|FAILED:) (.*)\[([0-9A-Fa-f.:]+)\]\s*\Z", re.DOTALL)
+PLESK_SASL = re.compile(r"failed mail authentication attempt for user '(.*)' \(password len=\d+\)", re.DOTALL)
+
+
+def logins(lines):
+    """Go through lines of logs for log-ins.
+
+    A session that sends ten messages is one log-in. Postfix names the account only when a message is sent: of a
+    session without one the account is None.
+
+    :param lines: iterable of (time, text) as :meth:`reader.Logs.lines` gives them
+    :returns: iterator of :class:`Login`
+    """
+    sessions = _PostfixSessions()
+    for time, text in lines:
+        match = LINE.match(text)
+        if match is None:
+            continue
+        program, process, message = match.groups()
+        times = 1
+        repeated = REPEATED.match(message)
+        if repeated:
+            times, message = int(repeated.group(1)), repeated.group(2)
+        login, attempts = _login(sessions, time, program, process, message)
+        if login is not None:
+            for _time in range(min(times * attempts, MOST_REPEATS)):
+                yield login
+
+
+def _login(sessions, time, program, process, message):
+    """The :class:`Login` in one message, or None, and how often it was tried."""
+    if program == "dovecot":
+        program, _colon, message = message.partition(": ")
+    if program in DOVECOT_KINDS:
+        return _dovecot(time, program, message)
+    if program.endswith("/smtpd"):
+        return sessions.read(time, program, process, message), 1
+    if program == "smtp_auth":
+        return _plesk_qmail(time, message), 1
+    if program == "plesk_saslauthd":
+        match = PLESK_SASL.match(message)
+        return Login(time, "smtp", _account(match.group(1)), None, False, program) if match else None, 1
+    kind = COURIER_KIND.match(program)
+    if kind:
+        return _courier(time, kind.group(1) or kind.group(2), program, message), 1
+    return None, 1
+
+
+class _PostfixSessions:
+    """Postfix's smtpd, one process of which serves one session at a time."""
+
+    def __init__(self):
+        self._known = {}
+
+    def read(self, time, program, process, message):
+        match = POSTFIX_SENT.match(message)
+        if match:
+            account = _account(POSTFIX_AFTER_ACCOUNT.sub("", match.group(2)))
+            return self._sent(time, program, process, match.group(1), account)
+        match = POSTFIX_FAILED.match(message)
+        if match:
+            address, why, account = match.groups()
+            if POSTFIX_OWN_TROUBLE in why:
+                return None
+            # Postfix's word for a name it never got.
+            account = None if account in (None, "(unavailable)") else _account(account)
+            return _known_address(Login(time, "smtp", account, address, False, program))
+        match = POSTFIX_LEFT.match(message)
+        if match:
+            sent = self._known.pop((program, process), None)
+            if not sent and int(match.group(2)[:9]):
+                return _known_address(Login(time, "smtp", None, match.group(1), True, program))
+        return None
+
+    def _sent(self, time, program, process, address, account):
+        if self._known.get((program, process)) == (address, account):
+            return None
+        if len(self._known) >= MOST_SESSIONS:
+            self._known.clear()
+        self._known[program, process] = (address, account)
+        return _known_address(Login(time, "smtp", account, address, True, program))
+
+
+def _dovecot(time, program, message):
+    match = DOVECOT.match(message)
+    if match is None:
+        return None, 1
+    accepted = bool(match.group(1))
+    attempts = DOVECOT_ATTEMPTS.match(match.group(2))
+    client = DOVECOT_CLIENT.match(match.group(2))
+    if client is None or not (accepted or attempts):
+        return None, 1
+    # "…: user=<bob@example.com>, method=PLAIN, rip="
+    before = match.group(2)[: client.start(1)]
+    account = before.partition("user=<")[2].rpartition(">")[0]
+    login = Login(
+        time, DOVECOT_KINDS[program], _account(account) or None, client.group(1), accepted, "dovecot/" + program
+    )
+    return _known_address(login), int(attempts.group(1)) if attempts else 1
+
+
+def _courier(time, kind, program, message):
+    match = COURIER.match(message)
+    if match is None:
+        return None
+    account = _account(match.group(2)) if match.group(2) else None
+    return _known_address(Login(time, kind, account, match.group(3), not match.group(1), program))
+
+
+def _plesk_qmail(time, message):
+    match = PLESK_LINE.match(message)
+    if match is None:
+        return None
+    said, rest, address = match.groups()
+    accepted = said == "SMTP user"
+    account = rest.rpartition(" logged in from ")[0].partition(" :")[0] if accepted else rest.rpartition(" - ")[0]
+    return _known_address(Login(time, "smtp", _account(account), address, accepted, "smtp_auth")) if account else None
+
+
+def _known_address(login):
+    """The same with its address in the usual form, or None when it is no address."""
+    address = fold_address(login.address)
+    return login._replace(address=address) if address else None
+
+
+@functools.lru_cache(maxsize=65536)
+def fold_address(text):
+    """An address (str) in the usual form, IPv4 never as IPv6 (``::ffff:192.0.2.1``); None when it is no address."""
+    try:
+        address = ipaddress.ip_address(text.split("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)
+
+
+def _account(text):
+    """An account's name, fit to be shown: whoever fails to log in chooses it freely."""
+    text = text[:MOST_SHOWN]
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return text
