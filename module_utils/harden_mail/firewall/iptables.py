@@ -143,36 +143,44 @@ class Iptables(Backend):
         to_the_top = [] if in_order else [(home, 0, rule) for home, rule in reversed(wanted)]
         back_out = [] if in_order else [(home, 0, rule) for home, rule in wanted]
         do = _transaction(moved, part.rules if part else None, to_the_top)
-        undo = _transaction(back_out, former_rules, moved)
+        undo = (Run(restore, _transaction(back_out, former_rules, moved)),)
+        if table is NO_TABLE:
+            undo += self._table_removal(family)
         return [
             Change(
                 "kernel, {0}, filter".format(PROGRAMS[family]),
                 _shown(table, in_order, now, former_rules),
                 _shown_after(table, in_order, now, part),
                 (Run(restore, do),),
-                (Run(restore, undo),),
+                undo,
             )
         ]
 
     def _empty_table_changes(self, family, table):
         """Changes (none or one) that remove a filter table that was not there before us and is empty again.
 
-        It has no effect, but iptables-save prints it. Only the nft variant can lose a table.
+        It has no effect, but iptables-save prints it.
         """
         foreign = [rule for home, rules in table.rules.items() for rule in rules if home != CHAIN]
         ours = {rule for _, _, rule in jumps(table, CHAIN)}
         empty = all(rule in ours for rule in foreign) and all(
             policy == "ACCEPT" or name == CHAIN for name, policy in table.chains.items()
         )
-        version = self.system.run([PROGRAMS[family], "-V"], check=False).out
-        if not empty or "nf_tables" not in version or self.system.which("nft") is None:
+        steps = self._table_removal(family)
+        if not empty or not steps:
             return []
-        # Looked at once more just before: somebody may have begun to use the table.
+        return [Change("kernel, {0}, filter".format(PROGRAMS[family]), "*filter", "", steps, ())]
+
+    def _table_removal(self, family):
+        """Steps (none or one) that remove the filter table if it is empty; only the nft variant can lose one."""
+        program = PROGRAMS[family]
+        if "nf_tables" not in self.system.run([program, "-V"], check=False).out or self.system.which("nft") is None:
+            return ()
+        # Looked at at the last moment: somebody may have begun to use the table.
         script = "{0}-save -t filter | grep -Eq '^(-A|:[^ ]+ (-|DROP))' || nft delete table {1} filter".format(
-            PROGRAMS[family], {4: "ip", 6: "ip6"}[family]
+            program, {4: "ip", 6: "ip6"}[family]
         )
-        what = "kernel, {0}, filter".format(PROGRAMS[family])
-        return [Change(what, "*filter", "", (Run(("sh", "-c", script), None),), ())]
+        return (Run(("sh", "-c", script), None),)
 
 
 def _part(restriction, family, table, as_set):

@@ -236,8 +236,9 @@ def restore_argv(system, family):
     program = PROGRAMS[family] + "-restore"
     usage = system.run([program, "--help"], check=False)
     # The nft variant needs no lock and knows no such option in its usage; the legacy one has it since 1.6.2.
+    # Not last: it would take a file name behind it for a number of seconds.
     wait = ["-w"] if "--wait" in usage.out + usage.err else []
-    return [program, "--noflush"] + wait
+    return [program] + wait + ["--noflush"]
 
 
 def _holds(text, part):
