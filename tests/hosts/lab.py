@@ -148,6 +148,7 @@ class Lab:
             ANSIBLE_SSH_CONTROL_PATH_DIR=self.path("ssh"),
             MOLECULE_EPHEMERAL_DIRECTORY=self.path("molecule"),
             MOLECULE_GLOB="tests/molecule/*/molecule.yml",
+            MOLECULE_COMMAND_BORDERS="false",
         )
 
     def run(self, command):
@@ -470,7 +471,7 @@ def _do_run(options, command):
         signal.signal(number, _end)
     with Lab.made() as lab:
         try:
-            _boot(lab, options.host)
+            boot(lab, options.host)
             if options.sick:
                 side_by_side(Host.make_sick, lab.hosts())
             return lab.run(command or [os.environ.get("SHELL", "/bin/sh")])
@@ -484,7 +485,7 @@ def _end(number, _frame):
     raise SystemExit(128 + number)
 
 
-def _boot(lab, names):
+def boot(lab, names):
     pairs = [re.match(r"([a-z0-9]+)(?:=([a-z0-9]+))?$", name) for name in names]
     if None in pairs:
         raise SystemExit("A host is NAME or NAME=ROOT, of small letters and digits: {0}".format(" ".join(names)))
@@ -498,7 +499,7 @@ def _do_roots(options, _command):
 
 
 def _do_add(options, _command):
-    _boot(Lab.current(), options.names)
+    boot(Lab.current(), options.names)
 
 
 def _do_sick(options, _command):

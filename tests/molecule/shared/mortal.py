@@ -1,0 +1,49 @@
+"""Runs on a test host: submission_firewall's work with a kill -9 before its Nth step.
+
+Usage: mortal.py STATE BACKEND FATAL SOURCE...
+FATAL 0: no kill. Prints the result as JSON; killed, it dies of SIGKILL like anyone.
+"""
+
+import json
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "module_utils"))
+
+from harden_mail.firewall import engine, submission
+from harden_mail.system import System
+
+OPTIONS = {
+    "allow_any": False,
+    "ports": [587, 465],
+    "persistence": "auto",
+    "confirm_within": 0,
+    "on_cutoff": "ignore",
+    "accepted_cutoffs": [],
+    "lookback_days": 1,
+    "log_files": [],
+    "log_journal": False,
+}
+
+
+def main(state, backend, fatal, *sources):
+    steps = [0]
+    perform = engine.perform
+
+    def mortal(system, wanted):
+        for step in wanted:
+            steps[0] += 1
+            if steps[0] == int(fatal):
+                os.kill(os.getpid(), signal.SIGKILL)
+            perform(system, [step])
+
+    engine.perform = mortal
+    submission.guard = lambda *a: {}  # TEMPORARY
+    options = dict(OPTIONS, state=state, backend=backend, sources=list(sources) or None)
+    result = submission.run(System(), options, False)
+    print(json.dumps(dict(result, performed=steps[0])))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,236 @@
+"""What must also hold for every firewall, on hosts that ``state: absent`` has just given back:
+
+a kill -9 before any step, rules changed behind our back, a lock-out, 10,000 sources. A scenario of the name
+submission_BACKEND imports this in its absent_hard_cases.py. Every test ends with the host as it found it.
+"""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+from hosts import snapshot
+from hosts.lab import Host, Lab, side_by_side
+
+SHARED = os.path.dirname(os.path.abspath(__file__))
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(SHARED)))
+BACKEND = os.path.basename(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).split("_", 1)[1]
+ON_HOST = "/tmp/harden-mail-test"
+PORTS = (587, 465)
+SIGKILL = 137
+
+# What somebody may do to our rules behind our back, and how to undo what our run does not.
+DRIFTS = {
+    "iptables": [
+        ("iptables -I INPUT -p tcp --dport 587 -j ACCEPT", "iptables -D INPUT -p tcp --dport 587 -j ACCEPT"),
+        ("ip6tables -I HARDEN-MAIL-SUBMISSION -j RETURN", "true"),
+        ("iptables -F HARDEN-MAIL-SUBMISSION", "true"),
+        ("ip6tables-save | grep -v '^-A INPUT.*HARDEN-MAIL' | ip6tables-restore", "true"),
+    ],
+    "nftables": [
+        ("nft insert rule inet harden_mail_submission input accept", "true"),
+        ("nft add element inet harden_mail_submission allowed4 '{ 198.51.100.66 }'", "true"),
+        ("nft delete table inet harden_mail_submission", "true"),
+        ("sed -i /harden-mail/d /etc/nftables.conf", "true"),
+    ],
+    "firewalld": [
+        ("firewall-cmd -q --zone=public --add-service=smtp-submission", "true"),
+        ("firewall-cmd -q --ipset=harden-mail-submission4 --add-entry=198.51.100.66", "true"),
+        (
+            "firewall-cmd -q --permanent --delete-policy=harden-mail-submission && firewall-cmd -q --reload",
+            "true",
+        ),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return Lab.current()
+
+
+@pytest.fixture(autouse=True)
+def as_found(lab):
+    """Every test leaves the hosts as they were."""
+    before = snapshots(lab)
+    yield
+    after = snapshots(lab)
+    for name in before:
+        assert not snapshot.differences(before[name], after[name]), name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def code_on_hosts(lab):
+    with tempfile.TemporaryDirectory() as directory:
+        place = directory + ON_HOST
+        shutil.copytree(
+            os.path.join(PROJECT, "module_utils"), place + "/module_utils", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        shutil.copy(os.path.join(SHARED, "mortal.py"), place)
+        side_by_side(functools.partial(Host.put, directory=directory), lab.hosts())
+
+
+def snapshots(lab):
+    return {host.name: host.snapshot() for host in lab.hosts()}
+
+
+def sources(lab):
+    return [lab.client(name).address(family) for name in ("allowed", "controller") for family in (4, 6)]
+
+
+def run(host, state, fatal=0, addresses=()):
+    """Run the module's work on a host; returns (exit status, its result or its output)."""
+    command = "python3 -B {0}/mortal.py {1} {2} {3} {4}; echo \" rc=$?\"".format(
+        ON_HOST, state, BACKEND, fatal, " ".join(addresses)
+    )
+    output, code = host.run("bash -c '{0}'".format(command), timeout=120).rsplit(" rc=", 1)
+    return int(code), json.loads(output) if code.strip() == "0" else output
+
+
+def present(host, addresses):
+    code, result = run(host, "present", 0, addresses)
+    assert code == 0, result
+    return result
+
+
+def absent(host):
+    code, result = run(host, "absent")
+    assert code == 0, result
+    return result
+
+
+def outcomes(lab, host, client):
+    """What a client gets on the ports: set of outcomes."""
+    return {
+        lab.client(client).connect(host.address(family), port, tls=port == 465).outcome
+        for family in (4, 6)
+        for port in PORTS
+    }
+
+
+def assert_restricted(lab, host):
+    assert outcomes(lab, host, "allowed") == {"open"}
+    assert outcomes(lab, host, "refused") == {"refused"}
+
+
+def playbook(lab, host, *arguments):
+    """Run the two roles on a host over SSH as a user does; returns CompletedProcess."""
+    lab.write_inventory()
+    return subprocess.run(
+        [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", lab.path("inventory.json")]
+        + ["--limit", host.name, os.path.join(SHARED, "submission.yml")]
+        + list(arguments),
+        cwd=PROJECT,
+        env=dict(os.environ, ANSIBLE_CONFIG=os.path.join(PROJECT, "ansible.cfg")),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        check=False,
+    )
+
+
+def test_killed_before_any_step_the_next_run_completes(lab):
+    def check(host):
+        for state, complete, undo in (("present", present, absent), ("absent", absent, None)):
+            fatal = 0
+            while True:
+                fatal += 1
+                if state == "absent":
+                    present(host, sources(lab))
+                code, result = run(host, state, fatal, sources(lab))
+                if code == 0:
+                    break
+                assert code == SIGKILL, result
+                if state == "present":
+                    complete(host, sources(lab))
+                    assert_restricted(lab, host)
+                    undo(host)
+                else:
+                    complete(host)
+                    assert host.run("ls -d /etc/harden-mail /var/lib/harden-mail 2>&1 | grep -v cannot", check=False) == ""
+                assert outcomes(lab, host, "refused") == {"open"}
+            assert result["performed"] >= 3
+            assert fatal == result["performed"] + 1
+            if undo:
+                undo(host)
+
+    side_by_side(check, lab.hosts())
+
+
+def test_drift_is_mended(lab):
+    def check(host):
+        present(host, sources(lab))
+        for sabotage, tidy_up in DRIFTS[BACKEND]:
+            host.run(sabotage)
+            assert present(host, sources(lab))["changed"], sabotage
+            assert_restricted(lab, host)
+            assert not present(host, sources(lab))["changed"], sabotage
+            host.run(tidy_up)
+        absent(host)
+
+    side_by_side(check, lab.hosts())
+
+
+def test_ten_thousand_sources_in_one_call(lab):
+    many = ["10.{0}.{1}.1".format(n // 100, n % 100) for n in range(9996)] + sources(lab)
+
+    def check(host):
+        started = time.monotonic()
+        result = present(host, many)
+        seconds = time.monotonic() - started
+        assert result["sources"]["networks4"] == 9998
+        assert_restricted(lab, host)
+        assert not present(host, many)["changed"]
+        absent(host)
+        print("{0}: {1:.1f} s".format(host.name, seconds))
+
+    side_by_side(check, lab.hosts())
+
+
+def test_a_lock_out_undoes_itself(lab):
+    """The rules shut Ansible's own way in: what it changed is back some seconds later, and it gets in again."""
+
+    def check(host):
+        options = {
+            "submission_firewall_ports": [22, 587, 465],
+            "submission_firewall_sources": [lab.client("allowed").address(4)],
+            "submission_firewall_confirm_within": 10,
+            "submission_firewall_on_cutoff": "ignore",
+        }
+        done = playbook(lab, host, "-e", json.dumps(options), "-T", "4")
+        assert done.returncode != 0, done.stdout
+        assert lab.client("controller").connect(host.address(4), 22).outcome == "refused", done.stdout
+        deadline = time.monotonic() + 60
+        while lab.client("controller").connect(host.address(4), 22).outcome != "open":
+            assert time.monotonic() < deadline, "still locked out after a minute"
+            time.sleep(0.5)
+        while "harden-mail" in host.run("ls /var/lib; systemctl list-units --plain --no-legend 'harden-mail*'"):
+            assert time.monotonic() < deadline, "the rollback has not ended after a minute"
+            time.sleep(0.5)
+        assert outcomes(lab, host, "refused") == {"open"}
+
+    side_by_side(check, lab.hosts())
+
+
+def test_a_change_that_does_no_harm_is_confirmed(lab):
+    def check(host):
+        options = {
+            "submission_firewall_sources": sources(lab),
+            "submission_firewall_confirm_within": 60,
+            "submission_firewall_on_cutoff": "ignore",
+        }
+        done = playbook(lab, host, "-e", json.dumps(options))
+        assert done.returncode == 0, done.stdout
+        assert "harden-mail-rollback" not in host.run("ls /etc/systemd/system /var/lib/harden-mail/submission_firewall")
+        assert_restricted(lab, host)
+        done = playbook(lab, host, "-e", json.dumps(options))
+        assert "changed=0" in done.stdout, done.stdout
+        absent(host)
+
+    side_by_side(check, lab.hosts())
