@@ -8,6 +8,7 @@ import re
 import shlex
 
 from .plan import STATE_DIR, Change, Run, WriteFile
+from .unit import RULES_DIR
 
 DIR = STATE_DIR + "/rollback"
 SCRIPT = DIR + "/undo.sh"
@@ -59,11 +60,11 @@ SCRIPT_TAIL = """\
 systemctl disable {timer} >/dev/null 2>&1
 rm -f {service} {timer_path}
 rm -rf {directory}
-rmdir {state} /var/lib/harden-mail 2>/dev/null
+rmdir {state} /var/lib/harden-mail {rules} 2>/dev/null
 systemctl daemon-reload
 systemctl stop {timer} >/dev/null 2>&1
 note "the former state of the submission firewall is back"
-""".format(timer=TIMER_NAME, service=SERVICE, timer_path=TIMER, directory=DIR, state=STATE_DIR)
+""".format(timer=TIMER_NAME, service=SERVICE, timer_path=TIMER, directory=DIR, state=STATE_DIR, rules=RULES_DIR)
 
 
 def is_armed(system):
