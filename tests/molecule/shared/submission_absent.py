@@ -1,0 +1,3 @@
+"""After ``state: absent`` everyone gets in again."""
+
+from submission_before import test_everyone_gets_in  # noqa: F401
