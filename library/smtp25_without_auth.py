@@ -1,0 +1,165 @@
+#!/usr/bin/python
+# Copyright: harden-mail contributors
+# GNU General Public License v3.0+ (see LICENSE)
+
+DOCUMENTATION = r"""
+module: smtp25_without_auth
+short_description: Offer no SMTP AUTH on port 25
+version_added: "0.1.0"
+description:
+  - Port 25 is for other mail servers, who never log in. While it offers AUTH, a closed submission port keeps nobody
+    out, because who has guessed a password sends through 25.
+  - In Postfix, adds C(-o smtpd_sasl_auth_enable=no) to the services on port 25 in F(master.cf), and to nothing else.
+    The submission services keep what F(main.cf) says. Where postscreen has port 25, the service behind it gets it.
+  - Names the accounts that logged in there lately before it changes anything, has Postfix check its configuration,
+    and afterwards asks port 25 itself, with and without TLS, whether AUTH is gone. What fails is taken back.
+  - Inbound mail on port 25 is not affected.
+options:
+  state:
+    description:
+      - V(present) takes AUTH off port 25.
+      - V(absent) gives F(master.cf) its former content back; if somebody has changed it since, only the option goes.
+    type: str
+    choices: [present, absent]
+    default: present
+  mend:
+    description:
+      - Whether to change Postfix. With V(false) the result has a finding when AUTH is offered, and nothing changes.
+    type: bool
+    default: true
+  config_dirs:
+    description:
+      - Configuration directories of the Postfix instances, as RV(ignore:mail_host.mta.instances) of
+        M(mail_host_facts) has them. An empty list means that there is no Postfix.
+      - Left out, F(/etc/postfix) if it is there.
+    type: list
+    elements: path
+  on_cutoff:
+    description:
+      - What to do when accounts have logged in on port 25 lately.
+      - V(ignore) does not read the logs.
+    type: str
+    choices: [fail, warn, ignore]
+    default: fail
+  accepted_cutoffs:
+    description:
+      - Cut-offs that are meant to happen, each an account (V(bob@example.com)), an address (V(203.0.113.5)), a network
+        (V(203.0.113.0/24)), or an account from one of these (V(bob@example.com from 203.0.113.5)).
+    type: list
+    elements: str
+    default: []
+  lookback_days:
+    description: How many days of logs are read for that.
+    type: int
+    default: 14
+  log_files:
+    description: Mail logs; their rotated and compressed parts are found beside them. With none, the usual ones.
+    type: list
+    elements: path
+    default: []
+  log_journal:
+    description: Whether to read the journal for what the files do not have.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Predicts exactly what a run changes, and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows F(master.cf).
+    support: full
+  platform:
+    description: Linux with Postfix 2.9 or later; qmail is looked at, but not changed.
+    support: full
+    platforms: posix
+notes:
+  - Postfix logs the account of a log-in only when a message is sent. Sessions that sent none are named by address.
+author:
+  - harden-mail contributors
+"""
+
+EXAMPLES = r"""
+- name: Take AUTH off port 25
+  smtp25_without_auth:
+
+- name: Only say whether port 25 offers AUTH
+  smtp25_without_auth:
+    mend: false
+
+- name: Take AUTH off port 25, although a printer and whoever the guessers found still use it
+  smtp25_without_auth:
+    accepted_cutoffs:
+      - printer@example.com from 198.51.100.7
+      - 203.0.113.0/24
+
+- name: Give the former configuration back
+  smtp25_without_auth:
+    state: absent
+"""
+
+RETURN = r"""
+cutoffs:
+  description:
+    - Who logged in on port 25 lately, capped at 50. Those that are not accepted come first, likely attackers last.
+  returned: when AUTH is taken off, also in a failure because of them
+  type: list
+  elements: dict
+  contains:
+    account: {description: "The account, null where the log does not name it.", type: str}
+    address: {description: Where it came from., type: str}
+    logins: {description: How many sessions., type: int}
+    first: {description: When first (UTC)., type: str}
+    last: {description: When last (UTC)., type: str}
+    failures: {description: Failed attempts of that address before., type: int}
+    account_failures: {description: Failed attempts of that account before., type: int}
+    likely_attacker: {description: Whether there were ten failures of that address or more., type: bool}
+    accepted: {description: Whether O(accepted_cutoffs) covers it., type: bool}
+cutoffs_total:
+  description: How many there are.
+  returned: with RV(cutoffs)
+  type: int
+covered_since:
+  description: How far the logs reach back within O(lookback_days) (UTC); null when no log was found.
+  returned: with RV(cutoffs)
+  type: str
+evidence:
+  description: What the configuration says and what port 25 answered.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "/etc/postfix/master.cf: smtp/inet has smtpd_sasl_auth_enable = no"
+    - "EHLO to port 25 of 127.0.0.1: AUTH is not offered"
+findings:
+  description: What needs a person, each a sentence.
+  returned: success
+  type: list
+  elements: str
+not_applicable:
+  description: Why there is nothing to take AUTH off on this host.
+  returned: when that is so
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.harden_mail.logs.guard import GUARD_ARGUMENTS
+from ansible.module_utils.harden_mail.smtp_auth import run
+from ansible.module_utils.harden_mail.surface import run_module
+from ansible.module_utils.harden_mail.system import System
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            GUARD_ARGUMENTS,
+            state={"type": "str", "choices": ["present", "absent"], "default": "present"},
+            mend={"type": "bool", "default": True},
+            config_dirs={"type": "list", "elements": "path"},
+        ),
+        supports_check_mode=True,
+    )
+    run_module(module, lambda params, check_mode: run(System(), params, check_mode))
+
+
+if __name__ == "__main__":
+    main()
