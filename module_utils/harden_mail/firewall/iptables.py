@@ -278,7 +278,7 @@ def _goes_around(chain, rule, ports, covered):
     """How a NAT rule leads connections to one of the ports past our chain, in words; None if it does not."""
     found = {name: values for negated, name, values in options(rule) if not negated}
     aimed = [found[name][0] for name in ("--dport", "--dports") if found.get(name)]
-    if chain in ("OUTPUT", "POSTROUTING") or not aimed or not covers(aimed[0], ports):
+    if chain == "OUTPUT" or not aimed or not covers(aimed[0], ports):
         return None
     target = found.get("-j", ("",))[0]
     if target == "DNAT" and not covered:

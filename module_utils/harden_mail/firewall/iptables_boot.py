@@ -224,9 +224,12 @@ class Boot:
         if commands and self._has_plesk():
             text = "[Service]\n" + "".join("ExecStartPost={0}\n".format(command) for command in commands)
         reload_units = Run(("systemctl", "daemon-reload"), None)
-        tidy = () if text else (Run(("rmdir", "--ignore-fail-on-non-empty", PLESK_DROP_IN.rsplit("/", 1)[0]), None),)
+        tidy = Run(("rmdir", "--ignore-fail-on-non-empty", PLESK_DROP_IN.rsplit("/", 1)[0]), None)
         return [
-            change._replace(do=change.do + tidy + (reload_units,), undo=change.undo + (reload_units,))
+            change._replace(
+                do=change.do + ((reload_units,) if text else (tidy, reload_units)),
+                undo=change.undo + ((reload_units,) if change.before else (tidy, reload_units)),
+            )
             for change in file_change(self.system, PLESK_DROP_IN, text)
         ]
 
