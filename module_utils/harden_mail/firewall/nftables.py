@@ -301,9 +301,9 @@ def wanted_table(restriction):
     return {
         "flags": [],
         "sets": {
-            "ports": ("inet_service", [], _fold((port, port) for port in restriction.ports)),
-            "allowed4": ("ipv4_addr", ["interval"], _fold(_range_of(net) for net in restriction.networks4)),
-            "allowed6": ("ipv6_addr", ["interval"], _fold(_range_of(net) for net in restriction.networks6)),
+            "ports": ("inet_service", [], fold((port, port) for port in restriction.ports)),
+            "allowed4": ("ipv4_addr", ["interval"], fold(range_of(net) for net in restriction.networks4)),
+            "allowed6": ("ipv6_addr", ["interval"], fold(range_of(net) for net in restriction.networks6)),
         },
         "chains": WANTED_CHAINS,
         "rules": WANTED_RULES,
@@ -350,7 +350,7 @@ def _listed(value):
 def _read_elements(elements):
     """Folded ranges of a set's elements; as they are when one is not a plain address, port, prefix or range."""
     try:
-        return _fold([_read_element(element) for element in elements or []])
+        return fold([_read_element(element) for element in elements or []])
     except (ValueError, TypeError, KeyError):
         return elements
 
@@ -364,18 +364,18 @@ def _read_element(element):
         return address, address
     if set(element) == {"prefix"}:
         prefix = element["prefix"]
-        return _range_of(ipaddress.ip_network("{0}/{1}".format(prefix["addr"], prefix["len"])))
+        return range_of(ipaddress.ip_network("{0}/{1}".format(prefix["addr"], prefix["len"])))
     if set(element) == {"range"}:
         first, last = [_read_element(end)[0] for end in element["range"]]
         return first, last
     raise ValueError("not a plain element")
 
 
-def _range_of(network):
+def range_of(network):
     return int(network.network_address), int(network.broadcast_address)
 
 
-def _fold(ranges):
+def fold(ranges):
     """Ascending ranges, those that touch or overlap joined: list of (first, last)."""
     folded = []
     for first, last in sorted(ranges):
@@ -393,10 +393,10 @@ def _read_rule(expressions):
     for expression in expressions:
         match = expression.get("match", {}) if isinstance(expression, dict) else {}
         if match.get("left") == {"meta": {"key": "l4proto"}} and match.get("right") in ("tcp", 6):
-            if resets:  # said by the reset itself
-                continue
-            expression = _match(match["left"], "tcp", match.get("op"))
-        kept.append(expression)
+            if not resets:  # the reset itself says it
+                kept.append(_match(match["left"], "tcp", match.get("op")))
+        else:
+            kept.append(expression)
     return kept
 
 
