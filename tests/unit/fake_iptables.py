@@ -36,7 +36,7 @@ class FakeIptables(FakeSystem):
         self.commands["systemctl is-enabled"] = lambda argv, stdin: Completed(
             0 if argv[-1].replace(".service", "") in self.enabled else 1, "", ""
         )
-        link = "/etc/systemd/system/sysinit.target.wants/harden-mail-submission.service"
+        link = "/etc/systemd/system/sysinit.target.wants/harden-mail-submission-iptables.service"
         self.commands["systemctl enable"] = lambda argv, stdin: self.write(link, "") or ""
         self.commands["systemctl disable"] = lambda argv, stdin: self.remove(link) or ""
         if with_sets:

@@ -22,7 +22,7 @@ PLESK = (DATA / "written-plesk.v4").read_text()
 RULES_V4 = (DATA / "debian12-netfilter-persistent.rules.v4").read_text()
 
 JUMP = "-p tcp -m multiport --dports 465,587 -j " + CHAIN
-UNIT = "/etc/systemd/system/harden-mail-submission.service"
+UNIT = "/etc/systemd/system/harden-mail-submission-iptables.service"
 
 
 def restriction(*networks, ports=(465, 587)):

@@ -19,7 +19,7 @@ from collections import namedtuple
 from . import rules_file
 from .accepts import is_enforced
 from .plan import Run, file_change
-from .unit import ENABLED_LINK, NAME, PATH, RULES_DIR, unit_changes
+from .unit import ENABLED_LINKS, RULES_DIR, unit_changes
 
 # A rule file of the host.
 #   method:     str, its word in ``persistence``
@@ -55,6 +55,8 @@ METHODS = ("auto", "netfilter-persistent", "iptables-services", "plesk", "unit")
 
 RULES = {4: RULES_DIR + "/submission.rules4", 6: RULES_DIR + "/submission.rules6"}
 SETS = RULES_DIR + "/submission.ipset"
+
+UNIT = "harden-mail-submission-iptables.service"
 
 PLESK_SCRIPTS = (
     "/usr/local/psa/var/modules/firewall/firewall-active.sh",
@@ -106,7 +108,7 @@ class Boot:
         wanted = {family: part for family, part in parts.items() if part}
         unit_families = self._unit_families(wanted)
         commands = self._commands(wanted, unit_families, set_text) or None
-        unit = unit_changes(self.system, commands)
+        unit = unit_changes(self.system, commands, UNIT)
         changes = []
         if set_text:
             # Files that name a set come after what loads it.
@@ -132,9 +134,9 @@ class Boot:
             text = self.system.read(file.path)
             if text and self.chain in text:
                 lines.append("at boot: {0}, by {1}".format(file.path, file.service))
-        if self.system.exists(ENABLED_LINK) and self.system.exists(PATH):
+        if self.system.exists(ENABLED_LINKS + UNIT):
             files = [path for path in [SETS, RULES[4], RULES[6]] if self.system.exists(path)]
-            lines.append("at boot: {0}, by {1}".format(", ".join(files), NAME))
+            lines.append("at boot: {0}, by {1}".format(", ".join(files), UNIT))
         return lines
 
     # --- what there is ------------------------------------------------------------------------------------

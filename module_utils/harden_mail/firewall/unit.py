@@ -7,8 +7,8 @@ that takes its rules away at shutdown opens the port while the mail server still
 from .plan import Change, Run, file_change
 
 NAME = "harden-mail-submission.service"
-PATH = "/etc/systemd/system/" + NAME
-ENABLED_LINK = "/etc/systemd/system/sysinit.target.wants/" + NAME
+DIRECTORY = "/etc/systemd/system/"
+ENABLED_LINKS = DIRECTORY + "sysinit.target.wants/"
 
 # Rules lie in /etc, not in /var: at that moment of the boot only the root file system is sure to be there.
 RULES_DIR = "/etc/harden-mail"
@@ -32,11 +32,12 @@ WantedBy=sysinit.target
 """
 
 
-def unit_changes(system, commands):
+def unit_changes(system, commands, name=NAME):
     """Changes that install and enable the unit with these commands, or take it away.
 
     :param System system: the host
     :param list commands: of str, each an absolute command line for ExecStart=; None: no unit
+    :param str name: of the unit; each backend has its own, so that one can go while another one stays
     :returns: list of Change
     """
     text = None
@@ -44,27 +45,27 @@ def unit_changes(system, commands):
         text = TEXT.format(starts="\n".join("ExecStart=" + command for command in commands))
     reload_units = Run(("systemctl", "daemon-reload"), None)
     changes = []
-    enabled = system.exists(ENABLED_LINK)
+    enabled = system.exists(ENABLED_LINKS + name)
     if enabled and commands is None:
         changes.append(
             Change(
-                "unit " + NAME,
+                "unit " + name,
                 "enabled",
                 "",
-                (Run(("systemctl", "disable", NAME), None),),
-                (reload_units, Run(("systemctl", "enable", NAME), None)),
+                (Run(("systemctl", "disable", name), None),),
+                (reload_units, Run(("systemctl", "enable", name), None)),
             )
         )
-    for change in file_change(system, PATH, text):
+    for change in file_change(system, DIRECTORY + name, text):
         changes.append(change._replace(do=change.do + (reload_units,), undo=change.undo + (reload_units,)))
     if commands is not None and not enabled:
         changes.append(
             Change(
-                "unit " + NAME,
+                "unit " + name,
                 "",
                 "enabled",
-                (Run(("systemctl", "enable", NAME), None),),
-                (Run(("systemctl", "disable", NAME), None),),
+                (Run(("systemctl", "enable", name), None),),
+                (Run(("systemctl", "disable", name), None),),
             )
         )
     return changes
