@@ -1,0 +1,113 @@
+"""Where the passwords of those who may send mail are kept, and how many there are. Never what they are."""
+
+import re
+
+from ..errors import CommandError
+from .panel import plesk_settings
+
+# Stores that are plain files of one account a line, each a name and a pattern.
+LINE_FILES = (
+    ("cpanel", "/home/*/etc/*/shadow"),
+    ("directadmin", "/etc/virtual/*/passwd"),
+)
+
+VPOPMAIL_HOME = "/home/vpopmail"
+
+
+def find_accounts(system, pop, panel):
+    """Facts ``accounts``."""
+    found = []  # of (store, path, count, evidence)
+    if panel["name"]:
+        found.append(_plesk(system))
+    if pop["name"] == "dovecot":
+        found += _dovecot(system)
+    found += _vpopmail(system)
+    for store, pattern in LINE_FILES:
+        paths = system.glob(pattern)
+        if paths:
+            found.append((store, pattern, sum(_count_lines(system, path) for path in paths), "files are there"))
+    if system.exists("/etc/sasldb2"):
+        found.append(("sasldb", "/etc/sasldb2", None, "the file is there"))
+    # Courier, qmail's checkpassword and SASL's saslauthd ask the system unless they are told otherwise.
+    if not found:
+        found.append(_shadow(system, "no other store was found"))
+    accounts = [{"store": store, "path": path, "count": count} for store, path, count, _how in found]
+    return accounts, {str(index): entry[3] for index, entry in enumerate(found)}
+
+
+def passdbs(text):
+    """Where Dovecot looks passwords up.
+
+    :param str text: ``doveconf -n`` (2.3: ``passdb {``, driver and args inside; 2.4: ``passdb NAME {``, where the
+        name is the driver unless ``driver`` says otherwise)
+    :returns: list of (driver, path or None), without those that only deny
+    """
+    found = []
+    for name, body in re.findall(r"^passdb ?(\S*) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+        settings = dict(re.findall(r"^\s*(\w+) = (.*)$", body, re.MULTILINE))
+        driver = settings.get("driver") or settings.get("passdb_driver") or name
+        if settings.get("deny", settings.get("passdb_deny")) == "yes":
+            continue
+        # 2.3 writes options before the path: "scheme=CRYPT username_format=%u /etc/dovecot/users"
+        path = settings.get("passwd_file_path") or (settings.get("args", "").split() or [""])[-1]
+        found.append((driver, path if path.startswith("/") else None))
+    return found
+
+
+def _dovecot(system):
+    try:
+        text = system.run(["doveconf", "-n"], check=False).out
+    except CommandError:
+        return []
+    found = []
+    for driver, path in passdbs(text):
+        how = "passdb {0} in `doveconf -n`".format(driver)
+        if driver == "passwd-file" and path:
+            # A path may hold the user's domain: "/etc/mail/%d/passwd", in 2.4 "%{user | domain}".
+            files = system.glob(re.sub(r"%(\{[^}]*\}|[0-9.]*[A-Za-z])", "*", path))
+            found.append(("dovecot-passwd-file", path, sum(_count_lines(system, name) for name in files), how))
+        elif driver in ("pam", "passwd", "shadow", "bsdauth"):
+            found.append(_shadow(system, how))
+        else:
+            # The file holds the way into a database, password and all: its name is enough.
+            found.append(("dovecot-" + driver, path, None, how))
+    return found
+
+
+def _plesk(system):
+    mailnames = plesk_settings(system).get("PLESK_MAILNAMES_D", "/var/qmail/mailnames")
+    boxes = [path for path in system.glob(mailnames + "/*/*") if system.is_dir(path)]
+    return "plesk", mailnames, len(boxes), "Plesk's mailbox directories; the passwords are in its database"
+
+
+def _vpopmail(system):
+    home = VPOPMAIL_HOME
+    for line in (system.read("/etc/passwd") or "").splitlines():
+        if line.startswith("vpopmail:") and line.count(":") >= 6:
+            home = line.split(":")[5]
+    directory = home + "/domains"
+    # Beyond a hundred domains vpopmail spreads them over one more level.
+    files = system.glob(directory + "/*/vpasswd") + system.glob(directory + "/*/*/vpasswd")
+    if not files:
+        return []
+    return [("vpopmail", directory, sum(_count_lines(system, path) for path in files), "vpasswd files are there")]
+
+
+def _shadow(system, how):
+    try:
+        text = system.read("/etc/shadow")
+    except OSError:
+        text = None
+    if text is None:
+        return "shadow", "/etc/shadow", None, how
+    # "*" and "!" at the beginning: nobody can log in with a password.
+    hashes = [line.split(":")[1] for line in text.splitlines() if line.count(":") >= 2]
+    return "shadow", "/etc/shadow", sum(1 for value in hashes if value[:1] not in ("*", "!", "")), how
+
+
+def _count_lines(system, path):
+    try:
+        lines = (system.read(path) or "").splitlines()
+    except OSError:
+        return 0
+    return sum(1 for line in lines if ":" in line and not line.lstrip().startswith("#"))

@@ -1,0 +1,133 @@
+"""Who listens on 25, 465 and 587, and what is offered there."""
+
+import ipaddress
+import re
+import struct
+from collections import namedtuple
+
+from .processes import holders
+
+PORTS = (25, 465, 587)
+
+# Names in master.cf for these ports (/etc/services has changed its mind about 465 over the years).
+PORT_NAMES = {"smtp": 25, "smtps": 465, "submissions": 465, "ssmtp": 465, "urd": 465, "submission": 587, "msa": 587}
+
+Socket = namedtuple("Socket", "port family address inode")
+
+LISTEN = "0A"  # the state's number in /proc/net/tcp, of the kernel's include/net/tcp_states.h
+
+
+def find_listeners(system, processes, mta, probe):
+    """Facts ``listeners``."""
+    sockets = listening(system)
+    held_by = holders(system, processes, {socket.inode for socket in sockets})
+    services = master_services(system, mta)
+    own = own_addresses(system)
+    offers = probe([(socket.port, _ways_in(socket, own)) for socket in sockets])
+    listeners, evidence = [], {"": "sockets that listen on 25, 465 or 587 in /proc/net/tcp and tcp6"}
+    for index, (socket, offer) in enumerate(zip(sockets, offers)):
+        holder = held_by.get(socket.inode)
+        service = None
+        if holder and holder.name == "master":
+            service = service_of(services, socket)
+        listeners.append(
+            {
+                "port": socket.port,
+                "family": socket.family,
+                "address": socket.address,
+                "program": holder.name if holder else None,
+                "service": service,
+                "starttls": offer.starttls,
+                "auth_plain": offer.auth_plain,
+                "auth_tls": offer.auth_tls,
+            }
+        )
+        path = "{0}.".format(index)
+        if holder:
+            evidence[path + "program"] = "{0} holds the socket (/proc/*/fd)".format(holder.command[0].split(" ")[0])
+        if service:
+            evidence[path + "service"] = "master.cf"
+        for key in ("starttls", "auth_plain", "auth_tls"):
+            evidence[path + key] = offer.how
+    return listeners, evidence
+
+
+def listening(system):
+    """Listening sockets, by port, family and address.
+
+    :returns: list of Socket (int port, int family 4 or 6, str address, str inode)
+    """
+    found = {}
+    for family, path in ((4, "/proc/net/tcp"), (6, "/proc/net/tcp6")):
+        for line in (system.read(path) or "").splitlines()[1:]:
+            fields = line.split()
+            address, _colon, port = fields[1].partition(":")
+            if fields[3] == LISTEN and int(port, 16) in PORTS:
+                socket = Socket(int(port, 16), family, _address(address), fields[9])
+                # SO_REUSEPORT gives a program several sockets on one address.
+                found.setdefault(socket[:3], socket)
+    return [found[key] for key in sorted(found)]
+
+
+def own_addresses(system):
+    """An address of the host itself that isn't loopback, for each family that has one.
+
+    :returns: dict from 4 and 6 to str
+    """
+    own = {}
+    # The local routing table as a trie: an address, then its leaf's type.
+    trie = system.read("/proc/net/fib_trie") or ""
+    for address in re.findall(r"\|-- (\d+\.\d+\.\d+\.\d+)\n\s+/32 host LOCAL", trie):
+        if not ipaddress.ip_address(address).is_loopback:
+            own.setdefault(4, address)
+    for line in (system.read("/proc/net/if_inet6") or "").splitlines():
+        digits, _index, _prefix, scope = line.split()[:4]
+        if scope == "00":  # global
+            own.setdefault(6, str(ipaddress.ip_address(int(digits, 16))))
+    return own
+
+
+def master_services(system, mta):
+    """Network services of all Postfix instances.
+
+    :returns: list of (str name as written in master.cf, str host or None, int port)
+    """
+    found = []
+    for instance in mta["instances"]:
+        text = system.read(instance["config_dir"] + "/master.cf") or ""
+        for line in text.splitlines():
+            fields = line.split()
+            if line[:1] in ("#", " ", "\t", "") or len(fields) < 8 or fields[1] != "inet":
+                continue
+            host, _colon, port = fields[0].rpartition(":")
+            number = int(port) if port.isdigit() else PORT_NAMES.get(port)
+            if number in PORTS:
+                found.append((fields[0], host.strip("[]") or None, number))
+    return found
+
+
+def service_of(services, socket):
+    """The entry of master.cf that a socket belongs to, or None; one that names the address comes first."""
+    for wanted in (socket.address, None):
+        for name, host, port in services:
+            if port == socket.port and host == wanted:
+                return name
+    return None
+
+
+def _ways_in(socket, own):
+    """Addresses to try, the best first.
+
+    Servers are often more generous, or more secretive, towards loopback than towards strangers
+    (``mynetworks``, ``smtpd_sasl_exceptions_networks``); an outer address of the host shows what strangers see.
+    """
+    if not ipaddress.ip_address(socket.address).is_unspecified:
+        return [socket.address]
+    loopback = "127.0.0.1" if socket.family == 4 else "::1"
+    return [own[socket.family], loopback] if socket.family in own else [loopback]
+
+
+def _address(digits):
+    """An address of /proc/net/tcp: words of 32 bits in the machine's own byte order."""
+    packed = b"".join(struct.pack("=I", int(digits[start : start + 8], 16)) for start in range(0, len(digits), 8))
+    return str(ipaddress.ip_address(packed))
