@@ -2,6 +2,7 @@
 
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
+LAB := $(PYTHON) tests/hosts/lab.py
 # Test hosts are containers in network namespaces: root's work.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -16,7 +17,7 @@ setup: ready-to-run ## Install Ansible into .venv, for hosts of your own
 	@echo "Ansible is in .venv: . .venv/bin/activate"
 
 demo: ready-to-run ## Boot a sick mail VPS, harden it, look at it from two other hosts
-	@$(ROOT) $(PYTHON) tests/hosts/demo.py
+	@$(ROOT) $(LAB) run -- $(PYTHON) tests/hosts/demo.py
 
 test: lint unit bench-small molecule ## Everything that a change must pass (what CI runs)
 
@@ -41,7 +42,7 @@ molecule-all: ready-to-test
 	@$(ROOT) $(PYTHON) tests/molecule/run.py --all
 
 shell: ready-to-run ## A shell on a sick mail VPS; it is gone when you leave
-	@$(ROOT) $(PYTHON) tests/hosts/demo.py --shell
+	@$(ROOT) $(LAB) run --host vps=deb12 --sick -- $(LAB) shell vps
 
 lock: ready-to-test ## Resolve the requirements anew (UPGRADE=--upgrade: to the newest versions)
 	@tools/lock $(UPGRADE)

@@ -1,0 +1,143 @@
+"""The report's arithmetic: outcomes, their order, caps, what is written and how."""
+
+import importlib.util
+import json
+import pathlib
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("report_under_test", ROOT / "callback_plugins" / "harden_mail_report.py")
+report = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(report)
+
+CATALOGUE = {
+    "mail-host-known": {"role": "mail_host"},
+    "one": {"role": "first"},
+    "two": {"role": "first"},
+}
+
+
+class Task:
+    def __init__(self, control, role=None, check_mode=False):
+        self.check_mode = check_mode
+        self._control = control
+        self._role = role and types.SimpleNamespace(get_name=lambda: role)
+
+    def get_vars(self):
+        return {"control": self._control} if self._control else {}
+
+    def get_name(self):
+        return "task of {0}".format(self._control)
+
+
+def result(answer, control="one", host="vps1", **keywords):
+    named = types.SimpleNamespace(get_name=lambda: host)
+    return types.SimpleNamespace(_host=named, _task=Task(control, **keywords), _result=answer)
+
+
+def of(*results, failed=()):
+    """The report's document after these results; those in ``failed`` have failed."""
+    found = report.Report(CATALOGUE, "play.yml")
+    for one in results:
+        found.add(one, failed=False)
+    for one in failed:
+        found.add(one, failed=True)
+    return found.document(finished=True)
+
+
+def outcome(document, control="one"):
+    return document["hosts"]["vps1"]["controls"][control]["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "check_mode", "expected"),
+    [
+        ({}, False, "compliant"),
+        ({"changed": True}, False, "remediated"),
+        ({"changed": True}, True, "drift"),
+        ({"changed": True, "findings": ["open"]}, False, "noncompliant"),
+        ({"findings": []}, True, "compliant"),
+        ({"not_applicable": "no listener"}, False, "not-applicable"),
+        ({"results": [{"findings": ["open"]}, {}]}, False, "noncompliant"),
+        ({"results": ["a package manager's text"]}, False, "compliant"),
+    ],
+)
+def test_outcome_of_one_task(answer, check_mode, expected):
+    assert outcome(of(result(answer, check_mode=check_mode))) == expected
+
+
+def test_a_failure_is_an_error_and_its_message_is_kept():
+    document = of(failed=[result({"msg": "no iptables"})])
+    assert document["hosts"]["vps1"]["controls"]["one"]["message"] == "no iptables"
+    assert document["hosts"]["vps1"]["outcome"] == "error"
+
+
+@given(st.permutations([{}, {"changed": True}, {"findings": ["open"]}, {"not_applicable": "x"}]))
+def test_the_worst_of_a_controls_tasks_stands_whatever_comes_first(answers):
+    assert outcome(of(*[result(answer) for answer in answers])) == "noncompliant"
+
+
+def test_of_two_tasks_one_not_applicable_the_other_counts():
+    assert outcome(of(result({"not_applicable": "x"}), result({}))) == "compliant"
+    document = of(result({}), result({"not_applicable": "x"}))
+    assert outcome(document) == "compliant"
+    assert document["hosts"]["vps1"]["controls"]["one"]["message"] is None
+
+
+def test_a_role_that_fails_without_naming_a_control_fails_all_of_its_own():
+    document = of(failed=[result({"msg": "bad argument"}, control=None, role="first")])
+    assert outcome(document, "one") == outcome(document, "two") == "error"
+    assert "mail-host-known" not in document["hosts"]["vps1"]["controls"]
+
+
+def test_tasks_of_no_control_are_none_of_its_business():
+    assert of(result({"changed": True}, control=None, role="first"))["hosts"] == {}
+    assert of(failed=[result({"msg": "x"}, control=None)])["hosts"] == {}
+
+
+def test_totals_count_hosts_and_controls():
+    document = of(result({}), result({"changed": True}, control="two"), result({}, host="vps2"))
+    assert document["totals"] == {
+        "hosts": {"remediated": 1, "compliant": 1},
+        "controls": {"remediated": 1, "compliant": 2},
+    }
+
+
+def test_lists_are_capped_and_say_so():
+    findings = ["finding {0}".format(number) for number in range(60)]
+    found = of(result({"findings": findings}))["hosts"]["vps1"]["controls"]["one"]["findings"]
+    assert len(found) == 50
+    assert found[-1] == "… and 11 more"
+
+
+@given(st.text())
+def test_clean_text_is_one_printable_line_that_can_be_encoded(text):
+    cleaned = report.clean(text)
+    assert cleaned.isprintable()
+    assert len(cleaned) <= report.TEXT_CAP
+    cleaned.encode("utf-8")
+
+
+def test_clean_keeps_words_of_any_language():
+    assert report.clean("587番ポート　が開いています\udc80") == "587番ポート が開いています\\udc80"
+
+
+def test_a_report_that_cannot_be_written_leaves_the_former_one(tmp_path):
+    path = tmp_path / "latest.json"
+    report.write_json(str(path), {"schema": 1})
+    with pytest.raises(TypeError):
+        report.write_json(str(path), {"schema": object()})
+    assert json.loads(path.read_text()) == {"schema": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["latest.json"]
+
+
+def test_the_table_says_once_what_holds_for_all_controls_and_wraps_the_rest():
+    document = of(result({}), result({}, control="two"), result({"findings": ["word " * 60]}, host="vps2"))
+    lines = [text for text, _ in report.table(document)]
+    assert lines[1].split() == ["vps1", "all", "2", "compliant"]
+    assert len([line for line in lines if "word" in line]) > 1
+    assert lines[-1] == "2 hosts: 1 noncompliant, 1 compliant"
