@@ -60,8 +60,13 @@ class Client:
     def run(self, command, **options):
         """Run a shell command in the client's network namespace; returns subprocess.CompletedProcess (text)."""
         return subprocess.run(
-            ["nsenter", "--net=" + self.namespace, "sh", "-c", command], check=False, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, **options
+            ["nsenter", "--net=" + self.namespace, "sh", "-c", command],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            **options,
         )
 
     def socket(self, family=4):
@@ -81,9 +86,8 @@ class Client:
             except OSError as error:
                 return Result(_outcome(error), "")
             try:
-                if tls:
-                    connection = NoTls().wrap_socket(connection)
-                return Result("open", connection.recv(512).decode("utf-8", "replace").split("\r\n")[0])
+                talking = NoTls().wrap_socket(connection) if tls else connection
+                return Result("open", talking.recv(512).decode("utf-8", "replace").split("\r\n")[0])
             except OSError:
                 return Result("open", "")
 
@@ -121,7 +125,9 @@ class Client:
         place = self._holder(address, port)
         holder = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), "hold", self.namespace, address, str(port), place],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         banner = holder.stdout.readline().decode("utf-8", "replace").strip()
         assert banner.startswith("220"), "{0} got {1!r} from {2} port {3}".format(self.name, banner, address, port)

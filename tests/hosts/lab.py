@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 if __package__ in (None, ""):  # run as a program: its directory is the path's first entry
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from hosts import podman, roots, snapshot
+from hosts import podman, roots
 from hosts.clients import Client
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -73,7 +73,7 @@ class Lab:
         return [Host(self, name) for name in sorted(names)]
 
     def client(self, name):
-        """"allowed", "refused" or "controller"."""
+        """ "allowed", "refused" or "controller"."""
         return Client(name, self.namespace(name), addresses(CLIENTS[name]), self.directory)
 
     def path(self, *parts):
@@ -101,7 +101,7 @@ class Lab:
             _remove_stale_labs()
             lab = cls(tempfile.mkdtemp(prefix=PREFIX, dir=podman.STATE))
             # Held as long as this process lives, however it dies: that's how others know the lab is in use.
-            owner = open(lab.path("owner"), "w", encoding="ascii")
+            owner = open(lab.path("owner"), "w", encoding="ascii")  # noqa: SIM115
             fcntl.flock(owner, fcntl.LOCK_EX)
             owner.write(str(os.getpid()))
             owner.flush()
@@ -153,9 +153,7 @@ class Lab:
 
     def run(self, command):
         """Run a command on the controller; returns its exit status. Signals sent to us are handed on to it."""
-        child = subprocess.Popen(
-            ["nsenter", "--net=" + self.namespace("controller")] + command, env=self.environment()
-        )
+        child = subprocess.Popen(["nsenter", "--net=" + self.namespace("controller")] + command, env=self.environment())
         try:
             return child.wait()
         finally:
@@ -178,7 +176,8 @@ class Lab:
         batch = [
             "link set lo up",
             "link add eth0 address 02:00:00:00:00:{0:02x} type veth peer name to-{1} netns {2}".format(
-                number, name, switch),
+                number, name, switch
+            ),
             "addr add {0}/{1} dev eth0".format(addresses(number)[4], LENGTH[4]),
             "addr add {0}/{1} dev eth0 nodad".format(addresses(number)[6], LENGTH[6]),
             "link set eth0 up",
@@ -189,8 +188,11 @@ class Lab:
     def _make(self):
         for directory in ("hosts", "ssh", "snapshots", "molecule"):
             os.mkdir(self.path(directory))
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.id, "-f", self.path("ssh", "key")],
-                       check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.id, "-f", self.path("ssh", "key")],
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
         switch = self._namespace_name("switch")
         _ip("netns", "add", switch)
         _ip("-n", switch, "link", "set", "lo", "up")
@@ -221,7 +223,7 @@ class Lab:
             podman.podman("rm", "--force", "--time", "0", *found)
 
     def _is_host_namespace(self, name):
-        return name[len(self.id) + 1:] not in set(CLIENTS) | {"switch"}
+        return name[len(self.id) + 1 :] not in set(CLIENTS) | {"switch"}
 
     def _remove_namespaces(self):
         for name in _namespaces(self.id):
@@ -272,19 +274,25 @@ class Host:
         :raises AssertionError: with its output, when it fails and ``check``
         """
         done = subprocess.run(
-            self._enter() + ["sh", "-c", command], check=False, input=stdin, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=timeout,
+            self._enter() + ["sh", "-c", command],
+            check=False,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout,
         )
         output = done.stdout.decode("utf-8", "replace")
         assert not check or done.returncode == 0, "{0}: `{1}` exited with {2}:\n{3}".format(
-            self.name, command, done.returncode, output)
+            self.name, command, done.returncode, output
+        )
         return output
 
     def put(self, directory):
         """Copy the tree under a directory of this machine onto the host's /, owned by root."""
         tar = subprocess.run(
             ["tar", "-C", directory, "--owner=0", "--group=0", "--no-overwrite-dir", "-c", "."],
-            check=True, stdout=subprocess.PIPE,
+            check=True,
+            stdout=subprocess.PIPE,
         ).stdout
         self.run("tar -C / --no-overwrite-dir -x", stdin=tar)
 
@@ -302,9 +310,20 @@ class Host:
     def boot_first(self):
         self.lab.make_namespace(self.name, self.number)
         podman.podman(
-            "run", "--detach", "--name", self._container(), "--hostname", self.name + ".example.com",
-            "--systemd=always", "--pids-limit=0", "--dns=none", "--network", "ns:" + self.lab.namespace(self.name),
-            "--cap-add=NET_ADMIN,NET_RAW,SYS_ADMIN", podman.image(self._state()["root"]), "/sbin/init",
+            "run",
+            "--detach",
+            "--name",
+            self._container(),
+            "--hostname",
+            self.name + ".example.com",
+            "--systemd=always",
+            "--pids-limit=0",
+            "--dns=none",
+            "--network",
+            "ns:" + self.lab.namespace(self.name),
+            "--cap-add=NET_ADMIN,NET_RAW,SYS_ADMIN",
+            podman.image(self._state()["root"]),
+            "/sbin/init",
             network=self._podman_network(),
         )
         self._booted()
@@ -346,15 +365,26 @@ class Host:
             if said == ["running"]:
                 return
             if said == ["degraded"]:
-                failed = self.run("systemctl --failed --no-legend --plain; journalctl -b -p warning -n 20 --no-pager",
-                                  check=False)
+                failed = self.run(
+                    "systemctl --failed --no-legend --plain; journalctl -b -p warning -n 20 --no-pager", check=False
+                )
                 raise AssertionError("{0} has booted with failures:\n{1}".format(self.name, failed))
             time.sleep(0.05)  # init isn't yet so far as to be asked
         raise AssertionError("{0} has not booted within a minute; it says {1}".format(self.name, said))
 
     def _enter(self):
-        return ["nsenter", "--target", str(self.pid), "--all", "env", "-i", "LANG=C.UTF-8", "HOME=/root", "TERM=linux",
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        return [
+            "nsenter",
+            "--target",
+            str(self.pid),
+            "--all",
+            "env",
+            "-i",
+            "LANG=C.UTF-8",
+            "HOME=/root",
+            "TERM=linux",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
 
     def _podman_network(self):
         # podman's monitor process lives on; it must not be among what is killed with the controller.
@@ -402,8 +432,13 @@ def _namespaces(lab_id):
 
 
 def _pids(namespace):
-    said = subprocess.run(["ip", "netns", "pids", namespace], check=False, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, universal_newlines=True)
+    said = subprocess.run(
+        ["ip", "netns", "pids", namespace],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        universal_newlines=True,
+    )
     return [int(word) for word in said.stdout.split()]
 
 
@@ -442,7 +477,7 @@ def _remove_stale_labs():
 def main(arguments):
     if "--" in arguments:
         at = arguments.index("--")
-        arguments, command = arguments[:at], arguments[at + 1:]
+        arguments, command = arguments[:at], arguments[at + 1 :]
     else:
         command = []
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -28,8 +28,13 @@ def podman(*arguments, network=None, **options):
     """
     command = _enter(network) + ["podman"] + _options() + list(arguments)
     done = subprocess.run(
-        command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        universal_newlines=True, **options
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        **options,
     )
     if done.returncode:
         sys.stderr.write(done.stderr)
@@ -72,8 +77,9 @@ def _build(name, tar):
         try:
             roots.build(name, partial, log)
         except subprocess.CalledProcessError:
-            raise SystemExit("{0} can't be built from this machine's archive; {1} says why.".format(name, log.name)) \
-                from None
+            raise SystemExit(
+                "{0} can't be built from this machine's archive; {1} says why.".format(name, log.name)
+            ) from None
     os.rename(partial, tar)
     # What an older recipe made is of no use to anyone.
     for other in os.listdir(os.path.dirname(tar)):
@@ -83,9 +89,7 @@ def _build(name, tar):
 
 
 def _has(tag):
-    return subprocess.run(
-        _enter() + ["podman"] + _options() + ["image", "exists", tag], check=False
-    ).returncode == 0
+    return subprocess.run(_enter() + ["podman"] + _options() + ["image", "exists", tag], check=False).returncode == 0
 
 
 def _options():

@@ -106,7 +106,9 @@ def _sources(suite):
     """
     targets = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(RELEASE)", "Created-By: Packages"],
-        check=True, stdout=subprocess.PIPE, universal_newlines=True,
+        check=True,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
     ).stdout.splitlines()
     main = security = None
     for line in sorted(set(targets)):

@@ -20,14 +20,34 @@ import sys
 
 # Directories whose content is nobody's configuration.
 VOLATILE = {
-    "/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/cache", "/var/lib/systemd",
-    "/var/lib/apt", "/var/lib/dpkg", "/var/lib/postfix", "/var/lib/logrotate", "/var/spool/postfix",
-    "/var/spool/rsyslog", "/root/.ansible", "/root/.cache",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/log",
+    "/var/cache",
+    "/var/lib/systemd",
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/lib/postfix",
+    "/var/lib/logrotate",
+    "/var/spool/postfix",
+    "/var/spool/rsyslog",
+    "/root/.ansible",
+    "/root/.cache",
 }
 # Names podman mounts into the container, and files a running system rewrites by itself.
 VOLATILE_FILES = {
-    "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/ld.so.cache", "/etc/.pwd.lock", "/.dockerenv",
-    "/var/lib/dovecot/instances", "/var/lib/dovecot/ssl-parameters.dat",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+    "/etc/ld.so.cache",
+    "/etc/.pwd.lock",
+    "/.dockerenv",
+    "/var/lib/dovecot/instances",
+    "/var/lib/dovecot/ssl-parameters.dat",
 }
 # What is shown line by line when it differs; elsewhere the hash must do.
 READABLE = ("/etc/", "/usr/local/", "/root/", "/var/lib/harden-mail/", "/var/spool/cron/")
@@ -51,8 +71,15 @@ def state():
         "zones": ["firewall-cmd", "--list-all-zones"],
         "policies": ["firewall-cmd", "--list-all-policies"],
         "unit files": ["systemctl", "list-unit-files", "--plain", "--no-legend", "--no-pager"],
-        "units": ["systemctl", "list-units", "--plain", "--no-legend", "--no-pager", "--state=active",
-                  "--type=service,socket,timer,path,target"],
+        "units": [
+            "systemctl",
+            "list-units",
+            "--plain",
+            "--no-legend",
+            "--no-pager",
+            "--state=active",
+            "--type=service,socket,timer,path,target",
+        ],
         "queue": ["postqueue", "-j"],
         "packages": ["dpkg-query", "-W", "-f", "${Package} ${Version}\n"],
     }
@@ -62,8 +89,11 @@ def state():
     running = {name: _start(command) for name, command in commands.items()}
     files = _files()
     said = {name: _finish(process) for name, process in running.items()}
-    rules = {name: _rules(said[name]) for name in commands if name in (
-        "iptables", "ip6tables", "nftables", "ipset", "zones", "policies")}
+    rules = {
+        name: _rules(said[name])
+        for name in commands
+        if name in ("iptables", "ip6tables", "nftables", "ipset", "zones", "policies")
+    }
     units = {name: said[name] for name in ("unit files", "units")}
     return {
         "files": files,
@@ -96,8 +126,11 @@ def _units(text):
     lines = []
     for line in text.splitlines():
         words = line.split()
-        if not words or PASSING_UNITS.match(words[0]) or words[1] in ("static", "generated", "transient", "alias",
-                                                                      "indirect"):
+        if (
+            not words
+            or PASSING_UNITS.match(words[0])
+            or words[1] in ("static", "generated", "transient", "alias", "indirect")
+        ):
             continue
         lines.append(" ".join(words[:2] if len(words) < 4 else words[:4]))
     return "\n".join(sorted(lines)) + "\n"
@@ -110,8 +143,11 @@ def _queue(text):
         message = json.loads(line)
         recipients = ", ".join(sorted(entry["address"] for entry in message["recipients"]))
         where = "hold" if message["queue_name"] == "hold" else "queued"
-        lines.append("{0} {1} {2} bytes from {3} to {4}".format(
-            where, message["queue_id"], message["message_size"], message["sender"], recipients))
+        lines.append(
+            "{0} {1} {2} bytes from {3} to {4}".format(
+                where, message["queue_id"], message["message_size"], message["sender"], recipients
+            )
+        )
     return "\n".join(sorted(lines)) + "\n"
 
 
@@ -120,8 +156,9 @@ def _files():
     found = {}
     users, groups = {}, {}
     for directory, directories, names in os.walk("/"):
-        directories[:] = [name for name in directories
-                          if name != "__pycache__" and os.path.join(directory, name) not in VOLATILE]
+        directories[:] = [
+            name for name in directories if name != "__pycache__" and os.path.join(directory, name) not in VOLATILE
+        ]
         for name in directories + names:
             path = os.path.join(directory, name)
             if path in VOLATILE_FILES or name.endswith(".pyc"):
@@ -144,7 +181,8 @@ def _describe(path, users, groups):
         return about + "-> " + os.readlink(path)
     if not stat.S_ISREG(status.st_mode):
         return about + {stat.S_IFDIR: "directory", stat.S_IFSOCK: "socket", stat.S_IFIFO: "fifo"}.get(
-            stat.S_IFMT(status.st_mode), "device")
+            stat.S_IFMT(status.st_mode), "device"
+        )
     with open(path, "rb") as handle:
         content = handle.read()
     about += hashlib.sha256(content).hexdigest()
@@ -173,8 +211,13 @@ def differences(before, after, ignored=()):
                 continue
             label = name if section == "files" else "{0}: {1}".format(section, name)
             lines += difflib.unified_diff(
-                (old or "").splitlines(), (new or "").splitlines(),
-                label if old is not None else "absent", label if new is not None else "absent", lineterm="", n=2)
+                (old or "").splitlines(),
+                (new or "").splitlines(),
+                label if old is not None else "absent",
+                label if new is not None else "absent",
+                lineterm="",
+                n=2,
+            )
     return "\n".join(lines)
 
 

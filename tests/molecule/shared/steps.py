@@ -98,14 +98,16 @@ def reboot(lab, _):
         # Long enough for a last visit of each client to the booted host.
         time.sleep(1)
     noted = {
-        name: [list(target) + list(probe) for target, probe in sorted(probes.items())]
-        for name, probes in tries.items()
+        name: [list(target) + list(probe) for target, probe in sorted(probes.items())] for name, probes in tries.items()
     }
     lab.note("reboot", noted)
     for name, lines in noted.items():
         for address, port, tried, opened, last in lines:
-            print("{0} tried {1} port {2}: {3} times, {4} opened, at last {5}".format(
-                name, address, port, tried, opened, last))
+            print(
+                "{0} tried {1} port {2}: {3} times, {4} opened, at last {5}".format(
+                    name, address, port, tried, opened, last
+                )
+            )
 
 
 def restored(lab, _):
@@ -137,8 +139,9 @@ def _compare(lab, complaint):
             differ = True
             print("{0}: {1}:\n{2}".format(name, complaint, text))
         else:
-            print("{0}: as at the first snapshot ({1} files, rules, units, queue)".format(
-                name, len(now[name]["files"])))
+            print(
+                "{0}: as at the first snapshot ({1} files, rules, units, queue)".format(name, len(now[name]["files"]))
+            )
     if differ:
         raise SystemExit(1)
 
@@ -153,10 +156,24 @@ def _pytest(prefix, needed=False):
     # Its output goes the way of ours, at once and in order.
     sys.stdout.flush()
     code = subprocess.call(
-        [sys.executable, "-m", "pytest", "-v", "--no-header", "-p", "no:cacheprovider", "--rootdir", PROJECT,
-         "-c", os.path.join(PROJECT, "pyproject.toml"), "-o", "pythonpath={0}/tests {1}".format(PROJECT, SHARED)]
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-v",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            PROJECT,
+            "-c",
+            os.path.join(PROJECT, "pyproject.toml"),
+            "-o",
+            "pythonpath={0}/tests {1}".format(PROJECT, SHARED),
+        ]
         + files,
-        cwd=PROJECT, stderr=subprocess.STDOUT,
+        cwd=PROJECT,
+        stderr=subprocess.STDOUT,
     )
     if code:
         raise SystemExit("{0}_*.py: pytest exited with {1}".format(prefix, code))
