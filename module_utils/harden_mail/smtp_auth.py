@@ -97,6 +97,9 @@ def _take_away(system, instances, params, check_mode):
         result["findings"] = [OFFERED.format(", ".join(place for instance in todo for place in _places(instance)))]
         return result
 
+    for instance in todo:
+        # What Postfix can't read already would fail after the change; check mode has to say so too.
+        _have_checked(instance)
     result.update(_preview(system, todo, params))
     result["changed"] = True
     wanted = [(instance, with_option(instance.text, _offering(instance), OPTION)) for instance in todo]
@@ -185,7 +188,7 @@ def _change(instance, text, prove):
     try:
         if text != instance.text:
             system.write(instance.path, text)
-        system.run(["postconf", "-c", instance.config_dir, "-M"])
+        _have_checked(instance)
         system.run(["postfix", "-c", instance.config_dir, "check"])
         if system.run(["postfix", "-c", instance.config_dir, "status"], check=False).rc == 0:
             reloaded = True
@@ -198,6 +201,11 @@ def _change(instance, text, prove):
             if reloaded:
                 system.run(["postfix", "-c", instance.config_dir, "reload"], check=False)
         raise UserError("{0} {1} is as it was.".format(str(error).rstrip(".") + ".", instance.path)) from None
+
+
+def _have_checked(instance):
+    """:raises UserError: Postfix can't read this master.cf"""
+    instance.system.run(["postconf", "-c", instance.config_dir, "-M"])
 
 
 def _prove(instance):

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from datetime import datetime, timezone
 
 from ..errors import UserError
+from .logins import fold_address
 
 # An address that failed so often before its first success was more likely guessing than mistyping: a mail program
 # with an old password tries every few minutes, but its owner is told at once and has it mended within the hour.
@@ -88,7 +89,7 @@ class Accepted:
         if separator:
             return self._account(account.strip(), said), self._network(source.strip(), said)
         text = item.strip()
-        if ":" in text or not text.strip("0123456789./"):
+        if ":" in text or (text and not text.strip("0123456789./")):
             return None, self._network(text, said)
         return self._account(text, said), None
 
@@ -101,7 +102,7 @@ class Accepted:
     @staticmethod
     def _network(text, said):
         try:
-            return ipaddress.ip_network(text)
+            return ipaddress.ip_network(fold_address(text) or text)
         except ValueError:
             pass
         try:

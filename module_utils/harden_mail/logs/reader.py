@@ -131,7 +131,7 @@ class Logs:
         for sibling in self.system.listdir(directory):
             match = pattern.match(sibling)
             if match:
-                part_path = directory + "/" + sibling
+                part_path = os.path.join(directory, sibling)
                 try:
                     status = os.stat(self.system.real(part_path))
                 except OSError as error:
