@@ -1,6 +1,10 @@
 """What roles and modules say of themselves is what they are."""
 
+import json
 import pathlib
+import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -55,3 +59,18 @@ def test_each_task_that_changes_something_names_a_control(role):
             own = [key for key in task if (ROOT / "library" / (key + ".py")).exists()]
             if own:
                 assert task.get("vars", {}).get("control") in known, task["name"]
+
+
+def test_the_example_inventory_parses_and_names_each_variable_that_is_there(tmp_path):
+    text = (ROOT / "inventory.example").read_text(encoding="utf-8")
+    options = {name for role in ROLES for name in options_of(role)}
+    named = set(re.findall(r"^\s*(?:# )?(\w+_\w+):", text, re.MULTILINE))
+    switches = {role.name + "_enabled" for role in ROLES}
+    others = {name for name in named if name.startswith(("ansible_", "submission_firewall_sources_"))}
+    assert named - others - switches <= options
+    assert options <= named
+    # As `cp inventory.example inventory` makes it.
+    (tmp_path / "inventory").write_text(text, encoding="utf-8")
+    program = pathlib.Path(sys.executable).with_name("ansible-inventory")
+    said = subprocess.run([program, "-i", "inventory", "--list"], cwd=tmp_path, capture_output=True, check=True)
+    assert len(json.loads(said.stdout)["_meta"]["hostvars"]) == 5

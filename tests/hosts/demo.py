@@ -1,0 +1,105 @@
+"""`make demo`, inside a lab: a neglected mail VPS, seen from two other hosts before and after the real playbook."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import yaml
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[0] = str(PROJECT / "tests")
+
+from hosts.lab import Lab, boot  # noqa: E402
+
+ACCOUNT, PASSWORD = "info@example.com", "info"
+BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+
+
+def main():
+    lab = Lab.current()
+    started = time.monotonic()
+    say("Booting a mail VPS in a throw-away container (the first time its file system is built: a minute or two)")
+    boot(lab, ["vps=deb12"])
+    vps = lab.host("vps")
+    vps.make_sick()
+    print("{0:.0f} s: it runs Postfix and Dovecot, as its owner left them.".format(time.monotonic() - started))
+
+    say("Before: who can submit mail, and who can guess a password?")
+    look(lab, vps)
+    inventory = lab.path("inventory")
+    declared = {
+        "submission_firewall_sources": [lab.client("allowed").address(family) + " # office" for family in (4, 6)]
+        + [lab.client("controller").address(4) + " # this machine"],
+        "submission_firewall_no_auth_on_25": True,
+    }
+    write_inventory(inventory, vps, declared)
+
+    say("Is it in order? (changes nothing)")
+    play(lab, inventory, "playbooks/compliance.yml")
+
+    say("Harden it. The log knows someone whom that would cut off, so it stops there:")
+    play(lab, inventory, "harden-mail.yml")
+
+    attacker = "{0} from {1}".format(ACCOUNT, lab.client("refused").address(4))
+    say("That is the attacker: accept the loss, and harden it")
+    declared["submission_firewall_accepted_cutoffs"] = [attacker]
+    write_inventory(inventory, vps, declared)
+    status = play(lab, inventory, "harden-mail.yml", "--diff")
+
+    say("After:")
+    look(lab, vps)
+
+    say("Is it in order now?")
+    status = play(lab, inventory, "playbooks/compliance.yml") or status
+    print("\nThat took {0:.0f} s. `make shell` opens such a host to look around.".format(time.monotonic() - started))
+    return status
+
+
+def say(text):
+    print("\n{0}=== {1}{2}".format(BOLD, text, PLAIN), flush=True)
+
+
+def look(lab, vps):
+    """Try the host's ports from both clients, in both families, and a guessed password."""
+    print("{0:24} {1:16} {2}".format("from", "to", "answer"))
+    for name in ("allowed", "refused"):
+        client = lab.client(name)
+        for family in (4, 6):
+            for port in (587, 465):
+                seen = client.connect(vps.address(family), port, tls=port == 465)
+                answer = seen.banner or "none ({0})".format(seen.outcome)
+                print("{0:24} {1:16} {2}".format(client.address(family), "port {0}".format(port), answer), flush=True)
+    for name in ("allowed", "refused"):
+        client = lab.client(name)
+        try:
+            code = client.log_in(vps.address(4), ACCOUNT, PASSWORD)
+            answer = "logged in" if code == 235 else "password refused ({0})".format(code)
+        except OSError:
+            answer = "no connection"
+        print("{0:24} {1:16} {2}".format(client.address(4), "as " + ACCOUNT, answer), flush=True)
+
+
+def write_inventory(path, vps, variables):
+    """An inventory as a user writes it, shown without what only this lab needs to reach the host."""
+    print(yaml.safe_dump({"all": {"hosts": {"vps": None}, "vars": variables}}, sort_keys=False).rstrip())
+    document = {"all": {"hosts": {"vps": vps.connection()}, "vars": variables}}
+    pathlib.Path(path).write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+def play(lab, inventory, *arguments):
+    """Run ansible-playbook on this lab's controller, over SSH; returns its exit status."""
+    print("$ ansible-playbook {0}".format(" ".join(arguments)), flush=True)
+    program = pathlib.Path(sys.executable).with_name("ansible-playbook")
+    environment = dict(os.environ, HARDEN_MAIL_REPORT=lab.path("report.json"))
+    if sys.stdout.isatty():
+        environment["ANSIBLE_FORCE_COLOR"] = "1"
+    command = [program, "-i", inventory, *arguments]
+    status = subprocess.run(command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    print("exit status: {0}".format(status))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
