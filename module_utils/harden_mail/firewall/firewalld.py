@@ -81,15 +81,19 @@ class Firewalld(Backend):
         """:raises UserError: firewalld can't enforce it here, now and after a boot"""
         trouble = None
         configuration = self.system.read(ETC + "/firewalld.conf") or ""
-        units = self.system.run(["systemctl", "show", "-p", "UnitFileState", "firewalld.service"], check=False).out
         if not self.system.which("nft") or re.search(r"^FirewallBackend\s*=\s*iptables", configuration, re.M):
             trouble = "firewalld does not use nftables (FirewallBackend in {0}/firewalld.conf)".format(ETC)
         elif self.state is None:
             trouble = "firewalld is not running (systemctl enable --now firewalld)"
         elif not self.state["zones"]:
             trouble = "firewalld {0} has no policies (0.9 was the first)".format(self.state["version"])
-        elif units.strip() == "UnitFileState=disabled":
+        elif self.unit["UnitFileState"] == "disabled":
             trouble = "firewalld is not enabled, so it would be gone after a boot (systemctl enable firewalld)"
+        elif int(self.state["version"].split(".")[0]) >= 2 and not self.system.which("ipset"):
+            trouble = (
+                "the program ipset is not installed, and without it firewalld {0} fails, and drops all traffic, as "
+                "soon as anything adds a direct rule while there is an ipset".format(self.state["version"])
+            )
         if trouble:
             raise UserError("backend: firewalld can't be used on this host: {0}; or {1}.".format(trouble, OTHER_WAY))
 
@@ -313,12 +317,11 @@ class Firewalld(Backend):
             return []
         lines = []
         for name in sorted(set(self.state["active_zones"]) | {self.state["default_zone"]}):
-            closed = self._closed_ports(self.state["zones"][name], restriction.ports)
-            if closed:
+            if self._opens_none(self.state["zones"][name], restriction.ports):
                 lines.append(
                     "Zone {0} of firewalld does not open {1}: allowed sources are refused there too "
                     "(firewall-cmd --permanent --zone={0} --add-port={2}/tcp, reload, and run again).".format(
-                        name, _and(closed), closed[0]
+                        name, _either(restriction.ports), restriction.ports[-1]
                     )
                 )
         listing = self.system.run(["nft", "list", "ruleset"], check=False).out
@@ -326,7 +329,7 @@ class Firewalld(Backend):
         if published:
             lines.append(
                 "Port {0} is sent on by NAT (a container's published port, or a port forwarding), which goes around "
-                "firewalld's zones and policies: {1}.".format(_and(published), OTHER_WAY)
+                "firewalld's zones and policies: {1}.".format(_either(published), OTHER_WAY)
             )
         peers = self._refused_peers(restriction)
         if peers:
@@ -343,18 +346,16 @@ class Firewalld(Backend):
             )
         return lines
 
-    def _closed_ports(self, settings, ports):
-        """Our ports that a zone opens to nobody."""
+    def _opens_none(self, settings, ports):
+        """Whether a zone opens none of our ports to anybody."""
         if settings["target"] == "ACCEPT" or "tcp" in settings["protocols"]:
-            return []
+            return False
         words = ["{0}/{1}".format(*port) for port in settings["ports"]]
-        for service in settings["services"]:
-            words += self._service_ports(service, ())[0]
         rules = " ".join(settings["rules_str"])
-        for service in re.findall(r'service name="([^"]+)"', rules):
-            words += self._service_ports(service, ())[0]
         words += ["{0}/{1}".format(*pair) for pair in re.findall(r' port port="([^"]+)" protocol="([^"]+)"', rules)]
-        return [port for port in ports if not any(_covers(word, port) for word in words)]
+        for service in settings["services"] + re.findall(r'service name="([^"]+)"', rules):
+            words += self._service_ports(service, ())[0]
+        return not any(_covers(word, port) for word in words for port in ports)
 
     def evidence(self):
         if not self.state or POLICY not in self.state["policies"]:
@@ -395,10 +396,18 @@ class Firewalld(Backend):
         """Runtime as :func:`firewalld_agent.read` gives it, read once; None when firewalld does not run."""
         if not self._state_read:
             self._state_read = True
-            if self.system.which("firewall-cmd"):
+            # Asking over D-Bus would start a firewalld that is stopped.
+            if self.system.which("firewall-cmd") and self.unit["ActiveState"] == "active":
                 step = self._agent("read")
                 self._state = json.loads(self.system.run(list(step.argv), stdin=step.stdin).out)
         return self._state
+
+    @property
+    def unit(self):
+        """UnitFileState and ActiveState of firewalld.service: dict of str."""
+        command = ["systemctl", "show", "-p", "UnitFileState,ActiveState", "firewalld.service"]
+        lines = self.system.run(command, check=False).out.splitlines()
+        return dict({"UnitFileState": "", "ActiveState": ""}, **dict(line.split("=", 1) for line in lines))
 
     def _agent(self, command):
         """The step that runs a command of the agent, by the interpreter of firewall-cmd."""
@@ -744,5 +753,5 @@ def _replace_entries(name, old, new):
     return tuple(steps)
 
 
-def _and(ports):
-    return " and ".join(str(port) for port in ports)
+def _either(ports):
+    return " or ".join(str(port) for port in ports)

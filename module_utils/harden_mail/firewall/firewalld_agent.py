@@ -63,7 +63,18 @@ def runtime(client):
 
 
 def reload(client):
-    """Reload firewalld, then make its runtime and the rules of iptables what they were."""
+    """Reload firewalld, then make its runtime and the rules of iptables what they were.
+
+    A reload that fails ends firewalld, and all new connections are dropped from then on; then the next call, with
+    the old files back in place, starts firewalld again.
+
+    :param FirewallClient client: None when firewalld does not run
+    """
+    if client is None:
+        if not os.path.exists(SAVED):
+            sys.exit("firewalld: it does not run")
+        subprocess.run(["systemctl", "restart", "firewalld.service"], check=True)
+        client = connect()
     if os.path.exists(SAVED):
         with open(SAVED) as handle:
             before = json.load(handle)
@@ -140,14 +151,20 @@ def _rules_of(dump):
     return [line.partition("] ")[2] if line.startswith("[") else line.partition(" [")[0] for line in lines]
 
 
-def main(command):
+def connect():
+    """A client of firewalld, or None when it does not run."""
     # Not at the top: unit tests import this file where there is no firewalld.
     from firewall.client import FirewallClient  # noqa: PLC0415
 
     client = FirewallClient(quiet=True)
+    return client if client.connected and client.get_property("state") != "FAILED" else None
+
+
+def main(command):
     try:
+        client = connect()
         if command == "read":
-            print(json.dumps(read(client) if client.connected else None))
+            print(json.dumps(read(client) if client else None))
         elif command == "reload":
             reload(client)
     except Exception as error:  # whatever firewalld answers is for a person to read

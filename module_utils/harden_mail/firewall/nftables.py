@@ -24,6 +24,8 @@ INCLUDE = 'include "{0}" # harden-mail'.format(RULES_FILE)
 # Says that the line before had no line end, so that taking our line out gives back the same bytes.
 INCLUDE_AFTER_OPEN_LINE = INCLUDE + " (and the end of the line before)"
 
+UNIT = "harden-mail-submission-nftables.service"
+
 METHODS = ("auto", "nftables", "unit")
 
 # Set elements named in the report before the rest is only counted.
@@ -140,7 +142,7 @@ class Nftables(Backend):
         if restriction is None:
             # First what refers to the file, then the table, the file last: a boot in between finds what it loads.
             return (
-                unit_changes(self.system, None)
+                unit_changes(self.system, None, UNIT)
                 + self._config_changes(None)
                 + self._drop_in_changes(None)
                 + self._kernel_changes(None)
@@ -153,7 +155,7 @@ class Nftables(Backend):
             + self._kernel_changes(restriction)
             + self._config_changes(config)
             + self._drop_in_changes(nft if config else None)
-            + unit_changes(self.system, ["{0} -f {1}".format(nft, RULES_FILE)] if by_unit else None)
+            + unit_changes(self.system, ["{0} -f {1}".format(nft, RULES_FILE)] if by_unit else None, UNIT)
         )
 
     def findings(self, restriction):
@@ -173,7 +175,7 @@ class Nftables(Backend):
         if config:
             lines.append("{0} loads {1}, which ends with: {2}".format(SERVICE, config, INCLUDE))
         if by_unit:
-            lines.append("a unit of its own loads {0} before the network comes up".format(RULES_FILE))
+            lines.append("{0} loads {1} before the network comes up".format(UNIT, RULES_FILE))
         return [line for line in lines if line.strip()]
 
     # --- the kernel ---------------------------------------------------------------------------------------
