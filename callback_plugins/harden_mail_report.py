@@ -146,7 +146,7 @@ class Report:
 
     def _merge(self, result, name, facts):
         control = self._host(result)["controls"].setdefault(name, empty_control())
-        task = clean(result._task.get_name())
+        task = clean(result._task.get_name(include_role_name=False))
         if facts["outcome"] in ("drift", "remediated"):
             facts["message"] = task
         # The worst outcome stands; of equals, the first says why.
@@ -311,10 +311,12 @@ def summary(document):
 
 
 def in_a_line(host):
-    """What made a host's outcome: the controls that have it, and what the first of them says."""
+    """What made a host's outcome: the controls that have it, and where a person is to act, what the first of them says."""
     names = [name for name, control in host["controls"].items() if control["outcome"] == host["outcome"]]
-    says = reason(host["controls"][names[0]]) if names else ""
-    return ", ".join(names) + (": " + says if says else "")
+    if not names or host["outcome"] in ("drift", "remediated", "compliant"):
+        return ", ".join(names)
+    says = reason(host["controls"][names[0]])
+    return says if len(names) == len(host["controls"]) else "{0}: {1}".format(", ".join(names), says)
 
 
 def table(document):

@@ -30,7 +30,7 @@ class Task:
     def get_vars(self):
         return {"control": self._control} if self._control else {}
 
-    def get_name(self):
+    def get_name(self, include_role_name=True):
         return "task of {0}".format(self._control)
 
 

@@ -129,7 +129,7 @@ def test_harden_mail_fails_on_a_host_where_a_role_failed(project):
     project.inventory(good={}, broken=BROKEN)
     run = project.play("harden-mail.yml")
     assert run.status == 2
-    assert "Do the work of submission_firewall: iptables-restore is not there." in run.out
+    assert "Could not be done, see above: Do the work of submission_firewall" in run.out
 
 
 def test_harden_mail_succeeds_where_a_person_must_act(project):
