@@ -1,3 +1,4 @@
+import ipaddress
 import os
 import time
 
@@ -206,6 +207,17 @@ def test_accounts_are_fit_to_be_shown():
 )
 def test_fold_address(text, folded):
     assert fold_address(text) == folded
+
+
+@given(
+    st.lists(st.one_of(st.integers(0, 300).map(str), st.sampled_from(["", "01", "1 ", "x"])), max_size=5).map(".".join)
+)
+def test_an_ipv4_address_is_what_the_library_says(text):
+    try:
+        expected = str(ipaddress.IPv4Address(text))
+    except ValueError:
+        expected = None
+    assert fold_address(text) == expected
 
 
 PIECES = st.sampled_from(

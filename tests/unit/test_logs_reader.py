@@ -223,6 +223,13 @@ def test_the_journal_fills_in_what_the_files_lack(tmp_path):
     assert logs.covered_since == at("2026-11-24 10:10:00")
 
 
+def test_the_journal_fills_in_after_files_without_a_wanted_line(tmp_path):
+    lines = ["Nov 24 10:{0:02}:00 vps cron: {0}".format(minute) for minute in range(20, 40)]
+    put(tmp_path, "log", lines, "2026-11-24 10:39:00")
+    system = FakeSystem(tmp_path, {"journalctl": Journal(10)})
+    assert minutes(read(system, ["/log"], journal=True, wanted=(b"a[1]",))[0]) == list(range(10, 60))
+
+
 def test_files_that_have_it_all_are_not_read_twice(tmp_path):
     lines = ["Nov 24 10:{0:02}:00 vps a[1]: {0}".format(minute) for minute in range(60)]
     put(tmp_path, "log", lines, "2026-11-24 10:59:00")

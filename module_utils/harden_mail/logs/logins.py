@@ -60,6 +60,9 @@ COURIER_KIND = re.compile(r"(imap|pop3)(?:d|login)|courier(imap|pop3)login")
 PLESK_LINE = re.compile(r"(?:smtp_auth: )?(SMTP user|FAILED:) (.*)\[([0-9A-Fa-f.:]+)\]\s*\Z", re.DOTALL)
 PLESK_SASL = re.compile(r"failed mail authentication attempt for user '(.*)' \(password len=\d+\)", re.DOTALL)
 
+# What needs no folding, which is most of a log: ipaddress takes ten times as long.
+USUAL_ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!\Z)|\Z)){4}\Z", re.ASCII)
+
 
 def logins(lines):
     """Go through lines of logs for log-ins.
@@ -185,6 +188,8 @@ def _known_address(login):
 @functools.lru_cache(maxsize=65536)
 def fold_address(text):
     """An address (str) in the usual form, IPv4 never as IPv6 (``::ffff:192.0.2.1``); None when it is no address."""
+    if USUAL_ADDRESS.match(text):
+        return text
     try:
         address = ipaddress.ip_address(text.split("%")[0])
     except ValueError:

@@ -90,14 +90,14 @@ class Logs:
             for line in self._journal(self.since, start):
                 yield line
         # ... to here: what was written since, or all of it where syslog was given up for the journal.
-        last = max(self.since, start) if starts else None
+        end = max(self.since, start) if starts else None
         streams = [self._read_log(parts) for parts in logs]
         for stamp, text in streams[0] if len(streams) == 1 else _merged(streams):
             if stamp is not None:
-                last = max(stamp, last)
+                end = max(stamp + 1, end)
             yield stamp, text
         if self.journal and starts:
-            for line in self._journal(int(last) + 1, self.until):
+            for line in self._journal(end, self.until):
                 yield line
 
     # --- files --------------------------------------------------------------------------------------------
