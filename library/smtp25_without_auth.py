@@ -9,8 +9,8 @@ version_added: "0.1.0"
 description:
   - Port 25 is for other mail servers, who never log in. While it offers AUTH, a closed submission port keeps nobody
     out, because who has guessed a password sends through 25.
-  - In Postfix, adds C(-o smtpd_sasl_auth_enable=no) to the services on port 25 in F(master.cf), and to nothing else.
-    The submission services keep what F(main.cf) says. Where postscreen has port 25, the service behind it gets it.
+  - In Postfix, adds C(-o smtpd_sasl_auth_enable=no) to the services on port 25 in C(master.cf), and to nothing else.
+    The submission services keep what C(main.cf) says. Where postscreen has port 25, the service behind it gets it.
   - Names the accounts that logged in there lately before it changes anything, has Postfix check its configuration,
     and afterwards asks port 25 itself, with and without TLS, whether AUTH is gone. What fails is taken back.
   - Inbound mail on port 25 is not affected.
@@ -18,7 +18,7 @@ options:
   state:
     description:
       - V(present) takes AUTH off port 25.
-      - V(absent) gives F(master.cf) its former content back; if somebody has changed it since, only the option goes.
+      - V(absent) gives C(master.cf) its former content back; if somebody has changed it since, only the option goes.
     type: str
     choices: [present, absent]
     default: present
@@ -31,7 +31,7 @@ options:
     description:
       - Configuration directories of the Postfix instances, as RV(ignore:mail_host.mta.instances) of
         M(mail_host_facts) has them. An empty list means that there is no Postfix.
-      - Left out, F(/etc/postfix) if it is there.
+      - Left out, C(/etc/postfix) if it is there.
     type: list
     elements: path
   on_cutoff:
@@ -66,7 +66,7 @@ attributes:
     description: Predicts exactly what a run changes, and changes nothing.
     support: full
   diff_mode:
-    description: Shows F(master.cf).
+    description: Shows C(master.cf).
     support: full
   platform:
     description: Linux with Postfix 2.9 or later; qmail is looked at, but not changed.

@@ -9,18 +9,26 @@ def run_module(module, work):
     """Call ``work(module.params, module.check_mode)`` and leave through exit_json or fail_json.
 
     :param AnsibleModule module: as made by the file in ``library/``
-    :param work: function (dict params, bool check_mode) -> dict result with at least ``changed``
+    :param work: function (dict params, bool check_mode) -> dict result with at least ``changed``; ``warnings`` (list of
+        sentences) are shown as Ansible's
     """
     try:
         result = work(module.params, module.check_mode)
     except UserError as error:
-        module.fail_json(msg=str(error), **getattr(error, "result", {}))
+        module.fail_json(msg=str(error), **_without_warnings(module, getattr(error, "result", {})))
     except OSError as error:
         where = " ({0})".format(error.filename) if error.filename else ""
         module.fail_json(msg="The host's file system said: {0}{1}.".format(error.strerror or error, where))
     except Exception as error:  # a defect of ours: said in one line, with the place, for a bug report
         module.fail_json(msg="harden-mail has a defect: {0}; please report it.".format(_place_of(error)))
-    module.exit_json(**result)
+    module.exit_json(**_without_warnings(module, result))
+
+
+def _without_warnings(module, result):
+    """The result without its ``warnings``, which Ansible takes one by one."""
+    for sentence in result.get("warnings", []):
+        module.warn(sentence)
+    return {name: value for name, value in result.items() if name != "warnings"}
 
 
 def _place_of(error):
