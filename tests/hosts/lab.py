@@ -43,6 +43,16 @@ LENGTH = {4: 24, 6: 64}
 CLIENTS = {"controller": 5, "allowed": 20, "refused": 66}
 FIRST_HOST = 101
 
+INTERFACES = """\
+auto lo eth0
+iface lo inet loopback
+iface eth0 inet static
+    address {0}/{1}
+iface eth0 inet6 static
+    address {2}/{3}
+    dad-attempts 0
+"""
+
 
 class Lab:
     """One lab, as kept in its directory."""
@@ -163,9 +173,10 @@ class Lab:
                     child.wait(10)
 
     def make_namespace(self, name, number):
-        """A network namespace with eth0 on the lab's switch; a former one of that name goes first.
+        """A network namespace with eth0, down and without addresses, on the lab's switch.
 
-        The hardware address is always the same, so that a rebooted host answers its neighbours at once.
+        A former namespace of that name goes first. The hardware address is always the same, so that a
+        rebooted host answers its neighbours at once.
         """
         space, switch = self._namespace_name(name), self._namespace_name("switch")
         if os.path.exists(self.namespace(name)):
@@ -178,9 +189,6 @@ class Lab:
             "link add eth0 address 02:00:00:00:00:{0:02x} type veth peer name to-{1} netns {2}".format(
                 number, name, switch
             ),
-            "addr add {0}/{1} dev eth0".format(addresses(number)[4], LENGTH[4]),
-            "addr add {0}/{1} dev eth0 nodad".format(addresses(number)[6], LENGTH[6]),
-            "link set eth0 up",
         ]
         _ip("-n", space, "-batch", "-", stdin="\n".join(batch))
         _ip("-n", switch, "link", "set", "to-" + name, "master", "switch", "up")
@@ -200,6 +208,12 @@ class Lab:
         _ip("-n", switch, "link", "set", "switch", "up")
         for name, number in CLIENTS.items():
             self.make_namespace(name, number)
+            batch = [
+                "addr add {0}/{1} dev eth0".format(addresses(number)[4], LENGTH[4]),
+                "addr add {0}/{1} dev eth0 nodad".format(addresses(number)[6], LENGTH[6]),
+                "link set eth0 up",
+            ]
+            _ip("-n", self._namespace_name(name), "-batch", "-", stdin="\n".join(batch))
 
     def _remove(self):
         """Remove whatever has this lab's name; goes on when a part of it can't be removed."""
@@ -309,6 +323,9 @@ class Host:
 
     def boot_first(self):
         self.lab.make_namespace(self.name, self.number)
+        # The host brings its network up by itself, as any does, so that the order of things at boot is true.
+        interfaces = self.lab.path("hosts", self.name + ".interfaces")
+        _write(interfaces, INTERFACES.format(*self._interfaces()))
         podman.podman(
             "run",
             "--detach",
@@ -321,6 +338,8 @@ class Host:
             "--dns=none",
             "--network",
             "ns:" + self.lab.namespace(self.name),
+            "--volume",
+            interfaces + ":/etc/network/interfaces:ro",
             "--cap-add=NET_ADMIN,NET_RAW,SYS_ADMIN",
             podman.image(self._state()["root"]),
             "/sbin/init",
@@ -385,6 +404,9 @@ class Host:
             "TERM=linux",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
+
+    def _interfaces(self):
+        return [value for family in (4, 6) for value in (self.address(family), LENGTH[family])]
 
     def _podman_network(self):
         # podman's monitor process lives on; it must not be among what is killed with the controller.

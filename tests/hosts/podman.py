@@ -86,6 +86,15 @@ def _build(name, tar):
         path = os.path.join(os.path.dirname(tar), other)
         if other.startswith(name + "-") and not path.startswith(tar[:-4]):
             os.unlink(path)
+    for tag in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+        if tag.startswith("{0}:{1}-".format(IMAGE, name)):
+            # Unless a lab still runs on it.
+            subprocess.run(
+                _enter() + ["podman"] + _options() + ["rmi", tag],
+                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
 
 
 def _has(tag):

@@ -18,7 +18,7 @@ ROOTS = {
 
 PACKAGES = (
     # a machine that boots, and that Ansible and SSH reach
-    "systemd systemd-sysv dbus procps kmod iproute2 sudo openssh-server python3 python3-apt cron rsyslog "
+    "systemd systemd-sysv dbus procps kmod iproute2 ifupdown sudo openssh-server python3 python3-apt cron rsyslog "
     # the mail server
     "postfix postfix-sqlite dovecot-pop3d dovecot-imapd ca-certificates openssl "
     # every firewall there is; only what a scenario enables is running

@@ -1,8 +1,8 @@
 """The steps of a scenario that are not Ansible's: called by the playbooks beside this file, inside a lab.
 
 What is noted in the lab by one step for a later one: ``snapshots`` {host: state}, ``changed-check`` and
-``changed-run`` {host: [task]} (by callback_plugins/changed_tasks.py), ``reboot`` {client: [[address, port,
-tried, opened, last outcome]]}.
+``changed-run`` {host: [task]} (by callback_plugins/changed_tasks.py), ``reboot`` {client: [[phase,
+address, port, tried, opened, last outcome]]}.
 """
 
 import contextlib
@@ -88,24 +88,25 @@ def reboot(lab, _):
         "refused": [(host.address(f), port) for host in hosts for f in (4, 6) for port in RESTRICTED_PORTS],
         "allowed": [(host.address(f), 587) for host in hosts for f in (4, 6)],
     }
-    with contextlib.ExitStack() as stack:
-        # The allowed client only shows that there was something to get at; each of its visits costs an smtpd.
-        tries = {
-            name: stack.enter_context(lab.client(name).probing(targets[name], 0.01 if name == "refused" else 0.1))
-            for name in targets
-        }
-        side_by_side(Host.reboot, hosts)
-        # Long enough for a last visit of each client to the booted host.
-        time.sleep(1)
-    noted = {
-        name: [list(target) + list(probe) for target, probe in sorted(probes.items())] for name, probes in tries.items()
-    }
+    noted = {name: [] for name in targets}
+    for phase, move in (("shutdown", Host.shut_down), ("boot", Host.start)):
+        with contextlib.ExitStack() as stack:
+            # The allowed client only shows that there is something to get at; each of its visits costs an smtpd.
+            tries = {
+                name: stack.enter_context(lab.client(name).probing(some, 0.01 if name == "refused" else 0.1))
+                for name, some in targets.items()
+            }
+            side_by_side(move, hosts)
+            # Long enough for a last visit of each client to the booted host.
+            time.sleep(1)
+        for name, probes in tries.items():
+            noted[name] += [[phase] + list(target) + list(probe) for target, probe in sorted(probes.items())]
     lab.note("reboot", noted)
     for name, lines in noted.items():
-        for address, port, tried, opened, last in lines:
+        for phase, address, port, tried, opened, last in lines:
             print(
-                "{0} tried {1} port {2}: {3} times, {4} opened, at last {5}".format(
-                    name, address, port, tried, opened, last
+                "{0}: {1} tried {2} port {3}: {4} times, {5} opened, at last {6}".format(
+                    phase, name, address, port, tried, opened, last
                 )
             )
 
