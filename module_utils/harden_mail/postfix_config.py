@@ -66,20 +66,23 @@ class Instance:
 
 def parse_services(text):
     """Services of a master.cf, in its order: list of :class:`Service`."""
-    entries = []  # of [list of words, end]
+    entries = []  # of [text, end]
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         if not bare or bare.startswith("#"):
             continue
         if not line[0].isspace():
-            entries.append([[], number])
+            entries.append(["", number])
         elif not entries:
             continue
-        entries[-1][0] += _WORD.findall(bare)
+        entries[-1][0] += " " + bare
         entries[-1][1] = number
-    return [
-        Service(words[0], words[1], words[7], _options(words[8:]), end) for words, end in entries if len(words) >= 8
-    ]
+    services = []
+    for entry, end in entries:
+        words = _WORD.findall(entry)
+        if len(words) >= 8:
+            services.append(Service(words[0], words[1], words[7], _options(words[8:]), end))
+    return services
 
 
 def _options(arguments):

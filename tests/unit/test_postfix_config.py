@@ -26,7 +26,8 @@ submission inet n       -       y       -       -       smtpd
 # smtps   inet  n       -       y       -       -       smtpd
 127.0.0.1:25 inet n     -       y       -       -       smtpd -v -osmtpd_sasl_auth_enable=no
 [::1]:10025 inet n      -       y       -       -       smtpd
-\t-o { smtpd_client_restrictions = check_x { a, b }, reject } -o {x=y}
+\t-o { smtpd_client_restrictions = check_x { a, b },
+\treject } -o {x=y}
 pickup    unix  n       -       y       60      1       pickup"""
 
 
