@@ -163,8 +163,12 @@ def _evidence(instance):
                 instance.config_dir, source, key_of(service), SETTING, instance.value(service, SETTING)
             )
         )
-    for answer in _answers(instance):
+    answers = _answers(instance)
+    for answer in answers:
         lines.append("EHLO to {0}: AUTH {1}".format(answer.where, "is offered" if answer.offered else "is not offered"))
+    silent = len(_addresses(instance)) - len(answers)
+    if silent:
+        lines.append("{0}: {1} of its services on port 25 did not answer".format(instance.path, silent))
     return lines
 
 
@@ -200,7 +204,9 @@ def _change(instance, text, prove):
             system.write(instance.path, instance.text)
             if reloaded:
                 system.run(["postfix", "-c", instance.config_dir, "reload"], check=False)
-        raise UserError("{0} {1} is as it was.".format(str(error).rstrip(".") + ".", instance.path)) from None
+        raise UserError(
+            "{0}. {1} is as it was; Postfix says more in the mail log.".format(str(error).rstrip("."), instance.path)
+        ) from None
 
 
 def _have_checked(instance):

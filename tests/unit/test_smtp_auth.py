@@ -173,8 +173,9 @@ def test_a_postfix_that_is_stopped_is_not_started(make_host, monkeypatch):
     host = make_host()
     monkeypatch.setattr(smtp_auth, "ask", lambda *what: None)
     host.commands["postfix -c /etc/postfix status"] = Completed(1, "", "not running")
-    assert run(host, params(), False)["changed"]
-    assert master(host) == MENDED
+    result = run(host, params(), False)
+    assert result["changed"] and master(host) == MENDED
+    assert result["evidence"][-1] == "/etc/postfix/master.cf: 1 of its services on port 25 did not answer"
     assert "postfix -c /etc/postfix reload" not in [line for line, _stdin in host.calls]
 
 
@@ -215,7 +216,9 @@ def test_what_postfix_refuses_is_taken_back(make_host, command):
     host.commands["postfix -c /etc/postfix " + command] = Completed(1, "", "fatal: no")
     with pytest.raises(UserError) as caught:
         run(host, params(), False)
-    assert str(caught.value).endswith("fatal: no. /etc/postfix/master.cf is as it was.")
+    assert str(caught.value).endswith(
+        "fatal: no. /etc/postfix/master.cf is as it was; Postfix says more in the mail log."
+    )
     assert master(host) == MASTER and not host.exists(FORMER_PATH)
 
 
