@@ -52,7 +52,8 @@ def unit_changes(system, commands, name=NAME):
                 "unit " + name,
                 "enabled",
                 "",
-                (Run(("systemctl", "disable", name), None),),
+                # Stopped as well, or it stays "active" without a file until the next boot; it has no ExecStop.
+                (Run(("systemctl", "disable", "--now", name), None),),
                 (reload_units, Run(("systemctl", "enable", name), None)),
             )
         )

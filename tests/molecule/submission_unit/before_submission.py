@@ -1,0 +1,4 @@
+from submission_before import (  # noqa: F401
+    test_connections_are_held_open,
+    test_everyone_gets_in,
+)

@@ -1,0 +1,8 @@
+from submission_verify import (  # noqa: F401
+    test_allowed_client_gets_in,
+    test_allowed_client_logs_in,
+    test_host_reaches_itself,
+    test_open_connection_is_cut,
+    test_other_services_are_open_to_everyone,
+    test_refused_client_does_not_get_in,
+)
