@@ -47,6 +47,8 @@ def verdict(announced):
                 path
             )
         )
+    if report["defect"]:
+        return unknown("The report has a gap, by a defect of harden-mail; please report it: " + report["defect"])
     not_looked_at = hosts_with(report, NOT_LOOKED_AT)
     if not_looked_at:
         return unknown("Could not be looked at, or not wholly: {0}.".format(listed(not_looked_at)))

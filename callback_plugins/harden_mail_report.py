@@ -79,14 +79,22 @@ class CallbackModule(CallbackBase):
         self._write(finished=False)
 
     def v2_runner_on_ok(self, result):
-        self._report.add(result, failed=False)
+        self._take(self._report.add, result, failed=False)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         # Ignored or rescued: what the task was to see to has not been seen to.
-        self._report.add(result, failed=True)
+        self._take(self._report.add, result, failed=True)
 
     def v2_runner_on_unreachable(self, result):
-        self._report.add_unreachable(result)
+        self._take(self._report.add_unreachable, result)
+
+    def _take(self, add, result, **keywords):
+        try:
+            add(result, **keywords)
+        except Exception as error:
+            # Ansible makes a warning of it and goes on; a report with a gap must not look like one without.
+            self._report.defect = clean("{0}: {1}".format(type(error).__name__, error))
+            raise
 
     def v2_playbook_on_stats(self, stats):
         document = self._write(finished=True)
@@ -98,7 +106,7 @@ class CallbackModule(CallbackBase):
 
     def _write(self, finished):
         """Write the report unless it is empty, and return it as a dict (None: there is nothing to report)."""
-        if not self._report.hosts:
+        if not self._report.hosts and not self._report.defect:
             return None
         document = self._report.document(finished)
         try:
@@ -117,6 +125,7 @@ class Report:
 
     def __init__(self, catalogue, playbook):
         self.run = uuid.uuid4().hex
+        self.defect = None
         self.hosts = {}
         self._catalogue = catalogue
         self._playbook = playbook
@@ -146,7 +155,7 @@ class Report:
 
     def _merge(self, result, name, facts):
         control = self._host(result)["controls"].setdefault(name, empty_control())
-        task = clean(result._task.get_name(include_role_name=False))
+        task = clean(result._task.name or result._task.get_name())
         if facts["outcome"] in ("drift", "remediated"):
             facts["message"] = task
         # The worst outcome stands; of equals, the first says why.
@@ -167,6 +176,7 @@ class Report:
             "started": self._started,
             "generated": now(),
             "finished": finished,
+            "defect": self.defect,
             "ansible": ansible_version,
             "check_mode": self._check_mode,
             "hosts": hosts,
@@ -304,14 +314,14 @@ def write_json(path, document):
 
 def summary(document):
     """Lines for a run that changes things, one a host: yields (text, outcome)."""
-    width = max(len(clean(name)) for name in document["hosts"])
+    width = max((len(clean(name)) for name in document["hosts"]), default=0)
     for name, host in document["hosts"].items():
         yield "{0:{1}}  {2:14}  {3}".format(clean(name), width, host["outcome"], in_a_line(host)), host["outcome"]
     yield totals(document), None
 
 
 def in_a_line(host):
-    """What made a host's outcome: the controls that have it, and where a person is to act, what the first of them says."""
+    """What made a host's outcome: the controls that have it, and what the first says where a person is to act."""
     names = [name for name, control in host["controls"].items() if control["outcome"] == host["outcome"]]
     if not names or host["outcome"] in ("drift", "remediated", "compliant"):
         return ", ".join(names)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import types
 
@@ -10,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("report_under_test", ROOT / "callback_plugins" / "harden_mail_report.py")
-report = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(report)
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem + "_under_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+report = load(ROOT / "callback_plugins" / "harden_mail_report.py")
+verdict = load(ROOT / "action_plugins" / "compliance_verdict.py")
 
 CATALOGUE = {
     "mail-host-known": {"role": "mail_host"},
@@ -23,15 +32,13 @@ CATALOGUE = {
 
 class Task:
     def __init__(self, control, role=None, check_mode=False):
+        self.name = "task of {0}".format(control)
         self.check_mode = check_mode
         self._control = control
         self._role = role and types.SimpleNamespace(get_name=lambda: role)
 
     def get_vars(self):
         return {"control": self._control} if self._control else {}
-
-    def get_name(self, include_role_name=True):
-        return "task of {0}".format(self._control)
 
 
 def result(answer, control="one", host="vps1", **keywords):
@@ -141,3 +148,19 @@ def test_the_table_says_once_what_holds_for_all_controls_and_wraps_the_rest():
     assert lines[1].split() == ["vps1", "all", "2", "compliant"]
     assert len([line for line in lines if "word" in line]) > 1
     assert lines[-1] == "2 hosts: 1 noncompliant, 1 compliant"
+
+
+def test_a_result_that_cannot_be_taken_in_is_a_gap_and_no_compliance(tmp_path, monkeypatch):
+    path = tmp_path / "latest.json"
+    monkeypatch.setenv(report.RUN_VARIABLE, "")
+    callback = report.CallbackModule()
+    monkeypatch.setattr(callback, "get_option", lambda name: str(path))
+    callback.v2_playbook_on_start(types.SimpleNamespace(_file_name="compliance.yml"))
+    callback.v2_runner_on_ok(result({}))
+    with pytest.raises(TypeError):
+        callback.v2_runner_on_ok(result({"evidence": ["x"], "results": 5}))
+    callback.v2_playbook_on_play_start(None)
+    assert "not iterable" in json.loads(path.read_text())["defect"]
+    answer = verdict.verdict(os.environ[report.RUN_VARIABLE])
+    assert answer["unreachable"] is True
+    assert "gap" in answer["msg"]
