@@ -5,9 +5,10 @@ import re
 import socket
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-TRUE = ("true", "yes", "1", "on")
+DEFAULT_PORTS = (587, 465)
 PROBE_SECONDS = 5
 
 NAME = re.compile(r"^(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
@@ -20,48 +21,63 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         files = self._list(arguments.pop("source_files", None), "source_files")
-        resolve = str(arguments.pop("resolve_names", False)).lower() in TRUE
+        resolve = self._truth(arguments.pop("resolve_names", False))
         if arguments.get("sources") is not None or files:
             sources = self._list(arguments.get("sources"), "sources")
             for path in files:
                 sources += self._lines(path)
             arguments["sources"] = with_names_looked_up(sources) if resolve else sources
-        probing = str(arguments.get("probe", True)).lower() in TRUE
+        probing = self._truth(arguments.get("probe", True)) and arguments.get("state", "present") == "present"
+        ports = self._list(arguments.get("ports", DEFAULT_PORTS), "ports")
+        # Only what an unconfirmed change closes is to be undone, not what was closed before.
+        answered = self._answers(ports) if probing and arguments.get("confirm_within") else {}
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         if result.get("changed") and not result.get("failed") and not self._task.check_mode:
-            if probing and arguments.get("state", "present") == "present":
-                self._probe(result)
+            if probing:
+                self._probe(result, answered)
             if result.get("pending") and not result.get("failed"):
                 self._confirm(result, task_vars)
         return result
 
-    def _probe(self, result):
-        """Try the ports from here and fail when the answer is not what the sources say."""
+    def _host(self):
+        """The address that this connection goes to; None when it does not go over the network."""
         try:
-            host = self._connection.get_option("host")
+            return self._connection.get_option("host")
         except (KeyError, AttributeError):
-            return  # not a connection over the network
-        controller = result.get("controller") or {}
+            return None
+
+    def _answers(self, ports):
+        """{port: whether it accepts a connection from here}; what is no port is for the module to refuse."""
+        host = self._host()
+        numbers = [int(port) for port in ports or [] if str(port).isdigit()]
+        return {port: answers_on(host, port) for port in numbers} if host else {}
+
+    def _probe(self, result, answered):
+        """Try the ports from here; fail when a port answers a stranger, or no more answers a friend.
+
+        :param dict answered: of the ports that answered before the change
+        """
+        host, controller = self._host(), result.get("controller") or {}
         # Behind a jump host or a NAT the host sees somebody else's address: then the try would prove nothing.
         if not host or not controller.get("address") or own_address_towards(host) != controller["address"]:
             return
-        result["probed"] = {}
-        for port in result.get("listening", []):
-            answers = answers_on(host, port)
-            result["probed"][str(port)] = "open" if answers else "closed"
-            if answers != controller["allowed"]:
-                result["failed"] = True
-                result["msg"] = (
-                    "The rules are in place, but TCP {0} {1} the controller ({2}), which is {3} allowed source: look "
-                    "for a firewall or NAT in between.{4}".format(
-                        port,
-                        "answers" if answers else "does not answer",
-                        controller["address"],
-                        "an" if controller["allowed"] else "no",
-                        " The change is not confirmed and will undo itself." if result.get("pending") else "",
-                    )
-                )
+        seen = self._answers(result.get("listening") or [])
+        result["probed"] = {str(port): "open" if answers else "closed" for port, answers in seen.items()}
+        for port, answers in sorted(seen.items()):
+            if answers == controller["allowed"]:
+                continue
+            message = "TCP {0} {1} the controller ({2}), which is {3} allowed source: look for {4}.".format(
+                port,
+                "answers" if answers else "does not answer",
+                controller["address"],
+                "an" if controller["allowed"] else "no",
+                "a NAT or proxy in between" if answers else "other rules on the host or in between that refuse it",
+            )
+            if answers or answered.get(port):
+                undone = " The change is not confirmed and will undo itself." if result.get("pending") else ""
+                result.update(failed=True, msg="The rules are in place, but " + message + undone)
                 return
+            result.setdefault("warnings", []).append(message)
 
     def _confirm(self, result, task_vars):
         self._connection.reset()
@@ -73,16 +89,18 @@ class ActionModule(ActionBase):
             result["pending"] = False
 
     @staticmethod
+    def _truth(value):
+        return boolean(value, strict=False)
+
+    @staticmethod
     def _list(value, option):
         if value is None:
             return []
         if isinstance(value, str):
             return [value]
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):
             return list(value)
-        raise AnsibleActionFail(
-            "{0} is {1!r}: give a list, one source in each item.".format(option, value)
-        )
+        raise AnsibleActionFail("{0} is {1!r}: give a list.".format(option, value))
 
     def _lines(self, path):
         """Lines of a file on the controller, each with a note on where it stands."""
@@ -145,6 +163,6 @@ def answers_on(host, port):
     """Whether a TCP connection from here is accepted within a few seconds."""
     try:
         socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return True
