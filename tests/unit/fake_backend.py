@@ -16,7 +16,7 @@ class TwoFiles(Backend):
 
     def changes(self, restriction, former):
         if restriction is None:
-            config, kernel = former.get("config"), "open\n"
+            config, kernel = former.pop("config", None), "open\n"
         else:
             former.setdefault("config", self.system.read(CONFIG))
             kernel = config = "closed but for {0}\n".format(restriction.networks4[0])

@@ -82,7 +82,9 @@ def _plan(system, name, persistence, restriction, remembered):
     for other in sorted(memory):
         if restriction is None or other != name:
             kept = memory[other]
-            changes += _backend(system, other, kept["persistence"]).changes(None, kept["former"])
+            # A copy: what it forgets while planning must be remembered until the work is done.
+            former = copy.deepcopy(kept["former"])
+            changes += _backend(system, other, kept["persistence"]).changes(None, former)
     left = {name: memory[name]} if restriction is not None else {}
     return _remembering(remembered, memory) + changes + _remembering(memory, left)
 
