@@ -48,7 +48,7 @@ DRIFTS = {
         ("firewall-cmd -q --zone=public --add-service=smtp-submission", "true"),
         ("firewall-cmd -q --ipset=harden-mail-submission4 --add-entry=198.51.100.66", "true"),
         (
-            "firewall-cmd -q --permanent --delete-policy=harden-mail-submission && firewall-cmd -q --reload",
+            "firewall-cmd -q --permanent --delete-policy=harden-submission && firewall-cmd -q --reload",
             "true",
         ),
     ],
@@ -91,7 +91,7 @@ def sources(lab):
 
 def run(host, state, fatal=0, addresses=()):
     """Run the module's work on a host; returns (exit status, its result or its output)."""
-    command = "python3 -B {0}/mortal.py {1} {2} {3} {4}; echo \" rc=$?\"".format(
+    command = 'python3 -B {0}/mortal.py {1} {2} {3} {4}; echo " rc=$?"'.format(
         ON_HOST, state, BACKEND, fatal, " ".join(addresses)
     )
     output, code = host.run("bash -c '{0}'".format(command), timeout=120).rsplit(" rc=", 1)
