@@ -38,7 +38,9 @@ def find_logs(system, mta, panel):
                 seen.add(real)
                 evidence["files.{0}".format(len(files))] = how
                 files.append(path)
-    journal = bool(system.which("journalctl") and system.glob("/*/log/journal/*"))
+    journal = bool(
+        system.which("journalctl") and (system.glob("/var/log/journal/*") or system.glob("/run/log/journal/*"))
+    )
     evidence["journal"] = "journalctl and a directory in /var/log/journal or /run/log/journal are {0}there".format(
         "" if journal else "not both "
     )

@@ -11,8 +11,8 @@ from collections import namedtuple
 # A server that doesn't answer within this time, in seconds, counts as silent, however many there are.
 PATIENCE = 3.0
 
-# An own address that a firewall drops must leave time for the attempt by loopback.
-CONNECT_PATIENCE = 1.0
+# This host answers itself in no time, or not at all: an own address that a firewall drops leaves time for loopback.
+CONNECT_PATIENCE = 0.5
 
 # smtplib would look the host's name up in the DNS, which may hang; a literal is valid (RFC 5321, 4.1.3).
 OUR_NAME = "[127.0.0.1]"
@@ -50,28 +50,30 @@ def _ask(port, addresses):
     trouble = "nothing to connect to"
     for address in addresses:
         where = "port {0} of {1}".format(port, address)
-        # 465 speaks TLS from the beginning, unless somebody set it up as another 587.
-        for tls_first in (True, False) if port == 465 else (False,):
-            try:
-                return _offer(address, port, tls_first, where)
-            except (OSError, ValueError, smtplib.SMTPException) as error:  # ssl's errors are of these kinds
-                trouble = "{0}: {1}".format(where, error)
+        try:
+            if port == 465:
+                # It speaks TLS from the beginning, unless somebody set it up as another 587.
+                with contextlib.suppress(ssl.SSLError):
+                    return _offer(address, port, True, where)
+            return _offer(address, port, False, where)
+        except (OSError, smtplib.SMTPException) as error:
+            trouble = "{0}: {1}".format(where, error)
     return Offer(None, None, None, trouble)
 
 
 def _offer(address, port, tls_first, where):
     with _session(address, port, tls_first) as session:
-        _ehlo(session)
+        _expect(250, session.ehlo())
         if tls_first:
             return Offer(False, [], mechanisms(session), "EHLO to {0}, in TLS from the beginning".format(where))
         auth_plain = mechanisms(session)
         if not session.has_extn("starttls"):
             return Offer(False, auth_plain, [], "EHLO to {0}".format(where))
         try:
-            session.docmd("STARTTLS")
+            _expect(220, session.docmd("STARTTLS"))
             _in_tls(session)
-            _ehlo(session)
-        except (OSError, ValueError, smtplib.SMTPException) as error:
+            _expect(250, session.ehlo())
+        except (OSError, smtplib.SMTPException) as error:  # TLS errors are an OSError too
             how = "EHLO to {0}; STARTTLS is offered but failed: {1}".format(where, error)
             return Offer(True, auth_plain, None, how)
         return Offer(True, auth_plain, mechanisms(session), "EHLO to {0}, before and after STARTTLS".format(where))
@@ -94,9 +96,7 @@ def _session(address, port, tls_first):
         session.sock.settimeout(PATIENCE)
         if tls_first:
             _in_tls(session)
-        code, text = session.getreply()
-        if code != 220:
-            raise smtplib.SMTPResponseException(code, text)
+        _expect(220, session.getreply())
         yield session
         with contextlib.suppress(OSError, smtplib.SMTPException):
             session.quit()
@@ -104,10 +104,10 @@ def _session(address, port, tls_first):
         session.close()
 
 
-def _ehlo(session):
-    code, text = session.ehlo()
-    if code != 250:
-        raise smtplib.SMTPResponseException(code, text)
+def _expect(wanted, answer):
+    code, text = answer
+    if code != wanted:
+        raise smtplib.SMTPException("{0} {1}".format(code, text.decode("ascii", "replace")))
 
 
 def _in_tls(session):
