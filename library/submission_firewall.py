@@ -88,6 +88,13 @@ options:
     type: list
     elements: str
     default: []
+  config_dirs:
+    description:
+      - Configuration directories of the Postfix instances. Their services tell who logged in on a port that is not
+        restricted (25), and so is not cut off.
+    type: list
+    elements: path
+    default: []
   lookback_days:
     description: How many days of logs are read for that.
     type: int
@@ -225,6 +232,7 @@ def main():
                 "default": "auto",
             },
             confirm_within={"type": "int", "default": 0},
+            config_dirs={"type": "list", "elements": "path", "default": []},
             probe={"type": "bool", "default": True},
         ),
         supports_check_mode=True,

@@ -17,6 +17,7 @@ OPTIONS = {
     "on_cutoff": "fail",
     "accepted_cutoffs": [],
     "lookback_days": 14,
+    "config_dirs": [],
     "log_files": [],
     "log_journal": False,
 }
@@ -101,10 +102,43 @@ def test_the_guard_is_asked_only_when_something_is_about_to_change(host, guarded
 
     class Login:
         address = "203.0.113.77"
+        service = "postfix/submission/smtpd"
 
     assert not is_refused(Login)
     Login.address = "192.0.2.66"
     assert is_refused(Login)
+
+
+MASTER = """\
+smtp inet n - y - - smtpd
+submission inet n - y - - smtpd
+  -o syslog_name=postfix/submission
+smtps inet n - y - - smtpd
+"""
+
+
+@pytest.mark.parametrize(
+    ("master", "refused"),
+    [
+        # 465 logs like 25: who used which can't be told, so both are named.
+        (MASTER, {"postfix/smtpd": True, "postfix/submission/smtpd": True, "smtp_auth": True}),
+        (
+            MASTER + "  -o syslog_name=postfix/smtps\n",
+            {"postfix/smtpd": False, "postfix/submission/smtpd": True, "smtp_auth": True},
+        ),
+    ],
+)
+def test_who_logs_in_on_another_port_is_not_cut_off(host, guarded, master, refused):
+    host.write("/etc/postfix/master.cf", master)
+    host.commands["postconf -c /etc/postfix"] = "syslog_name = postfix\n"
+    run(host, config_dirs=["/etc/postfix"])
+    is_refused, _what = guarded[0]
+
+    class Login:
+        address = "192.0.2.66"
+
+    for Login.service, expected in refused.items():
+        assert is_refused(Login) is expected, Login.service
 
 
 def test_check_mode_asks_the_guard_too_and_changes_nothing(host, guarded):

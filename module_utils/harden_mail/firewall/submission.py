@@ -3,6 +3,7 @@
 from ..controller import controller_address, listening_ports
 from ..errors import UserError
 from ..logs.guard import guard
+from ..postfix_config import Instance, port_of
 from . import engine
 from .sources import contains, parse_ports, restriction
 
@@ -48,18 +49,17 @@ def run(system, params, check_mode):
 
 def _restrict(system, params, check_mode, wanted, sources):
     def prospective(check):
-        return engine.enforce(
-            system, params["backend"], params["persistence"], wanted, check, params["confirm_within"]
-        )
+        return engine.enforce(system, params["backend"], params["persistence"], wanted, check, params["confirm_within"])
 
     preview = {}
     result = prospective(True)
     if result["changed"]:
         ports = " and ".join(str(port) for port in wanted.ports)
+        untouched = _untouched(system, params["config_dirs"], wanted.ports)
         preview = guard(
             system,
             params,
-            lambda login: not contains(wanted, login.address),
+            lambda login: login.service not in untouched and not contains(wanted, login.address),
             "Closing {0} to all but the declared sources".format(ports),
         )
         if not check_mode:
@@ -79,11 +79,27 @@ def _restrict(system, params, check_mode, wanted, sources):
     return result
 
 
+def _untouched(system, config_dirs, ports):
+    """Names, in the log, of Postfix's services that answer on none of the ports: whoever uses port 25 goes on.
+
+    :returns: set of str; a name that a service on one of the ports has too is not in it
+    """
+    inside, outside = set(), set()
+    for config_dir in config_dirs:
+        instance = Instance(system, config_dir)
+        for port in {port_of(service) for service in instance.services() if service.kind == "inet"} - {None}:
+            names = {instance.log_name(service) for service in instance.servers_on(port)}
+            (inside if port in ports else outside).update(names)
+    return outside - inside
+
+
 def _families(wanted):
     lines = []
     for family in (4, 6):
         count = len(wanted.networks(family))
         ports = ", ".join(str(port) for port in wanted.ports)
-        who = "open to {0} network{1}".format(count, "" if count == 1 else "s") if count else "closed: no source declared"
+        who = (
+            "open to {0} network{1}".format(count, "" if count == 1 else "s") if count else "closed: no source declared"
+        )
         lines.append("IPv{0}, TCP {1}: {2}".format(family, ports, who))
     return lines

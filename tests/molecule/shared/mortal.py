@@ -22,6 +22,7 @@ OPTIONS = {
     "on_cutoff": "ignore",
     "accepted_cutoffs": [],
     "lookback_days": 1,
+    "config_dirs": [],
     "log_files": [],
     "log_journal": False,
 }
