@@ -8,7 +8,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint unit bench bench-small molecule molecule-all shell lock clean \
-        ready-to-run ready-to-test
+        ready-to-run ready-to-boot ready-to-test
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -16,7 +16,7 @@ help:
 setup: ready-to-run ## Install Ansible into .venv, for hosts of your own
 	@echo "Ansible is in .venv: . .venv/bin/activate"
 
-demo: ready-to-run ## Boot a sick mail VPS, harden it, look at it from two other hosts
+demo: ready-to-boot ## Boot a sick mail VPS, harden it, look at it from two other hosts
 	@$(ROOT) $(LAB) run -- $(PYTHON) tests/hosts/demo.py
 
 test: lint unit bench-small molecule ## Everything that a change must pass (what CI runs)
@@ -41,7 +41,7 @@ molecule: ready-to-test ## The scenarios on booted hosts, a matrix of 45 minutes
 molecule-all: ready-to-test
 	@$(ROOT) $(PYTHON) tests/molecule/run.py --all
 
-shell: ready-to-run ## A shell on a sick mail VPS; it is gone when you leave
+shell: ready-to-boot ## A shell on a sick mail VPS; it is gone when you leave
 	@$(ROOT) $(LAB) run --host vps=deb12 --sick -- $(LAB) shell vps
 
 lock: ready-to-test ## Resolve the requirements anew (UPGRADE=--upgrade: to the newest versions)
@@ -52,10 +52,12 @@ clean: ## Remove what was installed in this tree and what tests left
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready-to-run:
-	@tools/bootstrap packages
 	@tools/bootstrap run
 
+ready-to-boot: ready-to-run
+	@tools/bootstrap hosts
+
 ready-to-test:
-	@tools/bootstrap packages
+	@tools/bootstrap hosts
 	@tools/bootstrap dev
 	@tools/bootstrap collections
