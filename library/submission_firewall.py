@@ -54,7 +54,8 @@ options:
     default: [587, 465]
   backend:
     description:
-      - The host's firewall, as RV(ignore:mail_host.firewall.backend) of M(mail_host_facts) has it. Needed unless O(state=absent).
+      - The host's firewall, as C(mail_host.firewall.backend) of M(mail_host_facts) has it.
+      - Needed when O(state=present).
     type: str
     choices: [iptables, nftables, firewalld]
   persistence:

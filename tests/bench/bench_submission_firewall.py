@@ -95,7 +95,8 @@ def main(scale):
             rows.append(("{0} sources: the same again, nothing to do".format(count), again, compared))
 
     host.run(
-        "systemctl -q unmask firewalld && systemctl -q enable --now firewalld && firewall-cmd -q --add-service=smtp-submission"
+        "systemctl -q unmask firewalld && systemctl -q enable --now firewalld && "
+        "firewall-cmd -q --add-service=smtp-submission"
     )
     rich_rule = {
         "rich_rule": 'rule family="ipv4" source address="{{ item }}" port port="587" protocol="tcp" accept',

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 
+from harden_mail.errors import CommandError
 from harden_mail.system import Completed, System
 
 
@@ -30,17 +31,12 @@ class FakeSystem(System):
         line = " ".join([os.path.basename(argv[0])] + list(argv[1:]))
         self.calls.append((line, stdin))
         matches = [key for key in self.commands if line == key or line.startswith(key + " ")]
-        if not matches:
-            answer = Completed(127, "", "no such program")
-        else:
-            answer = self.commands[max(matches, key=len)]
+        answer = self.commands[max(matches, key=len)] if matches else Completed(127, "", "no such program")
         if callable(answer):
             answer = answer(argv, stdin)
         if isinstance(answer, str):
             answer = Completed(0, answer, "")
         if check and answer.rc != 0:
-            from harden_mail.errors import CommandError
-
             raise CommandError(argv, None if answer.rc == 127 else answer.rc, answer.err)
         return answer
 

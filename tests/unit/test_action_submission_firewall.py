@@ -51,7 +51,9 @@ def test_only_names_are_looked_up(plugin, names, source, expected):
 
 
 def test_a_name_without_an_address_is_a_sentence(plugin, names):
-    with pytest.raises(errors.AnsibleActionFail, match=r"names the host gone\.example\.com, which the controller can't"):
+    with pytest.raises(
+        errors.AnsibleActionFail, match=r"names the host gone\.example\.com, which the controller can't"
+    ):
         plugin.with_names_looked_up(["gone.example.com"])
 
 

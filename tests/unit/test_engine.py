@@ -10,6 +10,7 @@ from harden_mail.firewall import engine, rollback
 from harden_mail.firewall.plan import FORMER_PATH, Backend, file_change
 from harden_mail.firewall.sources import restriction
 
+
 class Killed(BaseException):
     """kill -9: nothing gets a chance to clean up."""
 
