@@ -72,8 +72,6 @@ def _nftables(system, services):
     if native:
         why = "table {0} in `nft list chains`, neither iptables' nor a daemon's".format(native[0])
         return Answer("nftables", True, None, why)
-    if services.active("nftables"):
-        return Answer("nftables", True, None, "nftables.service is active, though it has loaded no chain")
     if services.enabled("nftables"):
         return Answer("nftables", False, None, "nftables.service is enabled, though no chain is loaded")
     return None

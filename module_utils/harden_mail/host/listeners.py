@@ -5,12 +5,10 @@ import re
 import struct
 from collections import namedtuple
 
+from ..postfix_config import Instance, host_of, port_of
 from .processes import holders
 
 PORTS = (25, 465, 587)
-
-# Names in master.cf for these ports (/etc/services has changed its mind about 465 over the years).
-PORT_NAMES = {"smtp": 25, "smtps": 465, "submissions": 465, "ssmtp": 465, "urd": 465, "submission": 587, "msa": 587}
 
 Socket = namedtuple("Socket", "port family address inode")
 
@@ -21,7 +19,8 @@ def find_listeners(system, processes, mta, probe):
     """Facts ``listeners``."""
     sockets = listening(system)
     held_by = holders(system, processes, {socket.inode for socket in sockets})
-    services = master_services(system, mta)
+    instances = [Instance(system, instance["config_dir"]) for instance in mta["instances"]]
+    services = [service for instance in instances for service in instance.services() if service.kind == "inet"]
     own = own_addresses(system)
     offers = probe([(socket.port, _ways_in(socket, own)) for socket in sockets])
     listeners, evidence = [], {"": "sockets that listen on 25, 465 or 587 in /proc/net/tcp and tcp6"}
@@ -87,31 +86,16 @@ def own_addresses(system):
     return own
 
 
-def master_services(system, mta):
-    """Network services of all Postfix instances.
+def service_of(services, listener):
+    """The entry of master.cf that a socket belongs to, as it is written there; one that names the address comes first.
 
-    :returns: list of (str name as written in master.cf, str host or None, int port)
+    :param list services: of postfix_config.Service, of kind inet
+    :returns: str or None
     """
-    found = []
-    for instance in mta["instances"]:
-        text = system.read(instance["config_dir"] + "/master.cf") or ""
-        for line in text.splitlines():
-            fields = line.split()
-            if line[:1] in ("#", " ", "\t", "") or len(fields) < 8 or fields[1] != "inet":
-                continue
-            host, _colon, port = fields[0].rpartition(":")
-            number = int(port) if port.isdigit() else PORT_NAMES.get(port)
-            if number in PORTS:
-                found.append((fields[0], host.strip("[]") or None, number))
-    return found
-
-
-def service_of(services, socket):
-    """The entry of master.cf that a socket belongs to, or None; one that names the address comes first."""
-    for wanted in (socket.address, None):
-        for name, host, port in services:
-            if port == socket.port and host == wanted:
-                return name
+    for host in (listener.address, ""):
+        for service in services:
+            if host_of(service) == host and port_of(service) == listener.port:
+                return service.name
     return None
 
 
