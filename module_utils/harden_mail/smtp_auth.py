@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import json
+import os
 import smtplib
 import ssl
 import time
@@ -337,6 +338,8 @@ def _save_former(system, former):
     else:
         system.remove(FORMER_PATH)
         system.remove_empty_dir(STATE_DIR)
+        # Other parts of harden-mail keep theirs beside it: the last one to go takes the directory with it.
+        system.remove_empty_dir(os.path.dirname(STATE_DIR))
 
 
 def _remembering(former, instance, text):

@@ -253,7 +253,7 @@ def test_absent_gives_back_what_was(make_host, tmp_path):
     after = tree(tmp_path)
     after.pop(tmp_path / smtp_auth.LOCK.lstrip("/"))
     assert after == before and host.serving == MASTER
-    assert not host.exists(smtp_auth.STATE_DIR)
+    assert not host.exists("/var/lib/harden-mail")
     assert not run(host, params(state="absent"), False)["changed"]
 
 
