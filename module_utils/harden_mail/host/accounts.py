@@ -13,24 +13,25 @@ LINE_FILES = (
 
 VPOPMAIL_HOME = "/home/vpopmail"
 
+# Dovecot's drivers that come down to the system's own accounts.
+SYSTEM_DRIVERS = ("pam", "passwd", "shadow", "bsdauth")
 
-def find_accounts(system, pop, panel):
+
+# Each store in this file is a tuple: its name, its path, the number of accounts or None, and the evidence.
+
+
+def find_accounts(system, mta, pop, panel):
     """Facts ``accounts``."""
-    found = []  # of (store, path, count, evidence)
     if panel["name"]:
-        found.append(_plesk(system))
-    if pop["name"] == "dovecot":
-        found += _dovecot(system)
-    found += _vpopmail(system)
-    for store, pattern in LINE_FILES:
-        paths = system.glob(pattern)
-        if paths:
-            found.append((store, pattern, sum(_count_lines(system, path) for path in paths), "files are there"))
-    if system.exists("/etc/sasldb2"):
-        found.append(("sasldb", "/etc/sasldb2", None, "the file is there"))
-    # Courier, qmail's checkpassword and SASL's saslauthd ask the system unless they are told otherwise.
-    if not found:
-        found.append(_shadow(system, "no other store was found"))
+        found = [_plesk(system)]  # whatever its Dovecot or Courier asks, the answer comes from Plesk
+    else:
+        found = _dovecot(system) if pop["name"] == "dovecot" else []
+        found += _vpopmail(system) + _line_files(system)
+        if system.exists("/etc/sasldb2"):
+            found.append(("sasldb", "/etc/sasldb2", None, "the file is there"))
+        # Courier, qmail's checkpassword and SASL's saslauthd ask the system unless they are told otherwise.
+        if not found and (mta["name"] or pop["name"]):
+            found.append(_shadow(system, "no other store was found"))
     accounts = [{"store": store, "path": path, "count": count} for store, path, count, _how in found]
     return accounts, {str(index): entry[3] for index, entry in enumerate(found)}
 
@@ -66,7 +67,7 @@ def _dovecot(system):
             # A path may hold the user's domain: "/etc/mail/%d/passwd", in 2.4 "%{user | domain}".
             files = system.glob(re.sub(r"%(\{[^}]*\}|[0-9.]*[A-Za-z])", "*", path))
             found.append(("dovecot-passwd-file", path, sum(_count_lines(system, name) for name in files), how))
-        elif driver in ("pam", "passwd", "shadow", "bsdauth"):
+        elif driver in SYSTEM_DRIVERS:
             found.append(_shadow(system, how))
         else:
             # The file holds the way into a database, password and all: its name is enough.
@@ -78,6 +79,15 @@ def _plesk(system):
     mailnames = plesk_settings(system).get("PLESK_MAILNAMES_D", "/var/qmail/mailnames")
     boxes = [path for path in system.glob(mailnames + "/*/*") if system.is_dir(path)]
     return "plesk", mailnames, len(boxes), "Plesk's mailbox directories; the passwords are in its database"
+
+
+def _line_files(system):
+    found = []
+    for store, pattern in LINE_FILES:
+        paths = system.glob(pattern)
+        if paths:
+            found.append((store, pattern, sum(_count_lines(system, path) for path in paths), "files are there"))
+    return found
 
 
 def _vpopmail(system):

@@ -32,7 +32,7 @@ def gather(system, probe=smtp.probe):
     put("mta", find_mta(system, processes, services, facts["panel"]))
     put("pop", find_pop(system, processes))
     put("firewall", find_firewall(system, services, facts["panel"]))
-    put("accounts", find_accounts(system, facts["pop"], facts["panel"]))
+    put("accounts", find_accounts(system, facts["mta"], facts["pop"], facts["panel"]))
     put("logs", find_logs(system, facts["mta"], facts["panel"]))
     put("cron", services.find_cron(system))
     put("service_manager", (services.manager, {"": services.evidence}))

@@ -132,11 +132,12 @@ def has_rules(text):
 
     :param str text: ``iptables-save``
     """
+    passed_over = (OUR_CHAINS,) + DAEMONS_CHAINS
     for line in text.splitlines():
         if re.match(r":\S+ DROP\b", line):
             return True
-        passed_over = (OUR_CHAINS,) + DAEMONS_CHAINS
-        if line.startswith("-A ") and not any(word.startswith(passed_over) for word in line.split()):
+        chains = re.findall(r"(?:^-A|-j|-g) (\S+)", line)
+        if line.startswith("-A ") and not any(chain.startswith(passed_over) for chain in chains):
             return True
     return False
 

@@ -2,7 +2,7 @@
 
 
 def find_panel(system):
-    """Facts ``panel``, with ``mailnames`` (Plesk's directory of mailboxes) beside the documented keys' evidence."""
+    """Facts ``panel``."""
     settings = plesk_settings(system)
     if settings is None:
         return {"name": None, "version": None, "root": None}, {"name": "no /etc/psa/psa.conf"}

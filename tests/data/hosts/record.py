@@ -99,7 +99,7 @@ def main(directory):
         return found
 
     found = facts.gather(system, probe)
-    inodes = {line.split()[9] for path in ("/proc/net/tcp", "/proc/net/tcp6") for line in open(path)}
+    inodes = {line.split()[9] for path in ("/proc/net/tcp", "/proc/net/tcp6") for line in open(path)}  # noqa: SIM115
     for process in processes.find_processes(System()):
         if process.name in ("systemd", "master", "smtpd", "qmail-send", "tcpserver", "dovecot", "firewalld"):
             system.keep_process(process.pid, inodes)

@@ -1,0 +1,2 @@
+anna:{BLF-CRYPT}masked::::::
+bert:{BLF-CRYPT}masked::::::
