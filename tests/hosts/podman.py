@@ -98,7 +98,9 @@ def _build(name, tar):
 
 
 def _has(tag):
-    return subprocess.run(_enter() + ["podman"] + _options() + ["image", "exists", tag], check=False).returncode == 0
+    # Silent, since the very first call of podman on a machine complains of a network set-up that nobody uses.
+    command = _enter() + ["podman"] + _options() + ["image", "exists", tag]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def _options():
