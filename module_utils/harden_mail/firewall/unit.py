@@ -66,7 +66,7 @@ def unit_changes(system, commands, name=NAME):
                 "",
                 "enabled",
                 (Run(("systemctl", "enable", name), None),),
-                (Run(("systemctl", "disable", name), None),),
+                (Run(("systemctl", "disable", "--now", name), None),),
             )
         )
     return changes

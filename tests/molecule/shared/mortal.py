@@ -1,6 +1,6 @@
 """Runs on a test host: submission_firewall's work with a kill -9 before its Nth step.
 
-Usage: mortal.py STATE BACKEND FATAL SOURCE...
+Usage: mortal.py STATE BACKEND FATAL CONFIRM_WITHIN SOURCE...
 FATAL 0: no kill. Prints the result as JSON; killed, it dies of SIGKILL like anyone.
 """
 
@@ -18,7 +18,6 @@ OPTIONS = {
     "allow_any": False,
     "ports": [587, 465],
     "persistence": "auto",
-    "confirm_within": 0,
     "on_cutoff": "ignore",
     "accepted_cutoffs": [],
     "lookback_days": 1,
@@ -28,7 +27,7 @@ OPTIONS = {
 }
 
 
-def main(state, backend, fatal, *sources):
+def main(state, backend, fatal, confirm_within, *sources):
     steps = [0]
     perform = engine.perform
 
@@ -40,7 +39,9 @@ def main(state, backend, fatal, *sources):
             perform(system, [step])
 
     engine.perform = mortal
-    options = dict(OPTIONS, state=state, backend=backend, sources=list(sources) or None)
+    options = dict(
+        OPTIONS, state=state, backend=backend, confirm_within=int(confirm_within), sources=list(sources) or None
+    )
     result = submission.run(System(), options, False)
     print(json.dumps(dict(result, performed=steps[0])))
 

@@ -89,10 +89,10 @@ def sources(lab):
     return [lab.client(name).address(family) for name in ("allowed", "controller") for family in (4, 6)]
 
 
-def run(host, state, fatal=0, addresses=()):
+def run(host, state, fatal=0, addresses=(), confirm_within=0):
     """Run the module's work on a host; returns (exit status, its result or its output)."""
-    command = 'python3 -B {0}/mortal.py {1} {2} {3} {4}; echo " rc=$?"'.format(
-        ON_HOST, state, BACKEND, fatal, " ".join(addresses)
+    command = 'python3 -B {0}/mortal.py {1} {2} {3} {4} {5}; echo " rc=$?"'.format(
+        ON_HOST, state, BACKEND, fatal, confirm_within, " ".join(addresses)
     )
     output, code = host.run("bash -c '{0}'".format(command), timeout=120).rsplit(" rc=", 1)
     return int(code), json.loads(output) if code.strip() == "0" else output
@@ -237,5 +237,43 @@ def test_a_change_that_does_no_harm_is_confirmed(lab):
         done = playbook(lab, host, "-e", json.dumps(options))
         assert "changed=0" in done.stdout, done.stdout
         absent(host)
+
+    side_by_side(check, lab.hosts())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"submission_firewall_sources": []}, "sources is an empty list"),
+        ({"submission_firewall_sources": ["203.0.113.5/24"]}, "write 203.0.113.0/24 for the network"),
+        ({"submission_firewall_sources": ["mail.example.com"]}, "resolve_names: true"),
+        ({"submission_firewall_ports": [25]}, "ports contains 25"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(lab, options, sentence):
+    def check(host):
+        wrong = dict({"submission_firewall_sources": sources(lab)}, **options)
+        done = playbook(lab, host, "-e", json.dumps(wrong))
+        assert done.returncode == 2, done.stdout
+        assert sentence in " ".join(done.stdout.split()), done.stdout
+        assert "Traceback" not in done.stdout
+
+    side_by_side(check, lab.hosts())
+
+
+def test_a_reboot_does_not_lose_the_way_back(lab):
+    """Last, for a boot empties /tmp, where the code of the other tests lies."""
+
+    def check(host):
+        code, result = run(host, "present", 0, sources(lab), confirm_within=20)
+        assert code == 0, result
+        assert result["pending"]
+        host.reboot()
+        assert outcomes(lab, host, "refused") == {"refused"}, "not confirmed, but restricted from the first moment"
+        deadline = time.monotonic() + 60
+        while "harden-mail" in host.run("ls /var/lib /etc; systemctl list-units --plain --no-legend 'harden-mail*'"):
+            assert time.monotonic() < deadline, "the rollback has not ended after a minute"
+            time.sleep(0.5)
+        assert outcomes(lab, host, "refused") == {"open"}
 
     side_by_side(check, lab.hosts())
