@@ -501,7 +501,9 @@ def _is_policy(settings, ports):
 def own_files(restriction):
     """Files of our own: dict of str path -> str text (None: no file), ipsets before the policy that names them."""
     if restriction is None:
-        return dict.fromkeys([POLICY_PATH] + sorted(IPSET_PATHS.values()))
+        paths = [POLICY_PATH] + sorted(IPSET_PATHS.values())
+        # firewall-cmd --permanent leaves the former file beside one that it changes.
+        return dict.fromkeys(paths + [path + ".old" for path in paths])
     files = {}
     for family, path in sorted(IPSET_PATHS.items()):
         entries = "".join("  <entry>{0}</entry>\n".format(net) for net in split_any(restriction.networks(family)))
@@ -739,8 +741,9 @@ def published_ports(ruleset, ports):
 
 def _replace_entries(name, old, new):
     """Steps that turn the entries of a runtime ipset from one list into another."""
-    gone = [entry for entry in old if entry not in set(new)]
-    come = [entry for entry in new if entry not in set(old)]
+    had, wanted = set(old), set(new)
+    gone = [entry for entry in old if entry not in wanted]
+    come = [entry for entry in new if entry not in had]
     steps = []
     for verb, entries in (("remove", gone), ("add", come)):
         command = ["firewall-cmd", "--quiet", "--ipset=" + name]

@@ -70,23 +70,31 @@ def reload(client):
 
     :param FirewallClient client: None when firewalld does not run
     """
-    if client is None:
-        if not os.path.exists(SAVED):
-            sys.exit("firewalld: it does not run")
+    before = remember(client)
+    # A reload fails when somebody flushed firewalld's own table.
+    if client is None or _status("nft", "list", "chain", "inet", "firewalld", "filter_INPUT") != 0:
         subprocess.run(["systemctl", "restart", "firewalld.service"], check=True)
         client = connect()
-    if os.path.exists(SAVED):
-        with open(SAVED) as handle:
-            before = json.load(handle)
     else:
-        before = json.loads(json.dumps(runtime(client)))
-        descriptor = os.open(SAVED + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            json.dump(before, handle)
-        os.rename(SAVED + ".new", SAVED)
-    client.reload()
+        client.reload()
     give_back(client, before)
     os.unlink(SAVED)
+
+
+def remember(client):
+    """Write down the runtime before a reload, unless an earlier one was cut short: then what it wrote down counts.
+
+    :returns: dict of :func:`runtime`
+    """
+    if not os.path.exists(SAVED):
+        if client is None:
+            sys.exit("firewalld: it does not run")
+        descriptor = os.open(SAVED + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            json.dump(runtime(client), handle)
+        os.rename(SAVED + ".new", SAVED)
+    with open(SAVED) as handle:
+        return json.load(handle)
 
 
 def give_back(client, before):
@@ -135,6 +143,10 @@ def _tuples(value):
     if not isinstance(value, list):
         return value
     return [tuple(item) if isinstance(item, list) else item for item in value]
+
+
+def _status(*command):
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
 
 
 def _dump(program):
