@@ -348,7 +348,11 @@ def table(document):
 
 def rows_of(host, controls):
     """(host, control, outcome, reason) for each control; one row where the same holds for all of them."""
-    rows = [(host, name, control["outcome"], reason(control)) for name, control in controls.items()]
+    rows = [
+        # Who would be cut off is a warning, and belongs beside the drift.
+        (host, name, control["outcome"], " ".join(filter(None, [reason(control), *control["warnings"]])))
+        for name, control in controls.items()
+    ]
     if len(rows) > 1 and len({row[2:] for row in rows}) == 1:
         return [(host, "all {0}".format(len(rows)), *rows[0][2:])]
     return rows

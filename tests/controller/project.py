@@ -23,6 +23,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule({"answer": {"type": "dict"}}, supports_check_mode=True)
 answer = module.params["answer"]
+for text in answer.pop("warnings", []):
+    module.warn(text)
 (module.fail_json if answer.pop("failed", False) else module.exit_json)(**answer)
 """
 

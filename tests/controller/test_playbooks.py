@@ -205,6 +205,13 @@ def test_what_a_host_says_cannot_steer_the_terminal(project):
     assert finding == ["red \\x1b[31m bell \\x07 turned \\u202e end"]
 
 
+def test_a_modules_warnings_are_in_the_report_and_the_table(project):
+    project.inventory(drifted={"submission_firewall_answer": {"changed": True, "warnings": ["cuts off bob"]}})
+    run = project.play(COMPLIANCE)
+    assert run.report["hosts"]["drifted"]["controls"][SUBMISSION]["warnings"] == ["cuts off bob"]
+    assert "Do the work of submission_firewall cuts off bob" in run.out
+
+
 def test_the_report_goes_where_it_is_told(project):
     project.inventory(good={})
     elsewhere = project.directory / "elsewhere" / "fleet.json"

@@ -21,7 +21,7 @@ BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
 def main():
     lab = Lab.current()
     started = time.monotonic()
-    say("Booting a mail VPS in a throw-away container (the first time its file system is built: a minute or two)")
+    say("Booting a mail VPS in a throw-away container")
     boot(lab, ["vps=deb12"])
     vps = lab.host("vps")
     vps.make_sick()
