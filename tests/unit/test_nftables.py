@@ -42,6 +42,7 @@ ActiveState=inactive
 UnitFileState=disabled
 """
 CONFIG = "/etc/nftables.conf"
+DROP_IN = "/etc/systemd/system/nftables.service.d/harden-mail.conf"
 SHIPPED = "#!/usr/sbin/nft -f\nflush ruleset\n"
 
 
@@ -148,7 +149,7 @@ def test_it_outlives_a_boot_by_the_hosts_own_means_or_by_a_unit(tmp_path, active
     assert system.exists("/etc/systemd/system/" + nftables.UNIT) is by_unit
     assert (nftables.INCLUDE in system.read(CONFIG)) is includes
     # Stopping the service must not take our table along.
-    assert system.exists(nftables.DROP_IN) is includes
+    assert system.exists(DROP_IN) is includes
     assert nftables.Nftables(system).changes(WANTED, {}) == []
 
 
@@ -159,7 +160,7 @@ def test_absent_gives_back_every_file(tmp_path):
     settle(system, nftables.Nftables(system).changes(None, {}))
     assert system.read(CONFIG) == SHIPPED + "# no line end"
     assert not system.exists(nftables.RULES_FILE)
-    assert not system.exists(nftables.DROP_IN)
+    assert not system.exists(DROP_IN)
 
 
 def test_a_family_without_a_source_is_closed():
