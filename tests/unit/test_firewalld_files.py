@@ -1,0 +1,134 @@
+"""firewalld's files and listings: what is ours in them, and that everything else stays."""
+
+import pytest
+from harden_mail.firewall import firewalld
+from harden_mail.firewall.plan import Run
+from harden_mail.firewall.sources import restriction
+from hypothesis import given
+from hypothesis import strategies as st
+
+WANTED = restriction(["203.0.113.0/24", "198.51.100.7", "2001:db8::/48"], [587, 465])[0]
+
+# As firewalld 1.3.3 writes a zone, with things in it that are none of our business.
+ZONE = """\
+<?xml version="1.0" encoding="utf-8"?>
+<zone target="DROP">
+  <short>Public</short>
+  <description>R&amp;D &gt; all</description>
+  <service name="ssh"/>
+  <service name="smtp-submission"/>
+  <port port="587" protocol="tcp"/>
+  <port port="500-600" protocol="tcp"/>
+  <rule family="ipv4">
+    <source address="192.0.2.66"/>
+    <drop/>
+  </rule>
+  <forward/>
+</zone>
+"""
+
+
+def test_a_zone_is_read():
+    zone = firewalld.read_zone(ZONE)
+    assert zone.services == ["ssh", "smtp-submission"]
+    assert zone.ports == ["587/tcp", "500-600/tcp"]
+    assert zone.rules == [], "a rule of others is not ours"
+
+
+def test_a_zone_is_narrowed_and_given_back_byte_for_byte():
+    before = firewalld.read_zone(ZONE)
+    rules = [firewalld.accept_rule(family, 587) for family in (4, 6)]
+    after = before._replace(services=["ssh"], ports=["500-600/tcp"], rules=rules)
+    narrowed = firewalld.write_zone(ZONE, before, after)
+    assert firewalld.read_zone(narrowed) == after
+    for kept in ("R&amp;D &gt; all", '<source address="192.0.2.66"/>', "<forward/>", 'target="DROP"'):
+        assert kept in narrowed
+    widened = firewalld.write_zone(narrowed, after, before)
+    assert firewalld._same_zone(widened, ZONE)
+
+
+@pytest.mark.parametrize(
+    ("word", "inside"),
+    [
+        ("587/tcp", {587}),
+        ("465/tcp", {465}),
+        ("587/udp", set()),
+        ("586-587/tcp", set()),
+        ("587-587/tcp", {587}),
+        ("25/tcp", set()),
+        ("x/tcp", set()),
+        ("", set()),
+    ],
+)
+def test_only_a_port_that_is_wholly_ours_is_taken_out(word, inside):
+    assert firewalld._ports_within(word, (465, 587)) == inside
+
+
+def test_everybody_is_two_halves_because_an_ipset_holds_no_prefix_of_zero():
+    networks = restriction(["0.0.0.0/0"], [587], allow_any=True)[0].networks4
+    assert [str(half) for half in firewalld.split_any(networks)] == ["0.0.0.0/1", "128.0.0.0/1"]
+    assert firewalld.read_networks(["128.0.0.0/1", "0.0.0.0/1"]) == [(0, 2**32 - 1)]
+
+
+@pytest.mark.parametrize("path", sorted(firewalld.own_files(WANTED)))
+def test_our_files_mean_the_same_whoever_writes_them(path):
+    text = firewalld.own_files(WANTED)[path]
+    ours = firewalld.read_own(text)
+    assert firewalld.read_own(text.replace('"True"', '"yes"').replace("  ", "\t")) == ours
+    assert firewalld.read_own(text.replace("203.0.113.0/24", "203.0.113.0/25").replace("587", "588")) != ours or (
+        "203.0.113" not in text and "587" not in text
+    )
+    assert firewalld.read_own("not XML") is None
+
+
+def test_the_policy_refuses_both_families_on_every_port():
+    text = firewalld.own_files(WANTED)[firewalld.POLICY_PATH]
+    assert text.count('invert="True"') == text.count('<reject type="tcp-reset"/>') == 4
+    closed = firewalld.own_files(restriction(["203.0.113.5"], [587])[0])
+    assert "<entry>" not in closed[firewalld.IPSET_PATHS[6]]
+
+
+def test_whose_open_connections_are_cut():
+    connections = """\
+0      0        198.51.100.1:587      198.51.100.7:40000
+0      0        198.51.100.1:587      192.0.2.66:40000
+0      0      [2001:db8:1::1]:465   [2001:db8:ffff::1]:40000
+0      0   [::ffff:198.51.100.1]:587 [::ffff:192.0.2.67]:40000
+0      0           127.0.0.1:587         127.0.0.1:40000
+0      0        198.51.100.1:587      198.51.100.1:40000
+"""
+    own = "2: eth0    inet 198.51.100.1/24 brd 198.51.100.255 scope global eth0\n"
+    assert firewalld.refused_peers(connections, own, WANTED) == ["192.0.2.66", "192.0.2.67", "2001:db8:ffff::1"]
+
+
+def test_ports_that_nat_sends_elsewhere():
+    ruleset = """\
+		tcp dport 587 dnat to 172.17.0.2:25
+		tcp dport { 25, 400-500 } dnat to 172.17.0.3
+		tcp dport 993 accept
+		tcp dport 994 dnat to 172.17.0.4
+"""
+    assert firewalld.published_ports(ruleset, (465, 587)) == [465, 587]
+    assert firewalld.published_ports(ruleset.replace("587", "588"), (587,)) == []
+
+
+entries = st.lists(st.integers(0, 200).map("10.0.0.{0}".format), unique=True, max_size=80)
+
+
+@given(entries, entries)
+def test_entries_become_the_wanted_ones_in_few_calls(old, new):
+    steps = firewalld._replace_entries("some-set", old, new)
+    assert len(steps) <= 2
+    there = set(old)
+    for step in steps:
+        assert isinstance(step, Run)
+        words = step.argv[3:] if step.stdin is None else [step.argv[3] + line for line in step.stdin.splitlines()]
+        named = {word[word.rindex("10.0.0.") :] for word in words}
+        there = there | named if "--add" in words[0] else there - named
+    assert there == set(new)
+
+
+@given(st.text(max_size=40))
+def test_no_word_for_a_port_breaks_it(word):
+    firewalld._covers(word, 587)
+    firewalld._ports_within(word, (587,))
