@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 
 from ..errors import UserError
 from . import firewalld_agent
-from .nftables import fold, range_of, read_table
+from .nftables import DELETE, fold, range_of, read_table, ruleset
 from .plan import Backend, Change, Run, file_change
+from .unit import RULES_DIR, drop_in_changes
 
 POLICY = firewalld_agent.POLICY
 IPSETS = {family: "{0}{1}".format(firewalld_agent.IPSETS, family) for family in (4, 6)}
@@ -28,6 +29,18 @@ ETC = "/etc/firewalld"
 USR = "/usr/lib/firewalld"
 POLICY_PATH = "{0}/policies/{1}.xml".format(ETC, POLICY)
 IPSET_PATHS = {family: "{0}/ipsets/{1}.xml".format(ETC, name) for family, name in IPSETS.items()}
+
+# A stopped firewalld leaves every port open, at each restart and shutdown, while the mail server runs. Until it is
+# back, a table of nftables stands in for it; and for good where it fails to start.
+STAND_IN = "harden_mail_stand_in"
+STAND_IN_FILE = RULES_DIR + "/firewalld-stopped.nft"
+STAND_IN_DROP_IN = """\
+# Written by harden-mail: while firewalld is stopped, a table of nftables keeps mail submission restricted.
+[Service]
+ExecStartPre=-{nft} -f {file}
+ExecStartPost=-/bin/sh -c "firewall-cmd --quiet --state && exec {nft} 'table inet {table}; delete table inet {table}'"
+ExecStop=-{nft} -f {file}
+"""
 
 # The lowest that firewalld allows: no other policy can accept before ours refuses.
 PRIORITY = -32768
@@ -69,13 +82,11 @@ class Firewalld(Backend):
                 "persistence is '{0}': firewalld keeps its rules itself, leave it at 'auto'.".format(self.persistence)
             )
         if restriction is None:
-            changes = self._zone_changes(None, former) + self._own_changes(None)
-        else:
-            self._check_usable()
-            changes = self._own_changes(restriction) + self._zone_changes(restriction, former)
-            if changes:
-                changes += self._cut_changes(restriction)
-        return changes
+            return self._zone_changes(None, former) + self._own_changes(None) + self._stand_in_changes(None)
+        self._check_usable()
+        changes = self._stand_in_changes(restriction) + self._own_changes(restriction)
+        changes += self._zone_changes(restriction, former)
+        return changes + (self._cut_changes(restriction) if changes else [])
 
     def _check_usable(self):
         """:raises UserError: firewalld can't enforce it here, now and after a boot"""
@@ -96,6 +107,27 @@ class Firewalld(Backend):
             )
         if trouble:
             raise UserError("backend: firewalld can't be used on this host: {0}; or {1}.".format(trouble, OTHER_WAY))
+
+    # --- while firewalld is stopped -----------------------------------------------------------------------
+
+    def _stand_in_changes(self, restriction):
+        nft = self.system.which("nft")
+        text = drop_in = None
+        if restriction is not None:
+            text = ruleset(restriction, STAND_IN)
+            drop_in = STAND_IN_DROP_IN.format(nft=nft, file=STAND_IN_FILE, table=STAND_IN)
+        changes = [
+            file_change(self.system, STAND_IN_FILE, text),
+            drop_in_changes(self.system, "firewalld.service", drop_in),
+        ]
+        if restriction is None:
+            changes.reverse()
+        listing = self.system.run(["nft", "-s", "list", "table", "inet", STAND_IN], check=False)
+        if listing.rc == 0:
+            what = "kernel, nftables, table inet " + STAND_IN
+            do, undo = (Run(("nft", "-f", "-"), text) for text in (DELETE.format(table=STAND_IN), listing.out))
+            changes.append([Change(what, listing.out, "", (do,), (undo,))])
+        return [change for part in changes for change in part]
 
     # --- ipsets and policy --------------------------------------------------------------------------------
 

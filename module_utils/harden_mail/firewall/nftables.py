@@ -11,14 +11,12 @@ import re
 
 from ..errors import CommandError, UserError
 from .plan import Backend, Change, Run, file_change
-from .unit import RULES_DIR, unit_changes
+from .unit import RULES_DIR, drop_in_changes, unit_changes
 
 TABLE = "harden_mail_submission"
 RULES_FILE = RULES_DIR + "/submission.nft"
 
 SERVICE = "nftables.service"
-DROP_IN_DIR = "/etc/systemd/system/nftables.service.d"
-DROP_IN = DROP_IN_DIR + "/harden-mail.conf"
 KNOWN_CONFIGS = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 INCLUDE = 'include "{0}" # harden-mail'.format(RULES_FILE)
 # Says that the line before had no line end, so that taking our line out gives back the same bytes.
@@ -31,10 +29,11 @@ METHODS = ("auto", "nftables", "unit")
 # Set elements named in the report before the rest is only counted.
 SHOWN_ELEMENTS = 5
 
+# The first line is for a host without the table, where the second would fail.
 DELETE = """\
-table inet {0}
-delete table inet {0}
-""".format(TABLE)
+table inet {table}
+delete table inet {table}
+"""
 
 # A published port of a container is sent on to it (DNAT), so it never comes by input, or comes with another port:
 # there the port that the client asked for counts. Mail that containers send out is not DNAT and passes.
@@ -189,13 +188,14 @@ class Nftables(Backend):
         if listing is not None:
             before = self.system.run(["nft", "-s", "list", "table", "inet", TABLE]).out
         after = "" if restriction is None else ruleset(restriction)
+        deletion = DELETE.format(table=TABLE)
         return [
             Change(
                 "kernel, nftables, table inet " + TABLE,
                 _one_element_a_line(before),
                 after[after.find("table inet {0} {{".format(TABLE)) :] if after else "",
-                (Run(("nft", "-f", "-"), after or DELETE),),
-                (Run(("nft", "-f", "-"), DELETE + before),),
+                (Run(("nft", "-f", "-"), after or deletion),),
+                (Run(("nft", "-f", "-"), deletion + before),),
             )
         ]
 
@@ -272,19 +272,13 @@ class Nftables(Backend):
         text = None
         if nft and self._flushes(self._services()):
             text = DROP_IN_TEXT.format(nft=nft, file=RULES_FILE)
-        reload_units = (Run(("systemctl", "daemon-reload"), None),)
-        tidy = (Run(("rmdir", "--ignore-fail-on-non-empty", DROP_IN_DIR), None),)
-        changes = []
-        for change in file_change(self.system, DROP_IN, text):
-            gone, back = (tidy if not change.after else ()), (tidy if not change.before else ())
-            changes.append(change._replace(do=change.do + gone + reload_units, undo=change.undo + back + reload_units))
-        return changes
+        return drop_in_changes(self.system, SERVICE, text)
 
 
-def ruleset(restriction):
+def ruleset(restriction, table=TABLE):
     """Text for ``nft -f`` that replaces our table in one transaction, and is safe to load twice."""
     return TEXT.format(
-        table=TABLE,
+        table=table,
         ports=", ".join(str(port) for port in restriction.ports),
         elements4=_elements(restriction.networks4),
         elements6=_elements(restriction.networks6),

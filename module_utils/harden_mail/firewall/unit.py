@@ -70,3 +70,21 @@ def unit_changes(system, commands, name=NAME):
             )
         )
     return changes
+
+
+def drop_in_changes(system, service, text):
+    """Changes that add our drop-in to a unit of the host, or take it away.
+
+    :param str service: unit, such as "nftables.service"
+    :param str text: of the drop-in; None: none
+    :returns: list of Change
+    """
+    directory = DIRECTORY + service + ".d"
+    reload_units = (Run(("systemctl", "daemon-reload"), None),)
+    tidy = (Run(("rmdir", "--ignore-fail-on-non-empty", directory), None),)
+    changes = []
+    for change in file_change(system, directory + "/harden-mail.conf", text):
+        do = change.do + (() if change.after else tidy) + reload_units
+        undo = change.undo + (() if change.before else tidy) + reload_units
+        changes.append(change._replace(do=do, undo=undo))
+    return changes
