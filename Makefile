@@ -50,8 +50,8 @@ lock: ready-to-test ## Resolve the requirements anew (UPGRADE=--upgrade: to the 
 	@tools/lock $(UPGRADE)
 
 clean: ## Remove what was installed in this tree and what tests left
-	rm -rf .venv .venv-* .cache .collections .ansible .pytest_cache .ruff_cache .hypothesis reports
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	$(ROOT) rm -rf .venv .venv-* .cache .collections .ansible .pytest_cache .ruff_cache .hypothesis reports
+	$(ROOT) find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready-to-run:
 	@tools/bootstrap run
