@@ -38,22 +38,22 @@ def main():
     write_inventory(inventory, vps, declared)
 
     say("Is it in order? (changes nothing)")
-    play(lab, inventory, "playbooks/compliance.yml")
+    play(inventory, "playbooks/compliance.yml")
 
     say("Harden it. The log knows someone whom that would cut off, so it stops there:")
-    play(lab, inventory, "harden-mail.yml")
+    play(inventory, "harden-mail.yml")
 
     attacker = "{0} from {1}".format(ACCOUNT, lab.client("refused").address(4))
     say("That is the attacker: accept the loss, and harden it")
     declared["submission_firewall_accepted_cutoffs"] = [attacker]
     write_inventory(inventory, vps, declared)
-    status = play(lab, inventory, "harden-mail.yml")
+    status = play(inventory, "harden-mail.yml")
 
     say("After:")
     look(lab, vps)
 
     say("Is it in order now?")
-    status = play(lab, inventory, "playbooks/compliance.yml") or status
+    status = play(inventory, "playbooks/compliance.yml") or status
     print("\nThat took {0:.0f} s. `make shell` opens such a host to look around.".format(time.monotonic() - started))
     return status
 
@@ -95,11 +95,11 @@ def write_inventory(path, vps, variables):
     pathlib.Path(path).write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
-def play(lab, inventory, *arguments):
+def play(inventory, *arguments):
     """Run ansible-playbook on this lab's controller, over SSH; returns its exit status."""
     print("$ ansible-playbook {0}".format(" ".join(arguments)), flush=True)
     program = pathlib.Path(sys.executable).with_name("ansible-playbook")
-    environment = dict(os.environ, HARDEN_MAIL_REPORT=lab.path("report.json"))
+    environment = dict(os.environ)
     if sys.stdout.isatty():
         environment["ANSIBLE_FORCE_COLOR"] = "1"
     command = [program, "-i", inventory, *arguments]

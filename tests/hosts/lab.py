@@ -156,6 +156,7 @@ class Lab:
             HARDEN_MAIL_LAB=self.directory,
             # Labs share addresses, so a shared directory of control sockets would mix up their hosts.
             ANSIBLE_SSH_CONTROL_PATH_DIR=self.path("ssh"),
+            HARDEN_MAIL_REPORT=self.path("report.json"),
             MOLECULE_EPHEMERAL_DIRECTORY=self.path("molecule"),
             MOLECULE_GLOB="tests/molecule/*/molecule.yml",
             MOLECULE_COMMAND_BORDERS="false",
