@@ -6,7 +6,7 @@ import struct
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import CommandError
-from harden_mail.host import accounts, listeners, logs, mta, processes, services
+from harden_mail.host import accounts, listeners, logs, mta, pop, processes, services
 from harden_mail.host.smtp import Offer
 from harden_mail.postfix_config import parse_services
 from hypothesis import given
@@ -28,6 +28,10 @@ def process(root, pid, name, command, parent=1, inodes=(), namespace=None):
     if namespace:
         (root / "proc" / str(pid) / "ns").mkdir()
         os.symlink("pid:[{0}]".format(namespace), str(root / "proc" / str(pid) / "ns/pid"))
+
+
+POSTFIX_RUNS = processes.Process(9, 1, "master", ["/usr/libexec/postfix/master", "-w"])
+QMAIL_RUNS = processes.Process(8, 1, "qmail-send", ["qmail-send"])
 
 
 # --- processes and sockets ----------------------------------------------------------------------------------
@@ -130,6 +134,26 @@ def test_wildcards_are_asked_at_an_outer_address_first(tmp_path):
     assert asked == [(25, ["203.0.113.20", "127.0.0.1"]), (25, ["192.168.0.9"]), (25, ["::1"])]
 
 
+def test_postfix_whose_sockets_cannot_be_looked_at(tmp_path):
+    """As root in a container without CAP_SYS_PTRACE."""
+    line = "  0: 00000000:{0:04X} 00000000:0000 0A 0:0 0:0 0 0 0 {1} 1\n"
+    write(tmp_path, "/proc/net/tcp", "header\n" + line.format(587, 1) + line.format(25, 2))
+    write(tmp_path, "/etc/postfix/master.cf", "submission inet n - y - - smtpd\n")
+    facts = dict(mta.nothing(), instances=[{"name": None, "config_dir": "/etc/postfix", "queue_dir": None}])
+
+    def probe(servers):
+        return [Offer(False, [], [], "asked")] * len(servers)
+
+    seen = {}
+    for name, running in (("running", [POSTFIX_RUNS]), ("stopped", []), ("another", [QMAIL_RUNS])):
+        found, evidence = listeners.find_listeners(FakeSystem(tmp_path), running, facts, probe)
+        seen[name] = [(entry["port"], entry["program"], entry["service"]) for entry in found]
+    assert seen["running"] == [(25, None, None), (587, "master", "submission")]
+    assert seen["stopped"] == seen["another"] == [(25, None, None), (587, None, None)]
+    found, evidence = listeners.find_listeners(FakeSystem(tmp_path), [POSTFIX_RUNS], facts, probe)
+    assert "can't be looked at" in evidence["1.program"] and "0.program" not in evidence
+
+
 # --- services -------------------------------------------------------------------------------------------------
 
 
@@ -167,10 +191,6 @@ def both(root):
     return FakeSystem(root, {"postconf": "mail_version = 3.5.9\n"})
 
 
-POSTFIX_RUNS = processes.Process(9, 1, "master", ["/usr/libexec/postfix/master", "-w"])
-QMAIL_RUNS = processes.Process(8, 1, "qmail-send", ["qmail-send"])
-
-
 @pytest.mark.parametrize(
     "running, sendmail, name",
     (
@@ -193,6 +213,19 @@ def test_sendmail_links_that_go_round(tmp_path):
     (tmp_path / "usr/sbin").mkdir(parents=True)
     os.symlink("sendmail", str(tmp_path / "usr/sbin/sendmail"))
     assert mta.sendmail_program(FakeSystem(tmp_path)) == "/usr/sbin/sendmail"
+
+
+# --- which POP server -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("running, name", (("couriertcpd", "courier"), ("dovecot", "dovecot")))
+def test_of_two_pop_servers_the_one_that_runs(tmp_path, running, name):
+    write(tmp_path, "/etc/dovecot/dovecot.conf")
+    write(tmp_path, "/etc/courier/imapd")
+    system = FakeSystem(tmp_path, {"dovecot --version": "2.3.4.1 (f79e8e7e4)\n"})
+    facts, evidence = pop.find_pop(system, [processes.Process(9, 1, running, [running])])
+    assert facts["name"] == name and "it is running" in evidence["name"]
+    assert facts["version"] == {"dovecot": "2.3.4.1", "courier": None}[name]
 
 
 # --- accounts -------------------------------------------------------------------------------------------------
@@ -262,10 +295,10 @@ def test_any_configuration_is_read(text):
 def test_paths_with_the_domain_in_them_are_counted_over_all(tmp_path):
     for domain in ("example.com", "example.net"):
         write(tmp_path, "/etc/dovecot/{0}/users".format(domain), "a:{PLAIN}x\n# b:{PLAIN}y\n\nc:{PLAIN}z\n")
-    pop = {"name": "dovecot", "version": "2.4.1", "config_dir": "/etc/dovecot"}
+    server = {"name": "dovecot", "version": "2.4.1", "config_dir": "/etc/dovecot"}
     panel = {"name": None, "version": None, "root": None}
     system = FakeSystem(tmp_path, {"doveconf -n": DOVECOT_24})
-    found, _evidence = accounts.find_accounts(system, mta.nothing(), pop, panel)
+    found, _evidence = accounts.find_accounts(system, mta.nothing(), server, panel)
     counts = {account["path"]: account["count"] for account in found}
     assert counts["/etc/dovecot/%{user | domain}/users"] == 4
     assert "dsn" not in str(found) and "PLAIN" not in str(found)
@@ -273,9 +306,9 @@ def test_paths_with_the_domain_in_them_are_counted_over_all(tmp_path):
 
 def test_only_accounts_that_can_log_in_count(tmp_path):
     write(tmp_path, "/etc/shadow", "root:*:1::\na:$y$x:1::\nb:!$y$x:1::\nc::1::\nd:!!:1::\ne:$6$x:1::\n")
-    pop = {"name": "courier", "version": None, "config_dir": "/etc/courier"}
+    server = {"name": "courier", "version": None, "config_dir": "/etc/courier"}
     panel = {"name": None, "version": None, "root": None}
-    found, _evidence = accounts.find_accounts(FakeSystem(tmp_path), mta.nothing(), pop, panel)
+    found, _evidence = accounts.find_accounts(FakeSystem(tmp_path), mta.nothing(), server, panel)
     assert found == [{"store": "shadow", "path": "/etc/shadow", "count": 2}]
 
 

@@ -11,6 +11,7 @@ from harden_mail.host import smtp
 
 CERTIFICATE = pathlib.Path(__file__).resolve().parents[1] / "data" / "hosts" / "smtp.pem"
 DEAF = object()  # reads, and never says a word
+ENDLESS = object()  # a banner that never comes to its end
 
 
 class Server:
@@ -18,7 +19,7 @@ class Server:
 
     :param list plain: lines of the answer to EHLO without TLS
     :param list in_tls: the same in TLS
-    :param greeting: bytes of the banner, or DEAF
+    :param greeting: bytes of the banner, DEAF or ENDLESS
     :param bool tls_first: TLS from the beginning
     :param bytes starttls: the answer to STARTTLS
     """
@@ -51,6 +52,9 @@ class Server:
             if self.greeting is DEAF:
                 connection.recv(100)
                 time.sleep(60)
+            while self.greeting is ENDLESS:
+                connection.sendall(b"220-wait\r\n")
+                time.sleep(0.1)
             connection.sendall(self.greeting + b"\r\n")
             while True:
                 said = connection.recv(1000).strip()
@@ -140,9 +144,10 @@ def test_nobody_listens():
     assert "refused" in offer.how
 
 
-def test_silent_servers_cost_their_patience_once(monkeypatch):
+@pytest.mark.parametrize("greeting", (DEAF, ENDLESS), ids=("deaf", "endless"))
+def test_silent_servers_cost_their_patience_once(greeting, monkeypatch):
     monkeypatch.setattr(smtp, "PATIENCE", 0.6)
-    silent = [Server(greeting=DEAF) for _number in range(5)]
+    silent = [Server(greeting=greeting) for _number in range(5)]
     start = time.monotonic()
     talking = Server(plain=["AUTH PLAIN"])
     offers = smtp.probe([(server.port, ["127.0.0.1"]) for server in silent + [talking]])

@@ -6,7 +6,7 @@ import struct
 from collections import namedtuple
 
 from ..postfix_config import Instance, host_of, port_of
-from .processes import holders
+from .processes import holders, is_postfix_master
 
 PORTS = (25, 465, 587)
 
@@ -21,31 +21,36 @@ def find_listeners(system, processes, mta, probe):
     held_by = holders(system, processes, {socket.inode for socket in sockets})
     instances = [Instance(system, instance["config_dir"]) for instance in mta["instances"]]
     services = [service for instance in instances for service in instance.services() if service.kind == "inet"]
+    postfix_runs = any(is_postfix_master(process) for process in processes)
     own = own_addresses(system)
     offers = probe([(socket.port, _ways_in(socket, own)) for socket in sockets])
     listeners, evidence = [], {"": "sockets that listen on 25, 465 or 587 in /proc/net/tcp and tcp6"}
     for index, (socket, offer) in enumerate(zip(sockets, offers)):
+        path = "{0}.".format(index)
         holder = held_by.get(socket.inode)
-        service = None
-        if holder and holder.name == "master":
+        program, service = (holder.name if holder else None), None
+        if holder:
+            evidence[path + "program"] = "{0} holds the socket (/proc/*/fd)".format(holder.command[0].split(" ")[0])
+        if is_postfix_master(holder) if holder else postfix_runs:
             service = service_of(services, socket)
+        if service:
+            evidence[path + "service"] = "master.cf"
+        if service and not holder:
+            # Root in a container without CAP_SYS_PTRACE can't look into Postfix; nobody else could have the port.
+            program = "master"
+            evidence[path + "program"] = "master.cf, and Postfix runs; its sockets can't be looked at from here"
         listeners.append(
             {
                 "port": socket.port,
                 "family": socket.family,
                 "address": socket.address,
-                "program": holder.name if holder else None,
+                "program": program,
                 "service": service,
                 "starttls": offer.starttls,
                 "auth_plain": offer.auth_plain,
                 "auth_tls": offer.auth_tls,
             }
         )
-        path = "{0}.".format(index)
-        if holder:
-            evidence[path + "program"] = "{0} holds the socket (/proc/*/fd)".format(holder.command[0].split(" ")[0])
-        if service:
-            evidence[path + "service"] = "master.cf"
         for key in ("starttls", "auth_plain", "auth_tls"):
             evidence[path + key] = offer.how
     return listeners, evidence

@@ -3,7 +3,7 @@
 import os
 
 from ..errors import CommandError
-from .processes import link
+from .processes import is_postfix_master, link
 
 POSTFIX_DIR = "/etc/postfix"
 QMAIL_DIR = "/var/qmail"
@@ -22,7 +22,7 @@ def find_mta(system, processes, services, panel):
     """Facts ``mta``."""
     candidates = []
     if system.which("postconf") and system.exists(POSTFIX_DIR + "/main.cf"):
-        runs = any(process.name == "master" and "postfix" in process.command[0] for process in processes)
+        runs = any(is_postfix_master(process) for process in processes)
         candidates.append(("postfix", runs, POSTFIX_DIR + "/main.cf is there"))
     if system.exists(QMAIL_DIR + "/bin/qmail-send") and system.exists(QMAIL_DIR + "/control/me"):
         runs = any(process.name == "qmail-send" for process in processes)

@@ -7,6 +7,11 @@ from collections import namedtuple
 Process = namedtuple("Process", "pid parent name command")
 
 
+def is_postfix_master(process):
+    """Whether it is Postfix's master, which other programs have a name in common with."""
+    return process.name == "master" and "postfix" in process.command[0]
+
+
 def link(system, path):
     """Where a symbolic link points, as it is written, or None."""
     try:
