@@ -1,0 +1,93 @@
+"""What an MTA's queue must be able to do; ``postfix.py`` and ``qmail.py`` do it.
+
+To add an MTA: one file beside them that implements :class:`Queue`, and a line in ``QUEUES`` of ``queues.py``.
+"""
+
+from collections import namedtuple
+
+# moved: how many messages changed their place; skipped: [(id, why)], messages that were left as they were
+Outcome = namedtuple("Outcome", "moved skipped")
+
+
+class Queue:
+    """The queue of one MTA (with all its Postfix instances).
+
+    :cvar str name: ``postfix`` or ``qmail``
+    :cvar tuple STATES: the states its messages can be in
+    :cvar bool can_hold: whether a message can be held inside the queue
+    :ivar list unreadable: [(path, why)]: what ``messages`` met and could not read; filled while it runs. Never touched.
+    """
+
+    name = None
+    STATES = ()
+    can_hold = False
+
+    @classmethod
+    def open(cls, system, mta, service_manager, params):
+        """The queue on this host.
+
+        :param dict mta: facts ``mta`` (``host/mta.py``), or None when the host's MTA is another one
+        :param str service_manager: ``systemd``, ``sysvinit`` or None
+        :param dict params: the module's: ``config_dir`` and ``queue_dir`` win over facts, None where left out
+        :raises UserError: there is no such queue; names the option and what would be right
+        """
+        raise NotImplementedError
+
+    def messages(self):
+        """Yield every complete message (:class:`Message`) once, reading only; order is the directories'.
+
+        The queue may change meanwhile: who leaves it is missed, who moves within it is not counted twice.
+        """
+        raise NotImplementedError
+
+    def parts(self, message):
+        """What of the queue's files belongs to a message.
+
+        :returns: [(absolute path, os.stat_result)]; the first one is the message itself
+        """
+        raise NotImplementedError
+
+    def room_needed(self, run, size):
+        """Bytes that ``take`` needs beside the run's directory, for messages of ``size`` bytes: 0 where it renames."""
+        raise NotImplementedError
+
+    def take(self, run, entries, begun=False):
+        """Move messages out of the queue into a run of the quarantine.
+
+        Messages that are no longer there, are no longer the same (``identity``) or are being delivered are skipped
+        and stay as they were. A message is at every moment whole in the queue or whole in the run, or in both.
+        An exception (no room, say) leaves those that were not moved as they were, and qmail running.
+
+        :param Run run: where to
+        :param entries: iterable of manifest lines (dicts), read in batches; may be a million
+        :param bool begun: the call before was killed: complete the messages that it had begun to move, and no others
+        :returns: Outcome
+        """
+        raise NotImplementedError
+
+    def quarantined(self, run):
+        """Yield the messages (:class:`Message`) whose files are in a run; ``states`` are those they had in the queue."""
+        raise NotImplementedError
+
+    def give_back(self, run, entries):
+        """Move messages of a run back into the queue, into the state that they had; the reverse of ``take``.
+
+        :param entries: iterable of manifest lines
+        :returns: Outcome
+        :raises UserError: nothing was changed, and why
+        """
+        raise NotImplementedError
+
+    def hold(self, messages):
+        """Hold messages (:class:`Message`, not yet held) inside the queue. Only where ``can_hold``.
+
+        :returns: Outcome
+        """
+        raise NotImplementedError
+
+    def release(self, messages):
+        """Release held messages. Only where ``can_hold``.
+
+        :returns: Outcome
+        """
+        raise NotImplementedError

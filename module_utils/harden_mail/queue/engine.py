@@ -1,0 +1,229 @@
+"""What module ``mail_queue`` does: brings selected messages into a declared state.
+
+Written once for all MTAs: selection, check mode, the manifest, resumption after a kill, the result. How a message is
+moved is the queue's business (``backend.py``).
+"""
+
+import time
+from collections import Counter
+
+from ..errors import UserError
+from . import quarantine
+from .listing import Listed
+from .queues import open_queue
+from .selection import compile_selection
+
+# Messages that could not be changed, as a result names them.
+SKIPPED_NAMED = 50
+
+
+def run(system, params, check_mode):
+    """See ``library/mail_queue.py`` for what goes in and comes out."""
+    queue = open_queue(system, params)
+    state = params["state"]
+    if state in ("held", "released") and not queue.can_hold:
+        raise UserError("state is {0}, but {1} can't hold mail; quarantined takes it out of the queue.".format(
+            state, queue.name))
+    selection = compile_selection(params["select"], params["all"], queue.STATES, time.time())
+    work = Work(system, queue, selection, params, check_mode)
+    if check_mode:
+        work.finish_interrupted()
+        return work.by_state[state]()
+    with system.lock(quarantine.LOCK):
+        work.finish_interrupted()
+        return work.by_state[state]()
+
+
+class Work:
+    """One call of the module."""
+
+    def __init__(self, system, queue, selection, params, check_mode):
+        self.system, self.queue, self.selection = system, queue, selection
+        self.params, self.check_mode = params, check_mode
+        self.quarantine_dir = params["quarantine_dir"]
+        self.listed = Listed(params["limit_listed"])
+        self.skipped = []
+        self.resumed = 0
+        self.states = Counter()
+        self.by_state = {
+            "quarantined": self._take_out,
+            "deleted": self._take_out,
+            "held": self._hold,
+            "released": self._release,
+            "restored": self._restore,
+        }
+
+    # --- what was interrupted -----------------------------------------------------------------------------
+
+    def finish_interrupted(self):
+        """Complete what a killed run left; in check mode, count it."""
+        for run in quarantine.runs(self.system, self.quarantine_dir):
+            work = run.unfinished()
+            if work is None:
+                continue
+            header = run.header()
+            if header is not None and header["mta"] != self.queue.name:
+                continue
+            self.resumed += 1
+            if self.check_mode:
+                continue
+            if header is None or work["what"] == "remove":
+                run.remove()
+            elif work["what"] == "give back":
+                self._give_back(run, {tuple(key) for key in work["messages"]})
+            else:
+                self._take(run, header["action"], begun=True)
+
+    # --- out of the queue ---------------------------------------------------------------------------------
+
+    def _take_out(self):
+        action = "delete" if self.params["state"] == "deleted" else "quarantine"
+        run, wanted = None, 0
+        if not self.check_mode:
+            quarantine.check_room(self.system.real(self.quarantine_dir), 0)
+            header = {"mta": self.queue.name, "action": action, "selection": self.selection.text}
+            run = quarantine.Run.begin(self.system, self.quarantine_dir, header)
+        for message in self._selected():
+            parts = self.queue.parts(message) if run else []
+            if run and not parts:
+                continue
+            self._note(message)
+            if run:
+                wanted += sum(info.st_size for _, info in parts)
+                run.enter(message, parts)
+        matched = sum(self.states.values())
+        try:
+            self._check_expected(matched)
+            if run and matched:
+                run.seal()
+                quarantine.check_room(run.directory, self.queue.room_needed(run, wanted))
+        except UserError:
+            if run:
+                run.remove()
+            raise
+        if not run or not matched:
+            if run:
+                run.remove()
+            return self._result(matched, matched)
+        outcome = self._take(run, action, begun=False)
+        kept = run.name if action == "quarantine" and outcome.moved else None
+        return self._result(matched, outcome.moved, run=kept)
+
+    def _take(self, run, action, begun):
+        outcome = self.queue.take(run, run.entries(), begun=begun)
+        self.skipped += outcome.skipped
+        if action == "delete" or not run.has_messages():
+            run.remove()
+        else:
+            run.finish()
+        return outcome
+
+    # --- back into the queue ------------------------------------------------------------------------------
+
+    def _restore(self):
+        wanted = self.params["run"]
+        if wanted:
+            found = [quarantine.find_run(self.system, self.quarantine_dir, wanted)]
+        else:
+            found = quarantine.runs(self.system, self.quarantine_dir)
+        chosen = []
+        for run in found:
+            header = run.header()
+            if header is None or header["mta"] != self.queue.name:
+                continue
+            keys = set()
+            for message in self.queue.quarantined(run):
+                if self.selection(message):
+                    self._note(message)
+                    keys.add((message.instance, message.id))
+            if keys:
+                chosen.append((run, keys))
+        matched = sum(len(keys) for _, keys in chosen)
+        self._check_expected(matched)
+        if self.check_mode:
+            return self._result(matched, matched)
+        moved = 0
+        for run, keys in chosen:
+            run.mark({"what": "give back", "messages": sorted(keys, key=str)})
+            moved += self._give_back(run, keys)
+        return self._result(matched, moved)
+
+    def _give_back(self, run, keys):
+        entries = (entry for entry in run.entries() if (entry["instance"], entry["id"]) in keys)
+        outcome = self.queue.give_back(run, entries)
+        self.skipped += outcome.skipped
+        if run.has_messages():
+            run.finish()
+        else:
+            run.remove()
+        return outcome.moved
+
+    # --- inside the queue ---------------------------------------------------------------------------------
+
+    def _hold(self):
+        return self._inside(lambda message: "hold" not in message.states, self.queue.hold)
+
+    def _release(self):
+        return self._inside(lambda message: "hold" in message.states, self.queue.release)
+
+    def _inside(self, to_change, change):
+        if self.params["expect"] is not None:
+            self._check_expected(sum(1 for _ in filter(to_change, self._selected())))
+        matched = moved = 0
+        # A list of what is to be changed, for a queue that is changed while it is read may show a message twice.
+        wanted = []
+        for message in self._selected():
+            matched += 1
+            if to_change(message):
+                self._note(message)
+                wanted.append(message)
+        if self.check_mode:
+            return self._result(matched, len(wanted))
+        for batch in quarantine.in_batches(wanted, 5000):
+            outcome = change(batch)
+            moved += outcome.moved
+            self.skipped += outcome.skipped
+        return self._result(matched, moved)
+
+    # --- shared -------------------------------------------------------------------------------------------
+
+    def _selected(self):
+        return (message for message in self.queue.messages() if self.selection(message))
+
+    def _note(self, message):
+        self.states["+".join(message.states)] += 1
+        self.listed.add(message)
+
+    def _check_expected(self, matched):
+        expected = self.params["expect"]
+        if expected is not None and expected != matched:
+            raise UserError(
+                "expect is {0}, but {1} messages match; nothing was changed. Look at them again, and give the number "
+                "that you mean.".format(expected, matched)
+            )
+
+    def _result(self, matched, moved, run=None):
+        state = self.params["state"]
+        counts = "".join("{0}: {1}\n".format(name, self.states[name]) for name in sorted(self.states))
+        result = {
+            "changed": bool(moved or self.resumed),
+            "matched": matched,
+            "moved": moved,
+            "states": dict(self.states),
+            "run": run,
+            "resumed": self.resumed,
+            "messages": self.listed.result(),
+            "skipped": [{"id": name, "reason": why} for name, why in self.skipped[:SKIPPED_NAMED]],
+            "skipped_total": len(self.skipped),
+            "diff": {
+                "before": counts if moved else "",
+                "after": "{0}: {1}\n".format(state, moved) if moved else "",
+            },
+        }
+        if self.skipped:
+            result["warnings"] = [
+                "{0} of {1} messages were left as they were ({2}); run again to take them.".format(
+                    len(self.skipped), matched, self.skipped[0][1]
+                )
+            ]
+        return result

@@ -1,0 +1,64 @@
+"""What module ``mail_queue_info`` does, and the capped lists of messages in results."""
+
+import heapq
+import itertools
+import time
+
+from . import quarantine
+from .message import as_result
+from .queues import open_queue
+from .selection import compile_selection
+from .summary import Summary
+
+
+class Listed:
+    """The newest messages of all that were added, up to a limit."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self._heap = []
+        self._number = itertools.count()
+
+    def add(self, message):
+        if len(self._heap) < self.limit:
+            heapq.heappush(self._heap, (message.arrival, next(self._number), message))
+        elif self.limit and message.arrival > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (message.arrival, next(self._number), message))
+
+    def result(self):
+        """Newest first, as dicts fit for a result."""
+        return [as_result(message) for _, _, message in sorted(self._heap, key=lambda item: item[:2], reverse=True)]
+
+
+def info(system, params):
+    """See ``library/mail_queue_info.py`` for what goes in and comes out."""
+    queue = open_queue(system, params)
+    everything = params["all"] or not params["select"]
+    selection = compile_selection(params["select"], everything, queue.STATES, time.time())
+    summary, listed, total = Summary(params["limit_listed"]), Listed(params["limit_listed"]), 0
+    for message in queue.messages():
+        total += 1
+        if selection(message):
+            summary.add(message)
+            listed.add(message)
+    return dict(
+        summary.result(),
+        changed=False,
+        mta=queue.name,
+        total=total,
+        messages=listed.result(),
+        unreadable=[{"path": path, "reason": why} for path, why in queue.unreadable[: params["limit_listed"]]],
+        unreadable_total=len(queue.unreadable),
+        quarantine=[_about(run) for run in quarantine.runs(system, params["quarantine_dir"])],
+    )
+
+
+def _about(run):
+    header = run.header() or {}
+    return {
+        "run": run.name,
+        "created": header.get("created"),
+        "selection": header.get("selection"),
+        "messages": sum(1 for _ in run.entries()),
+        "unfinished": run.unfinished() is not None,
+    }

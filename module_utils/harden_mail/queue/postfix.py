@@ -1,0 +1,7 @@
+"""Postfix."""
+
+from .backend import Queue
+
+
+class PostfixQueue(Queue):
+    name = "postfix"

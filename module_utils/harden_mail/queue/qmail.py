@@ -1,0 +1,7 @@
+"""Qmail."""
+
+from .backend import Queue
+
+
+class QmailQueue(Queue):
+    name = "qmail"

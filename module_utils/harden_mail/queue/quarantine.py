@@ -1,0 +1,258 @@
+"""Where messages are kept outside the queue.
+
+``QUARANTINE_DIR/RUN/`` (mode 0700), one directory for each run of the module:
+
+- ``manifest.jsonl``: a line (JSON object) about the run, then one for each selected message; complete and on disk
+  before the first message leaves the queue. A message is quarantined when its files are here; a line without files is
+  a message that was skipped, or is back in the queue.
+- ``unfinished``: there while work is under way: ``{"what": "take"}``, or ``{"what": "give back", "messages": [[instance, id], ...]}``. A run
+  that has it when nobody works on it was interrupted, and the next run completes it.
+- what else is there is the queue's own business (``postfix.py``, ``qmail.py``).
+"""
+
+import contextlib
+import datetime
+import errno
+import itertools
+import json
+import os
+import re
+import shutil
+import stat
+
+from ..errors import UserError
+from .message import as_result
+
+LOCK = "/run/harden-mail/mail-queue.lock"
+MANIFEST = "manifest.jsonl"
+UNFINISHED = "unfinished"
+VERSION = 1
+
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}\Z")
+
+
+class Run:
+    """One run's directory.
+
+    :ivar str name: for example ``20261125T063000Z-1f2e3d``: when it began (UTC), and chance
+    :ivar str directory: absolute path, as this process reaches it
+    """
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.name = os.path.basename(directory)
+
+    def path(self, *parts):
+        return os.path.join(self.directory, *parts)
+
+    # --- beginning and end --------------------------------------------------------------------------------
+
+    @classmethod
+    def begin(cls, system, quarantine_dir, header):
+        """Make the directory of a new run, marked as unfinished; nothing is taken yet.
+
+        :param dict header: the manifest's first line: mta, action (``quarantine`` or ``delete``), selection
+        """
+        system.make_private_dir(quarantine_dir)
+        now = datetime.datetime.utcfromtimestamp(int(_now()))
+        name = "{0:%Y%m%dT%H%M%SZ}-{1}".format(now, os.urandom(3).hex())
+        run = cls(os.path.join(system.real(quarantine_dir), name))
+        os.mkdir(run.directory, 0o700)
+        run.mark({"what": "take"})
+        run._manifest = open(run.path(MANIFEST + ".new"), "w", encoding="ascii")  # noqa: SIM115
+        run._write_line(dict(header, version=VERSION, run=name, created=int(_now())))
+        return run
+
+    def enter(self, message, parts):
+        """Write one message's line.
+
+        :param list parts: as ``Queue.parts`` gives them; missing ones are None
+        """
+        line = as_result(message)
+        line["states"] = list(message.states)
+        line["identity"] = list(message.identity)
+        line["parts"] = [
+            [path, info.st_ino, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns]
+            for path, info in parts
+        ]
+        self._write_line(line)
+
+    def seal(self):
+        """All messages are entered: put the manifest on disk. From now on messages may leave the queue."""
+        self._manifest.flush()
+        os.fsync(self._manifest.fileno())
+        self._manifest.close()
+        os.rename(self.path(MANIFEST + ".new"), self.path(MANIFEST))
+        self.sync()
+        sync_directory(os.path.dirname(self.directory))
+
+    def mark(self, work):
+        """Note on disk that work is under way; a kill from now on leaves a run that is ``unfinished``."""
+        write_synced(self.path(UNFINISHED), json.dumps(work))
+        self.sync()
+
+    def unfinished(self):
+        """The work that was interrupted (dict), or None."""
+        try:
+            with open(self.path(UNFINISHED), encoding="ascii") as handle:
+                text = handle.read()
+        except FileNotFoundError:
+            return None
+        return json.loads(text)
+
+    def finish(self):
+        """The work is done."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(UNFINISHED))
+        self.sync()
+
+    def remove(self):
+        """Remove the run with all that is in it, for good. A kill in between leaves a rest that is `unfinished`."""
+        self.mark({"what": "remove"})
+        for name in sorted(set(os.listdir(self.directory)) - {UNFINISHED}):
+            path = self.path(name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        os.unlink(self.path(UNFINISHED))
+        os.rmdir(self.directory)
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def header(self):
+        """The manifest's first line, or None: it was never sealed, so no message was taken."""
+        with contextlib.closing(self._lines()) as lines:
+            return next(lines, None)
+
+    def entries(self):
+        """Yield the lines of messages (dicts, as :meth:`enter` writes them)."""
+        lines = self._lines()
+        next(lines, None)
+        yield from lines
+
+    def _lines(self):
+        try:
+            handle = open(self.path(MANIFEST), encoding="ascii")  # noqa: SIM115
+        except FileNotFoundError:
+            return
+        with handle:
+            for line in handle:
+                yield json.loads(line)
+
+    def has_messages(self):
+        """Whether any file is here besides the run's own."""
+        own = {self.path(name) for name in (MANIFEST, MANIFEST + ".new", UNFINISHED, UNFINISHED + ".new")}
+        return any(
+            os.path.join(directory, name) not in own
+            for directory, _, names in os.walk(self.directory)
+            for name in names
+        )
+
+    def sync(self):
+        sync_directory(self.directory)
+
+    def _write_line(self, line):
+        self._manifest.write(json.dumps(line) + "\n")
+
+
+def runs(system, quarantine_dir):
+    """The runs in a quarantine, oldest first."""
+    return [
+        Run(os.path.join(system.real(quarantine_dir), name))
+        for name in system.listdir(quarantine_dir)
+        if _NAME.match(name)
+    ]
+
+
+def find_run(system, quarantine_dir, name):
+    """:raises UserError: there is none of that name"""
+    found = [run for run in runs(system, quarantine_dir) if run.name == name]
+    if not found:
+        names = [run.name for run in runs(system, quarantine_dir)]
+        raise UserError(
+            "run is {0!r}, but {1} has {2}.".format(
+                name, quarantine_dir, "no run" if not names else "only " + ", ".join(names[-10:])
+            )
+        )
+    return found[0]
+
+
+def check_room(directory, wanted):
+    """See that a file system has room before anything is moved there.
+
+    :param str directory: it need not exist yet
+    :param int wanted: bytes
+    :raises UserError: too little
+    """
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    about = os.statvfs(directory)
+    free = about.f_bavail * about.f_frsize
+    # What others write meanwhile needs room, too.
+    if free < wanted + max(16 << 20, wanted // 20):
+        raise UserError(
+            "quarantine_dir is on a file system with {0} MiB free ({1}), but {2} MiB are needed; make room, or name a "
+            "directory elsewhere.".format(free >> 20, directory, (wanted >> 20) + 16)
+        )
+
+
+def same_file_system(one, other):
+    """Whether a rename between two directories (the second's nearest existing parent) can work."""
+    while not os.path.isdir(other):
+        other = os.path.dirname(other)
+    return os.stat(one).st_dev == os.stat(other).st_dev
+
+
+def copy_exactly(source, target):
+    """Copy a file with owner, mode and times to another file system, synced, in one step.
+
+    A copy that is there already is the rest of an interrupted run and is replaced.
+    """
+    temporary = target + ".new"
+    with open(source, "rb") as reader, open(temporary, "wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        about = os.fstat(reader.fileno())
+        os.fchown(writer.fileno(), about.st_uid, about.st_gid)
+        os.fchmod(writer.fileno(), stat.S_IMODE(about.st_mode))
+        os.utime(writer.fileno(), ns=(about.st_atime_ns, about.st_mtime_ns))
+        os.fsync(writer.fileno())
+    os.rename(temporary, target)
+
+
+def in_batches(items, size):
+    """Yield lists of up to ``size`` items of an iterable."""
+    iterator = iter(items)
+    while True:
+        batch = list(itertools.islice(iterator, size))
+        if not batch:
+            return
+        yield batch
+
+
+def write_synced(path, text):
+    """Replace a small file in one step, synced (its directory is the caller's)."""
+    with open(path + ".new", "w", encoding="ascii") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.rename(path + ".new", path)
+
+
+def sync_directory(path):
+    """Make renames in a directory survive a power cut; nothing happens when it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).timestamp()

@@ -1,0 +1,5 @@
+"""Counts over many messages."""
+
+
+class Summary:
+    pass
