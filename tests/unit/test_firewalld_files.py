@@ -1,6 +1,7 @@
 """firewalld's files and listings: what is ours in them, and that everything else stays."""
 
 import pytest
+from harden_mail.errors import UserError
 from harden_mail.firewall import firewalld
 from harden_mail.firewall.plan import Run
 from harden_mail.firewall.sources import restriction
@@ -29,18 +30,24 @@ ZONE = """\
 
 
 def test_a_zone_is_read():
-    zone = firewalld.read_zone(ZONE)
+    zone = firewalld.read_zone(ZONE, "public.xml")
     assert zone.services == ["ssh", "smtp-submission"]
     assert zone.ports == ["587/tcp", "500-600/tcp"]
     assert zone.rules == [], "a rule of others is not ours"
 
 
+@pytest.mark.parametrize("text", ["", "<zone", "nothing of the kind"])
+def test_a_zone_that_is_no_xml_is_a_sentence(text):
+    with pytest.raises(UserError, match=r"^/etc/firewalld/zones/public\.xml is no XML"):
+        firewalld.read_zone(text, "/etc/firewalld/zones/public.xml")
+
+
 def test_a_zone_is_narrowed_and_given_back_byte_for_byte():
-    before = firewalld.read_zone(ZONE)
+    before = firewalld.read_zone(ZONE, "public.xml")
     rules = [firewalld.accept_rule(family, 587) for family in (4, 6)]
     after = before._replace(services=["ssh"], ports=["500-600/tcp"], rules=rules)
     narrowed = firewalld.write_zone(ZONE, before, after)
-    assert firewalld.read_zone(narrowed) == after
+    assert firewalld.read_zone(narrowed, "public.xml") == after
     for kept in ("R&amp;D &gt; all", '<source address="192.0.2.66"/>', "<forward/>", 'target="DROP"'):
         assert kept in narrowed
     widened = firewalld.write_zone(narrowed, after, before)

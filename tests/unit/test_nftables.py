@@ -10,6 +10,7 @@ from harden_mail.errors import UserError
 from harden_mail.firewall import nftables
 from harden_mail.firewall.plan import Run, WriteFile
 from harden_mail.firewall.sources import restriction
+from harden_mail.firewall.unit import drop_in_changes
 from harden_mail.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,3 +190,27 @@ def test_including_and_taking_out_gives_the_same_bytes(text):
     assert nftables.INCLUDE in with_ours
     assert nftables.with_include(with_ours) == with_ours
     assert nftables.without_include(with_ours) == text
+
+
+SHOWN = "DropInPaths={0}\nNeedDaemonReload={1}\n"
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "wanted", "shown", "reloads"),
+    [
+        ("text", "text", SHOWN.format(DROP_IN, "no"), False),
+        ("text", "text", SHOWN.format("", "no"), True),  # killed after it was written
+        ("text", "text", SHOWN.format(DROP_IN, "yes"), True),  # killed after it was written anew
+        (None, None, SHOWN.format("/run/other.conf", "yes"), False),  # another one's change is not ours to load
+        (None, None, SHOWN.format(DROP_IN, "yes"), True),  # killed after it was removed
+        ("text", "text", "", False),  # no answer
+    ],
+)
+def test_a_kill_before_systemd_reloaded_is_made_good(tmp_path, on_disk, wanted, shown, reloads):
+    system = FakeSystem(tmp_path, {"systemctl show": shown})
+    if on_disk:
+        system.write(DROP_IN, on_disk)
+    changes = drop_in_changes(system, "nftables.service", wanted)
+    assert [step.argv for change in changes for step in change.do if step.argv[0] == "systemctl"] == (
+        [("systemctl", "daemon-reload")] if reloads else []
+    )

@@ -215,8 +215,9 @@ class Firewalld(Backend):
 
     def _zone_file_changes(self, name, path, ports, taken_out, texts):
         text = self.system.read(path)
-        base = self.system.read("{0}/zones/{1}.xml".format(USR, name)) if text is None else text
-        before = read_zone(base)
+        shipped = "{0}/zones/{1}.xml".format(USR, name)
+        base = self.system.read(shipped) if text is None else text
+        before = read_zone(base, shipped if text is None else path)
         zone, out = self._narrow(before, ports, taken_out.pop(name, []))
         if out:
             taken_out[name] = out
@@ -300,12 +301,12 @@ class Firewalld(Backend):
 
     def _service_ports(self, name, above):
         """Ports of a service and of those it includes: (list of "587/tcp", bool nothing else is in it)."""
-        text = self.system.read("{0}/services/{1}.xml".format(ETC, name))
-        text = text or self.system.read("{0}/services/{1}.xml".format(USR, name))
-        if text is None or name in above:
+        places = ["{0}/services/{1}.xml".format(directory, name) for directory in (ETC, USR)]
+        path = next((path for path in places if self.system.read(path)), None)
+        if path is None or name in above:
             return [], False
         found, plain = [], True
-        for element in ElementTree.fromstring(_encoded(text)):
+        for element in _root(self.system.read(path), path):
             if element.tag == "port" and element.get("port"):
                 found.append("{0}/{1}".format(element.get("port"), element.get("protocol")))
             elif element.tag == "include":
@@ -597,9 +598,12 @@ def _attributes(element):
     return sorted((key, words.get(value, value)) for key, value in element.attrib.items() if key != "version")
 
 
-def read_zone(text):
-    """:class:`Zone` of a zone's file."""
-    root = ElementTree.fromstring(_encoded(text))
+def read_zone(text, path):
+    """:class:`Zone` of a zone's file.
+
+    :raises UserError: it is no XML
+    """
+    root = _root(text, path)
     return Zone(
         [element.get("name") for element in root.findall("service")],
         ["{0}/{1}".format(element.get("port"), element.get("protocol")) for element in root.findall("port")],
@@ -674,6 +678,19 @@ def _rule_text(element):
             element.get("family"), source.get("ipset"), port.get("port"), port.get("protocol")
         )
     return ElementTree.tostring(element, encoding="unicode").strip()
+
+
+def _root(text, path):
+    """The root element of a file.
+
+    :raises UserError: it is no XML
+    """
+    try:
+        return ElementTree.fromstring(_encoded(text))
+    except ElementTree.ParseError as error:
+        raise UserError(
+            "{0} is no XML ({1}), so firewalld can't read it either; mend it or take it away.".format(path, error)
+        ) from None
 
 
 def _encoded(text):

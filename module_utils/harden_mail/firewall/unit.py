@@ -80,11 +80,32 @@ def drop_in_changes(system, service, text):
     :returns: list of Change
     """
     directory = DIRECTORY + service + ".d"
+    path = directory + "/harden-mail.conf"
     reload_units = (Run(("systemctl", "daemon-reload"), None),)
     tidy = (Run(("rmdir", "--ignore-fail-on-non-empty", directory), None),)
     changes = []
-    for change in file_change(system, directory + "/harden-mail.conf", text):
+    for change in file_change(system, path, text):
         do = change.do + (() if change.after else tidy) + reload_units
         undo = change.undo + (() if change.before else tidy) + reload_units
         changes.append(change._replace(do=do, undo=undo))
+    if not changes and _differs_in_memory(system, service, path, text):
+        changes.append(
+            Change(
+                "systemd's memory of " + path,
+                "outdated",
+                "as on disk",
+                (tidy if text is None else ()) + reload_units,
+                (),
+            )
+        )
     return changes
+
+
+def _differs_in_memory(system, service, path, text):
+    """Whether a kill came between the file's change and the reload: systemd goes by the former one until the next."""
+    shown = system.run(["systemctl", "show", "-p", "DropInPaths,NeedDaemonReload", service], check=False).out
+    known = dict(line.partition("=")[::2] for line in shown.splitlines())
+    if "DropInPaths" not in known:
+        return False
+    loaded = path in known["DropInPaths"].split()
+    return loaded != (text is not None) or (loaded and known.get("NeedDaemonReload") == "yes")
