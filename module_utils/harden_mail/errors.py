@@ -5,6 +5,10 @@ class UserError(Exception):
     """One clear sentence for a person: names the option, its value, and what would be right."""
 
 
+class NotApplicable(UserError):
+    """The host lacks what the work is about, and nobody said that it has it: to be told, but not a failure."""
+
+
 class CommandError(UserError):
     """A host command failed.
 

@@ -2,7 +2,7 @@
 
 import os
 
-from .errors import UserError
+from .errors import NotApplicable, UserError
 
 
 def run_module(module, work):
@@ -14,6 +14,8 @@ def run_module(module, work):
     """
     try:
         result = work(module.params, module.check_mode)
+    except NotApplicable as why:
+        result = {"changed": False, "not_applicable": str(why)}
     except UserError as error:
         module.fail_json(msg=str(error), **_without_warnings(module, getattr(error, "result", {})))
     except OSError as error:
