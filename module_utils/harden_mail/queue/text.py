@@ -1,15 +1,75 @@
 """Text from the wire: fit for a terminal, and fit for comparison."""
 
+import re
 import unicodedata
+
+# Characters that `folded` looks at, and gives at most: sorting a run of accents takes the square of its length.
+LONGEST_FOLDED = 4096
+
+# General categories (Unicode standard, 4.5) of what steers a terminal, is invisible, or has no meaning yet: control,
+# format (bidi and zero-width too), surrogate, private use, unassigned; line and paragraph separator.
+_UNSAFE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+# Invisible though their category doesn't say so: combining grapheme joiner, Hangul and Khmer fillers.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+
+# What is dropped before texts are compared: Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt), and
+# control characters other than white space.
+_IGNORED = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
+# One character of JIS, two of Unicode: which one, depends on whose table decoded it.
+_ONE_OF_TWO = (("\u301c", "~"), ("\u2212", "-"), ("\u2015", "\u2014"), ("\u2225", "\u2016"))
 
 
 def printable(text, limit=300):
-    """Text that steers no terminal and breaks no JSON or report; None stays None."""
-    if text is None or (text.isprintable() and len(text) <= limit):
+    """Text that steers no terminal and breaks no JSON or report; None stays None.
+
+    What would, or could not be seen, becomes an escape as in Python (``\\x1b``, ``\\u202e``, ``\\U000e0001``); a
+    backslash stays one, so this is for people, not for reading back.
+
+    :param int limit: longest result in characters; what is cut off is marked with an ellipsis
+    :returns: str, can be encoded as UTF-8
+    """
+    if text is None or (len(text) <= limit and text.isprintable() and _INVISIBLE.isdisjoint(text)):
         return text
-    return ascii(text)[1:-1][:limit]
+    pieces = [_shown(character) for character in text[: limit + 1]]
+    if sum(map(len, pieces)) <= limit:
+        return "".join(pieces)
+    room = limit - 1
+    kept = []
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return "".join(kept) + "\u2026"
+
+
+def _shown(character):
+    if character not in _INVISIBLE and unicodedata.category(character) not in _UNSAFE:
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return "\\x{0:02x}".format(code)
+    return "\\u{0:04x}".format(code) if code <= 0xFFFF else "\\U{0:08x}".format(code)
 
 
 def folded(text):
-    """Text as it is compared: NFKC, no invisible characters, single blanks, no case."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Text as it is compared: NFKC, nothing invisible, single blanks, no case; the first 4096 characters.
+
+    ``folded(folded(text)) == folded(text)``.
+    """
+    text = text[:LONGEST_FOLDED]
+    while True:
+        before = text
+        text = _IGNORED.sub("", unicodedata.normalize("NFKC", text))
+        for one, other in _ONE_OF_TWO:
+            text = text.replace(one, other)
+        text = " ".join(text.casefold().split())[:LONGEST_FOLDED].rstrip()
+        # A fold can make something that NFKC would change again; twice is enough for all but a few rare characters.
+        if text == before:
+            return text
