@@ -207,6 +207,7 @@ class Work:
         counts = "".join("{0}: {1}\n".format(name, self.states[name]) for name in sorted(self.states))
         result = {
             "changed": bool(moved or self.resumed),
+            "state": state,
             "matched": matched,
             "moved": moved,
             "states": dict(self.states),
