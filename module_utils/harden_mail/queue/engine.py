@@ -214,8 +214,9 @@ class Work:
             "run": run,
             "resumed": self.resumed,
             "messages": self.listed.result(),
-            "skipped": [{"id": name, "reason": why} for name, why in self.skipped[:SKIPPED_NAMED]],
-            "skipped_total": len(self.skipped),
+            # Not "skipped", which would make Ansible take the task for one that did not run.
+            "passed_over": [{"id": name, "reason": why} for name, why in self.skipped[:SKIPPED_NAMED]],
+            "passed_over_total": len(self.skipped),
             "diff": {
                 "before": counts if moved else "",
                 "after": "{0}: {1}\n".format(state, moved) if moved else "",
