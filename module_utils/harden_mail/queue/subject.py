@@ -41,7 +41,7 @@ for _codec, _names in {
     "gb18030": "gb2312 gbk gb18030 x-gbk cp936 ms936 windows-936 gb_2312-80 gb2312-80 euc-cn csgb2312 chinese "
     "csiso58gb231280",
     "hz": "hz-gb-2312 hz",
-    "big5": "big5 big5-hkscs cn-big5 x-x-big5 csbig5 cp950 big5-eten",
+    "big5hkscs": "big5 big5-hkscs cn-big5 x-x-big5 csbig5 cp950 big5-eten",
     "cp949": "euc-kr ks_c_5601-1987 ks_c_5601 ksc5601 ks_c_5601-1989 korean cp949 uhc windows-949 cseuckr",
     "iso2022_kr": "iso-2022-kr csiso2022kr",
     "cp1252": "iso-8859-1 iso8859-1 iso_8859-1 latin1 latin-1 windows-1252 cp1252 x-ansi l1",
@@ -166,12 +166,9 @@ def _text(charset, data):
     if not data:
         return ""
     codec = _CODECS.get(charset)
-    if codec is None:
-        return _guessed(data)
-    if codec == "iso-2022-jp":
-        return _iso_2022_jp(data)
-    if codec == "euc-jp":
-        return _euc_jp(data)
+    own = _OWN_CODECS.get(codec)
+    if own:
+        return own(data)
     try:
         return data.decode(codec)
     except ValueError:
@@ -187,10 +184,11 @@ def _iso_2022_jp(data):
     """RFC 1468 and its larger kin, with Windows's characters (CP50220 to CP50222): half-width kana, NEC's and IBM's."""
     if b"\x1b" not in data and b"\x0e" not in data:
         return _guessed(data)
-    try:
-        return data.decode("iso2022_jp_ext")
-    except ValueError:
-        pass
+    if b"\x0e" not in data:
+        try:
+            return data.decode("iso2022_jp_ext")
+        except ValueError:
+            pass
     text = []
     shift = b""
     for index, piece in enumerate(_SHIFT.split(data)):
@@ -302,4 +300,8 @@ def _east_asian(data):
 
 def _likelihood(text):
     """How much of a text is what people write there: kana prove Japanese, ideographs say little, all else nothing."""
-    return 2 * len(_KANA.findall(text)) + len(_WIDE.findall(text)) + len(_NARROW_KANA.findall(text)) / 2
+    return 2 * len(_KANA.findall(text)) + len(_WIDE.findall(text)) + len(_NARROW_KANA.findall(text)) / 4
+
+
+# What Python has no good codec for; None is an unknown set.
+_OWN_CODECS = {"iso-2022-jp": _iso_2022_jp, "euc-jp": _euc_jp, None: _guessed}
