@@ -1,0 +1,280 @@
+"""Shows what the modules mail_queue and mail_queue_info found and did: a table for each host, one total for all."""
+
+import shutil
+import time
+import unicodedata
+
+from ansible import constants as C
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: harden_mail_queue
+type: notification
+short_description: Show mail queues, and what was done to them, as tables
+version_added: "0.2.0"
+description:
+  - Prints at the end, for each host, what C(mail_queue_info) found and what C(mail_queue) did, and a total.
+  - Prints nothing where a playbook has neither.
+requirements:
+  - Enabled by C(callbacks_enabled = harden_mail_queue) in ansible.cfg.
+"""
+
+ACTIONS = ("mail_queue", "mail_queue_info")
+MTAS = {"postfix": "Postfix", "qmail": "qmail"}
+# Headings of what mail_queue_info counts, by the name that its result has for it.
+COUNTED = {
+    "senders": "SENDERS",
+    "recipient_domains": "RECIPIENT DOMAINS",
+    "subjects": "SUBJECTS",
+    "origins": "ORIGINS",
+    "ages": "AGES",
+}
+MOST_COUNTED = 10
+MOST_NAMED = 10
+# Columns that these have at most, so that the subject, which comes last, has room.
+WIDEST = 32
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "harden_mail_queue"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self._answers = []
+
+    def v2_runner_on_ok(self, result):
+        self._take(result, C.COLOR_CHANGED if result._result.get("changed") else C.COLOR_OK)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._take(result, C.COLOR_ERROR, "failed")
+
+    def v2_runner_on_unreachable(self, result):
+        self._take(result, C.COLOR_UNREACHABLE, "unreachable")
+
+    def _take(self, result, colour, trouble=None):
+        task = result._task
+        if task.action.rsplit(".", 1)[-1] in ACTIONS:
+            host = shown(result._host.get_name())
+            self._answers.append((host, colour, dict(result._result, trouble=trouble, check=bool(task.check_mode))))
+
+    def v2_playbook_on_stats(self, stats):
+        if not self._answers:
+            return
+        self._display.banner("MAIL QUEUES")
+        columns = shutil.get_terminal_size((120, 24)).columns
+        for host, colour, answer in sorted(self._answers, key=lambda known: known[0]):
+            lines = [cut(line, columns) for line in lines_of(host, answer)]
+            self._display.display(lines[0], color=colour)
+            for line in lines[1:]:
+                self._display.display(line)
+        self._display.display(total([answer for _, _, answer in self._answers]))
+
+
+# --- one host ---------------------------------------------------------------------------------------------
+
+
+def lines_of(host, answer):
+    """What a module said on one host, the first line being the gist of it.
+
+    :param dict answer: the module's result; ``trouble`` is None, ``failed`` or ``unreachable``, ``check`` whether it
+        was in check mode
+    """
+    if answer["trouble"]:
+        return ["{0}: {1}: {2}".format(host, answer["trouble"], shown(answer.get("msg")))]
+    if "not_applicable" in answer:
+        return ["{0}: left alone. {1}".format(host, shown(answer["not_applicable"]))]
+    if "moved" in answer:
+        return change(host, answer)
+    if "total" in answer:
+        return look(host, answer)
+    return ["{0}: nothing is shown of a task with no_log".format(host)]
+
+
+def look(host, answer):
+    """Lines for what mail_queue_info found."""
+    lines = [
+        "{0}: {1} in the queue of {2}, {3} selected{4}".format(
+            host,
+            number(answer["total"], "message"),
+            MTAS[answer["mta"]],
+            number(answer["matched"]),
+            in_brackets(answer.get("states")),
+        )
+    ]
+    for name, heading in COUNTED.items():
+        counts = answer.get(name) or []
+        lines += ["", "  " + heading] if counts else []
+        lines += [
+            "  {0:>9}  {1}".format(number(entry["count"]), shown(entry["value"])) for entry in counts[:MOST_COUNTED]
+        ]
+    lines += newest(answer["messages"], answer["matched"])
+    if answer["unreadable_total"]:
+        lines += ["", "  NOT READABLE, AND NOT TOUCHED: {0}".format(number(answer["unreadable_total"], "file"))]
+        lines += [
+            "  {0}: {1}".format(shown(it["path"]), shown(it["reason"])) for it in answer["unreadable"][:MOST_NAMED]
+        ]
+    return lines + quarantined(answer["quarantine"])
+
+
+def newest(messages, among):
+    """The table of messages, under a line that says how many there are."""
+    if not messages:
+        return []
+    rows = [("ID", "STATE", "CAME", "SIZE", "SENDER", "RECIPIENT", "SUBJECT")] + [row(message) for message in messages]
+    heading = "  THE NEWEST {0} OF {1}".format(number(len(messages)), number(among))
+    return ["", heading if len(messages) < among else "  MESSAGES"] + table(rows)
+
+
+def row(message):
+    recipients = [recipient["address"] for recipient in message["recipients"]]
+    more = message["recipients_total"] - 1
+    return (
+        message["id"] if message["instance"] is None else "{0} {1}".format(message["instance"], message["id"]),
+        message["state"],
+        moment(message["arrival"]),
+        size(message["size"]),
+        message["sender"] or "<>",
+        (recipients[0] if recipients else "") + (" +{0}".format(more) if more > 0 else ""),
+        message["subject"] or "",
+    )
+
+
+def quarantined(runs):
+    """The table of what is in quarantine."""
+    rows = [("RUN", "MESSAGES", "SELECTED BY")] + [
+        (
+            run["run"],
+            number(run["messages"]),
+            (run["selection"] or "") + (" (interrupted)" if run["unfinished"] else ""),
+        )
+        for run in runs
+    ]
+    return ["", "  IN QUARANTINE"] + table(rows) if runs else []
+
+
+def change(host, answer):
+    """Lines for what mail_queue did, or would do in check mode."""
+    if answer["matched"] == 0:
+        gist = "{0}: no message is selected".format(host)
+    else:
+        gist = "{0}: {1} of {2} {3} {4}{5}".format(
+            host,
+            number(answer["moved"]),
+            number(answer["matched"], "selected message"),
+            "would be" if answer["check"] else "were",
+            answer["state"],
+            in_brackets(answer["states"]),
+        )
+    lines = [gist]
+    if answer["resumed"]:
+        verb = "would first be" if answer["check"] else "was first"
+        lines.append("  What was interrupted before {0} completed ({1})".format(verb, number(answer["resumed"], "run")))
+    if answer["passed_over_total"]:
+        lines.append("  Left as they were: {0}; run it again to take them".format(number(answer["passed_over_total"])))
+        lines += ["    {0}: {1}".format(it["id"], shown(it["reason"])) for it in answer["passed_over"][:MOST_NAMED]]
+    if answer["run"]:
+        command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"
+        lines += ["  To have them back:", "    " + command.format(host, answer["run"])]
+    return lines + newest(answer["messages"], sum(answer["states"].values()))
+
+
+def in_brackets(states):
+    """How many messages have which state, most first."""
+    counts = sorted((states or {}).items(), key=lambda item: -item[1])
+    return (
+        " ({0})".format(", ".join("{0} {1}".format(number(count), shown(state)) for state, count in counts))
+        if counts
+        else ""
+    )
+
+
+# --- all hosts --------------------------------------------------------------------------------------------
+
+
+def total(answers):
+    """The last line: what holds for all hosts together."""
+    done = [answer for answer in answers if not answer["trouble"] and "matched" in answer]
+    parts = []
+    in_queues = [answer["total"] for answer in done if "total" in answer]
+    if in_queues:
+        parts.append("{0} in {1}".format(number(sum(in_queues), "message"), number(len(in_queues), "queue")))
+    if done:
+        parts.append("{0} selected".format(number(sum(answer["matched"] for answer in done))))
+    changes = [answer for answer in done if "moved" in answer]
+    for state in sorted({answer["state"] for answer in changes}):
+        moved = sum(answer["moved"] for answer in changes if answer["state"] == state)
+        would = "would be " if any(answer["check"] for answer in changes) else ""
+        parts.append("{0} {1}{2}".format(number(moved), would, state))
+    skipped = sum(answer["passed_over_total"] for answer in changes)
+    left_alone = sum(1 for answer in answers if "not_applicable" in answer)
+    for count, what in ((skipped, "left as they were"), (left_alone, "without a queue")):
+        parts += ["{0} {1}".format(number(count), what)] if count else []
+    for trouble in ("failed", "unreachable"):
+        count = sum(1 for answer in answers if answer["trouble"] == trouble)
+        parts += ["{0} {1}".format(number(count), trouble)] if count else []
+    return "{0}: {1}".format(number(len(answers), "host"), ", ".join(parts))
+
+
+# --- text -------------------------------------------------------------------------------------------------
+
+
+def number(count, noun=None):
+    """A count with its thousands set apart, and what is counted, which is in the plural with an s."""
+    text = "{0:,}".format(count)
+    return text if noun is None else "{0} {1}{2}".format(text, noun, "" if count == 1 else "s")
+
+
+def size(count):
+    """Bytes, in the unit that a person would use."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return "{0:.0f} {1}".format(count, unit)
+        count /= 1024
+    return "{0:.1f} GiB".format(count)
+
+
+def moment(seconds):
+    """A time (seconds since 1970) as this machine's clock on the wall has it."""
+    return time.strftime("%m-%d %H:%M", time.localtime(seconds))
+
+
+def shown(value):
+    """One line of text that steers no terminal, whatever it was."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(value).split()))
+
+
+def width(text):
+    """How many columns a terminal gives to a text: two for a wide sign (Japanese), none for one that combines."""
+    return sum(
+        0 if unicodedata.category(sign) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
+    )
+
+
+def cut(text, columns):
+    """The text, or as much of it as goes into so many columns with a sign that there was more."""
+    if width(text) <= columns:
+        return text
+    kept, used = [], 1
+    for sign in text:
+        used += width(sign)
+        if used > columns:
+            break
+        kept.append(sign)
+    return "".join(kept) + "…"
+
+
+def table(rows):
+    """Lines of cells under each other, set in; the last column takes what room there is.
+
+    :param list rows: tuples of text, the first of them the headings
+    """
+    rows = [[shown(cell) for cell in row] for row in rows]
+    rows = [[cut(cell, WIDEST) for cell in row[:-1]] + row[-1:] for row in rows]
+    widths = [max(map(width, column)) for column in zip(*rows)]
+    return [
+        "  " + "  ".join(cell + " " * (room - width(cell)) for cell, room in zip(row, widths)).rstrip() for row in rows
+    ]
