@@ -196,26 +196,30 @@ def in_brackets(states):
 
 def total(answers):
     """The last line: what holds for all hosts together."""
-    done = [answer for answer in answers if not answer["trouble"] and "matched" in answer]
-    parts = []
-    in_queues = [answer["total"] for answer in done if "total" in answer]
-    if in_queues:
-        parts.append("{0} in {1}".format(number(sum(in_queues), "message"), number(len(in_queues), "queue")))
-    if done:
-        parts.append("{0} selected".format(number(sum(answer["matched"] for answer in done))))
-    changes = [answer for answer in done if "moved" in answer]
-    for state in sorted({answer["state"] for answer in changes}):
-        moved = sum(answer["moved"] for answer in changes if answer["state"] == state)
-        would = "would be " if any(answer["check"] for answer in changes) else ""
-        parts.append("{0} {1}{2}".format(number(moved), would, state))
-    skipped = sum(answer["passed_over_total"] for answer in changes)
-    left_alone = sum(1 for answer in answers if "not_applicable" in answer)
-    for count, what in ((skipped, "left as they were"), (left_alone, "without a queue")):
-        parts += ["{0} {1}".format(number(count), what)] if count else []
+    apart = [(sum(1 for answer in answers if "not_applicable" in answer), "without a queue")]
     for trouble in ("failed", "unreachable"):
-        count = sum(1 for answer in answers if answer["trouble"] == trouble)
-        parts += ["{0} {1}".format(number(count), trouble)] if count else []
-    return "{0}: {1}".format(number(len(answers), "host"), ", ".join(parts))
+        apart.append((sum(1 for answer in answers if answer["trouble"] == trouble), trouble))
+    hosts = number(len(answers), "host")
+    aside = ", ".join("{0} {1}".format(number(count), what) for count, what in apart if count)
+    looks = [answer for answer in answers if "total" in answer]
+    changes = [answer for answer in answers if "moved" in answer]
+    parts = []
+    if looks:
+        parts.append("{0} in {1}".format(number(sum_of(looks, "total"), "message"), number(len(looks), "queue")))
+    if looks or changes:
+        parts.append(number(sum_of(looks + changes, "matched")) + " selected")
+    for state in sorted({answer["state"] for answer in changes}):
+        alike = [answer for answer in changes if answer["state"] == state]
+        would = "would be " if any(answer["check"] for answer in alike) else ""
+        parts.append("{0} {1}{2}".format(number(sum_of(alike, "moved")), would, state))
+    passed_over = sum_of(changes, "passed_over_total")
+    if passed_over:
+        parts.append(number(passed_over) + " left as they were")
+    return hosts + (" ({0})".format(aside) if aside else "") + (": " + ", ".join(parts) if parts else "")
+
+
+def sum_of(answers, name):
+    return sum(answer[name] for answer in answers)
 
 
 # --- text -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ options:
     description:
       - Which messages are meant. A message is selected when every selector that is given holds for it; a selector
         with a list holds when one of the list does.
-      - Addresses, subjects and origins are compared without regard to case, width (C(Ａ) is C(A)) and runs of blanks,
+      - Addresses, subjects and origins are compared without regard to case, width (full or half) and runs of blanks,
         as globs (C(*), C(?), C([abc])) over the whole value, or as a regular expression that is found anywhere, when
         they begin with C(re:).
       - C(docs/selection.md) is the whole of it.

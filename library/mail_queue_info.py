@@ -8,7 +8,8 @@ short_description: Look at the mail queue and the quarantine
 version_added: "0.2.0"
 description:
   - Reads the queue of Postfix (all instances, all states) or qmail, counts what is in it and lists the newest messages.
-  - Says what of it O(select) selects, with the same words as M(mail_queue). With neither O(select) nor O(all), all of it.
+  - Says what of it O(select) selects, in the same words as M(mail_queue). With neither O(select) nor O(all), that is
+    all of it.
   - Lists the runs in the quarantine.
   - Changes nothing, and what it returns can be shown on a terminal whatever spammers wrote.
 extends_documentation_fragment: [mail_queue]

@@ -1,0 +1,195 @@
+"""The tables of mail queues: their columns, whatever is in the cells, and what they say of a host."""
+
+import importlib.util
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem + "_under_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tables = load(ROOT / "callback_plugins" / "harden_mail_queue.py")
+
+RUN = "20261125T063000Z-1f2e3d"
+
+
+def message(**values):
+    usual = {
+        "id": "4XyZ123abc",
+        "instance": None,
+        "state": "deferred",
+        "sender": "info@example.com",
+        "recipients": [{"address": "a@example.net", "done": False}],
+        "recipients_total": 1,
+        "subject": "Hello",
+        "size": 2048,
+        "arrival": 0,
+    }
+    return dict(usual, **values)
+
+
+def done(**values):
+    usual = {
+        "trouble": None,
+        "check": False,
+        "state": "quarantined",
+        "matched": 0,
+        "moved": 0,
+        "states": {},
+        "run": None,
+        "resumed": 0,
+        "messages": [],
+        "passed_over": [],
+        "passed_over_total": 0,
+    }
+    return dict(usual, **values)
+
+
+def seen(**values):
+    usual = {
+        "trouble": None,
+        "check": False,
+        "mta": "postfix",
+        "total": 0,
+        "matched": 0,
+        "messages": [],
+        "unreadable": [],
+        "unreadable_total": 0,
+        "quarantine": [],
+    }
+    return dict(usual, **values)
+
+
+def text_of(answer):
+    return "\n".join(tables.lines_of("vps1", answer))
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("abc", 3),
+        ("お支払い", 8),
+        ("ﾊﾝｶｸ", 4),
+        ("Ａ", 2),
+        ("が", 2),
+        ("か\u3099", 2),  # a letter and a mark that combines with it
+        ("e\u0301", 1),
+        ("😀", 2),
+        ("", 0),
+    ],
+)
+def test_width_is_what_a_terminal_gives(text, columns):
+    assert tables.width(text) == columns
+
+
+@given(st.text(), st.integers(min_value=1, max_value=30))
+def test_a_text_is_cut_to_its_columns_and_says_so(text, columns):
+    cut = tables.cut(text, columns)
+    assert tables.width(cut) <= columns
+    assert cut == text or (cut.endswith("…") and text.startswith(cut[:-1]))
+
+
+@given(st.text())
+def test_what_is_shown_is_one_line_that_steers_nothing(text):
+    assert tables.shown(text).isprintable()
+
+
+@given(st.lists(st.tuples(st.text(), st.text(), st.text()), min_size=1))
+def test_columns_stand_under_each_other_whatever_is_in_them(rows):
+    heading = ("A" * tables.WIDEST, "B", "C")
+    for line, row in zip(tables.table([heading, *rows])[1:], rows):
+        subject = tables.shown(row[2]).rstrip()
+        assert not subject or tables.width(line) - tables.width(subject) >= 2 + tables.WIDEST + 2
+        assert line.isprintable()
+
+
+def test_a_japanese_subject_does_not_push_its_neighbours_away():
+    rows = [("a", "お支払いの確認", "x"), ("b", "Payment", "x")]
+    assert tables.table(rows) == ["  a  お支払いの確認  x", "  b  Payment         x"]
+
+
+def test_the_table_of_messages():
+    several = message(
+        subject="【重要】お支払い", sender="", recipients_total=300, instance="postfix-out", state="local+remote"
+    )
+    lines = tables.newest([message(), several, message(subject=None, recipients=[], recipients_total=0)], 5000)
+    assert lines[:2] == ["", "  THE NEWEST 3 OF 5,000"]
+    assert "<>" in lines[4]
+    assert "postfix-out 4XyZ123abc" in lines[4]
+    assert "a@example.net +299" in lines[4]
+    assert lines[4].endswith("  【重要】お支払い")
+
+
+def test_a_change_says_how_to_undo_it():
+    said = text_of(done(matched=5000, moved=4990, states={"active": 10, "deferred": 4990}, run=RUN))
+    assert "vps1: 4,990 of 5,000 selected messages were quarantined (4,990 deferred, 10 active)" in said
+    assert "--limit vps1 -e queue_action=restore -e queue_run=" + RUN in said
+
+
+def test_a_prediction_says_so():
+    said = text_of(done(check=True, matched=1, moved=1, states={"hold": 1}, state="released", resumed=1))
+    assert "vps1: 1 of 1 selected message would be released (1 hold)" in said
+    assert "What was interrupted before would first be completed (1 run)" in said
+
+
+def test_what_was_left_is_named_with_its_reason():
+    passed_over = [{"id": "4X{0}".format(number), "reason": "being delivered"} for number in range(50)]
+    lines = text_of(done(matched=60, moved=0, passed_over=passed_over, passed_over_total=60)).splitlines()
+    assert lines[1] == "  Left as they were: 60; run it again to take them"
+    assert lines[2] == "    4X0: being delivered"
+    assert len(lines) == 2 + tables.MOST_NAMED
+
+
+def test_nothing_selected_is_said():
+    assert text_of(done()) == "vps1: no message is selected"
+
+
+def test_what_could_not_be_read_is_said():
+    said = text_of(seen(unreadable=[{"path": "/q/x", "reason": "cut short"}], unreadable_total=1))
+    assert "NOT READABLE, AND NOT TOUCHED: 1 file\n  /q/x: cut short" in said
+
+
+def test_quarantine_is_listed():
+    run = {"run": RUN, "created": 0, "selection": "subject: *", "messages": 5000, "unfinished": True}
+    assert RUN + "  5,000     subject: * (interrupted)" in text_of(seen(quarantine=[run]))
+
+
+def test_a_task_with_no_log_shows_nothing():
+    assert "nothing is shown" in text_of({"trouble": None, "check": False, "censored": "hidden"})
+
+
+def test_a_hosts_words_steer_no_terminal():
+    assert "\x1b" not in text_of({"trouble": "failed", "check": False, "msg": "red \x1b[31m"})
+    for line in tables.lines_of("vps1", seen(messages=[message(subject="\x1b[31m\u202e", id="\x07")], matched=1)):
+        assert line.isprintable()
+
+
+def test_the_total_adds_up_by_state():
+    answers = [
+        done(matched=3, moved=2, passed_over_total=1),
+        done(matched=1, moved=1),
+        {"trouble": None, "check": False, "not_applicable": "no queue"},
+        {"trouble": "failed", "check": False, "msg": "x"},
+    ]
+    assert tables.total(answers) == (
+        "4 hosts (1 without a queue, 1 failed): 4 selected, 3 quarantined, 1 left as they were"
+    )
+
+
+def test_the_total_of_hosts_where_nothing_was_done():
+    assert tables.total([{"trouble": "unreachable", "check": False, "msg": "x"}]) == "1 host (1 unreachable)"
+
+
+def test_the_total_of_lists():
+    assert tables.total([seen(total=5, matched=2), seen(total=1, matched=1)]) == (
+        "2 hosts: 6 messages in 2 queues, 3 selected"
+    )
