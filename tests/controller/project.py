@@ -32,10 +32,12 @@ for text in answer.pop("warnings", []):
 ANSWERS = {
     "mail_host": {"ansible_facts": {"mail_host": {"mta": {"name": "postfix"}}}},
     "submission_firewall": {},
+    "queue_alert": {},
 }
 ROLES = {
     "mail_host": "mail-host-known",
     "submission_firewall": "submission-restricted",
+    "queue_alert": "queue-watched",
 }
 
 TASK = """

@@ -1,0 +1,122 @@
+"""When there is an alarm: plain functions of counts, settings and what is remembered."""
+
+import time
+from collections import namedtuple
+
+from .settings import AUTO, quiet_minutes
+
+# total: messages that are to be delivered (held ones are somebody's decision, and not counted)
+# held, todo: int; todo is None where the MTA has none
+# oldest: epoch seconds of the oldest message, top: (origin, messages) of the busiest one; None where not looked at
+Counts = namedtuple("Counts", "total held todo oldest top")
+
+# What is over its limit: a name that notice.py has words for, how much it is, and the limit.
+Excess = namedtuple("Excess", "name value limit")
+
+HOUR = 3600
+WEEK = 7 * 24 * HOUR
+# How long the automatic limit remembers: a host's month has its newsletters in it.
+REMEMBERED = 4 * WEEK
+DEFAULT_LIMIT = 300
+LOWEST_AUTO = 50
+
+
+def current_limit(settings, store, now):
+    """The limit in messages. ``auto``: three times what the busiest hours without an alarm had (their 95th percentile),
+    50 at least, and 300 at most in the first week."""
+    if settings["limit"] != AUTO:
+        return settings["limit"]
+    peaks = sorted(count for _, count in store.hours)
+    if not peaks:
+        return DEFAULT_LIMIT
+    limit = max(LOWEST_AUTO, 3 * peaks[min(len(peaks) - 1, len(peaks) * 95 // 100)])
+    if store.begun is None or now - store.begun < WEEK:
+        limit = min(limit, DEFAULT_LIMIT)
+    return limit
+
+
+def clear_below(settings, limit):
+    """The count at which an alarm ends: 80 % of the limit, unless the settings say."""
+    return limit * 4 // 5 if settings["clear_below"] is None else min(settings["clear_below"], limit)
+
+
+def needs_messages(settings, total):
+    """Whether a condition asks for more than numbers of files, so that messages must be read."""
+    return bool(total and (settings["oldest_minutes"] or (settings["one_origin"] or total) < total))
+
+
+def excesses(settings, store, counts, now):
+    """What is over its limit now: list of Excess."""
+    limit = current_limit(settings, store, now)
+    found = []
+    if counts.total > limit:
+        found.append(Excess("total", counts.total, limit))
+    if settings["oldest_minutes"] and counts.oldest is not None:
+        minutes = int(now - counts.oldest) // 60
+        if minutes > settings["oldest_minutes"]:
+            found.append(Excess("oldest", minutes, settings["oldest_minutes"]))
+    if settings["growth_messages"]:
+        since = now - 60 * settings["growth_minutes"]
+        lowest = min([count for at, count in store.recent if at >= since] + [counts.total])
+        if counts.total - lowest > settings["growth_messages"]:
+            found.append(Excess("growth", counts.total - lowest, settings["growth_messages"]))
+    if settings["one_origin"] and counts.top and counts.top[1] > settings["one_origin"]:
+        found.append(Excess("origin", counts.top[1], settings["one_origin"]))
+    if settings["todo_limit"] is not None and (counts.todo or 0) > settings["todo_limit"]:
+        found.append(Excess("todo", counts.todo, settings["todo_limit"]))
+    return found
+
+
+def decide(settings, store, counts, now):
+    """Move the alarm on, and say what people are to be told.
+
+    Changes ``store.alarm`` (and puts one that is over into ``ended``), ``recent``, ``hours`` and ``begun``; saving is
+    the caller's.
+
+    :returns: (kind, excesses): kind is ``alarm``, ``repeat``, ``clear`` or None
+    """
+    over = excesses(settings, store, counts, now)
+    limit = current_limit(settings, store, now)
+    _remember(store, counts.total, now, bool(over or store.alarm), settings["growth_minutes"])
+    if store.alarm is None:
+        if not over:
+            return None, over
+        store.alarm = {"since": int(now), "sequence": 1, "last": int(now), "peak": counts.total}
+        return "alarm", over
+    store.alarm["peak"] = max(store.alarm["peak"], counts.total)
+    if not over and counts.total <= clear_below(settings, limit):
+        store.ended, store.alarm = store.alarm, None
+        return ("clear" if settings["all_clear"] else None), over
+    due = now - store.alarm["last"] >= 60 * settings["repeat_minutes"]
+    if due and not is_quiet(settings, now):
+        store.alarm["sequence"] += 1
+        store.alarm["last"] = int(now)
+        return "repeat", over
+    return None, over
+
+
+def is_quiet(settings, now):
+    """Whether repeats are not wanted at this time of the host's day; an hour pair like 22:00-07:00 spans midnight."""
+    span = quiet_minutes(settings["quiet_hours"])
+    if span is None:
+        return False
+    local = time.localtime(now)
+    minute = local.tm_hour * 60 + local.tm_min
+    begin, end = span
+    return begin <= minute < end if begin <= end else minute >= begin or minute < end
+
+
+def _remember(store, total, now, alarmed, growth_minutes):
+    if store.begun is None:
+        store.begun = int(now)
+    # A clock that was set back must not leave entries in the future for ever.
+    store.recent = [[at, count] for at, count in store.recent if now - 60 * growth_minutes <= at <= now]
+    store.recent.append([int(now), total])
+    store.hours = [[at, count] for at, count in store.hours if now - REMEMBERED <= at <= now]
+    if alarmed:
+        return
+    hour = int(now) // HOUR * HOUR
+    if store.hours and store.hours[-1][0] == hour:
+        store.hours[-1][1] = max(store.hours[-1][1], total)
+    else:
+        store.hours.append([hour, total])

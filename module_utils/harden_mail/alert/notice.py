@@ -1,0 +1,175 @@
+"""The text of a notice, English or Japanese, and the mail made of it.
+
+Nothing from the queue gets into a header, and what gets into the text is ``printable``: whoever fills the queue writes
+senders and subjects.
+"""
+
+import datetime
+from email.charset import BASE64, Charset
+from email.header import Header
+from email.message import Message
+from email.utils import format_datetime
+
+WORDS = {
+    "en": {
+        "alarm": "Mail queue on {host}: {total} messages (limit {limit})",
+        "repeat": "Still: mail queue on {host}: {total} messages (limit {limit})",
+        "clear": "All clear: mail queue on {host}: {total} messages",
+        "drill": "DRILL: test of the mail queue alert on {host}",
+        "drill_text": "This is a drill. It shows that an alert of the mail queue on {host} gets to you by this way.\n"
+        "Nothing is wrong; nothing needs to be done.",
+        "over_total": "{value} messages are in the queue; the limit is {limit}.",
+        "over_oldest": "The oldest message has waited for {value} minutes; the limit is {limit}.",
+        "over_growth": "The queue has grown by {value} messages lately; the limit is {limit}.",
+        "over_origin": "{value} messages come from one origin; the limit is {limit}.",
+        "over_todo": "{value} messages are not yet preprocessed (todo); the limit is {limit}.",
+        "clear_text": "The queue is down to {total} messages. The alarm lasted from {since}; at most {peak} were seen.",
+        "host": "Host",
+        "count": "Messages",
+        "held": "Held besides",
+        "todo": "Not yet preprocessed",
+        "limit": "Limit",
+        "since": "Since",
+        "top_origins": "Where they come from",
+        "top_senders": "Envelope senders",
+        "top_recipient_domains": "Recipient domains",
+        "top_subjects": "Subjects",
+        "of_first": "(of the first {read} messages that were read)",
+        "next": "What to do next, on the machine with Ansible:",
+        "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {host}",
+        "quarantine": "ansible-playbook playbooks/queue.yml -e queue_action=quarantine -e "
+        '\'{{"queue_select": {{"subject": "*WORD*"}}}}\' --limit {host}',
+        "unnamed": "unknown",
+    },
+    "ja": {
+        "alarm": "メールキュー警告 {host}: {total}通 (上限 {limit}通)",
+        "repeat": "継続中 メールキュー警告 {host}: {total}通 (上限 {limit}通)",
+        "clear": "解消 メールキュー {host}: {total}通",
+        "drill": "【訓練】メールキュー警告のテスト {host}",
+        "drill_text": "これは訓練です。{host} のメールキュー警告がこの経路で届くことを確認するための送信です。\n"
+        "異常はありません。対応は不要です。",
+        "over_total": "キューに {value} 通のメールがたまっています (上限 {limit} 通)。",
+        "over_oldest": "最も古いメールは {value} 分間滞留しています (上限 {limit} 分)。",
+        "over_growth": "キューが短時間に {value} 通増えました (上限 {limit} 通)。",
+        "over_origin": "ひとつの送信元から {value} 通が送られています (上限 {limit} 通)。",
+        "over_todo": "未処理 (todo) のメールが {value} 通あります (上限 {limit} 通)。",
+        "clear_text": "キューは {total} 通まで減りました。警告の開始は {since}、最大で {peak} 通でした。",
+        "host": "ホスト",
+        "count": "メール数",
+        "held": "ほかに保留中",
+        "todo": "未処理",
+        "limit": "上限",
+        "since": "発生時刻",
+        "top_origins": "送信元",
+        "top_senders": "エンベロープ送信者",
+        "top_recipient_domains": "宛先ドメイン",
+        "top_subjects": "件名",
+        "of_first": "(先頭の {read} 通を調べた結果)",
+        "next": "次に行うこと (Ansible を実行するマシンで):",
+        "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {host}",
+        "quarantine": "ansible-playbook playbooks/queue.yml -e queue_action=quarantine -e "
+        '\'{{"queue_select": {{"subject": "*件名の一部*"}}}}\' --limit {host}',
+        "unnamed": "不明",
+    },
+}
+
+# Lines of each list of the busiest.
+NAMED = 5
+
+
+def notice(kind, host, language, now, sequence, since, **facts):
+    """A notice as it is kept until a way has accepted it.
+
+    :param str kind: alarm, repeat, clear or drill
+    :param float now: epoch seconds
+    :param int since: epoch seconds of the alarm's beginning; with ``sequence`` it makes the key, which is the same when
+        a notice is sent once more after a crash
+    :param dict facts: total, held, todo, limit, peak; ``over`` (list of Excess); ``summary`` (of
+        ``queue.summary.Summary.result``, or None); ``read``: messages in it when not all were read, or None
+    :returns: dict of str, int and None: JSON
+    """
+    words = WORDS[language]
+    known = dict(facts, host=host, since=local_time(since))
+    lines = [words["over_" + excess.name].format(**excess._asdict()) for excess in facts.get("over", [])]
+    if kind == "clear":
+        lines.append(words["clear_text"].format(**known))
+    if kind == "drill":
+        lines.append(words["drill_text"].format(**known))
+    else:
+        lines += [""] + _table(words, known)
+    if kind in ("alarm", "repeat"):
+        lines += _busiest(words, facts.get("summary"), facts.get("read"))
+        lines += ["", words["next"], "  " + words["list"].format(**known), "  " + words["quarantine"].format(**known)]
+    return {
+        "kind": kind,
+        "key": "{0}.{1}.{2}".format(int(since), sequence, kind),
+        "created": int(now),
+        "host": host,
+        "subject": words[kind].format(**known),
+        "text": "\n".join(lines) + "\n",
+        "count": facts.get("total"),
+        "limit": facts.get("limit"),
+    }
+
+
+def message_id(kept):
+    """Message-ID of a notice: the same whenever and by whatever way it is sent."""
+    return "<harden-mail.queue-alert.{0}@{1}>".format(kept["key"], kept["host"])
+
+
+def mail(kept, sender, recipients, charset):
+    """A notice as a mail: bytes with CRLF (RFC 5322), 7 bits only.
+
+    :param str charset: ``utf-8``, or ``iso-2022-jp`` for old phones: what it has no letter for becomes a question mark
+    """
+    encoding = Charset(charset)
+    if charset == "utf-8":
+        encoding.body_encoding = BASE64
+    message = Message()
+    message["From"] = sender
+    message["To"] = ", ".join(recipients)
+    message["Subject"] = _header(kept["subject"], charset, encoding)
+    message["Date"] = format_datetime(datetime.datetime.fromtimestamp(kept["created"], datetime.timezone.utc))
+    message["Message-ID"] = message_id(kept)
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Harden-Mail"] = "queue-alert; kind={0}".format(kept["kind"])
+    message["MIME-Version"] = "1.0"
+    message.set_payload(_in_charset(kept["text"], charset), encoding)
+    text = message.as_bytes()
+    return b"\r\n".join(text.splitlines()) + b"\r\n"
+
+
+def local_time(seconds):
+    """Time of the host, with its offset, as people read it."""
+    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def _header(text, charset, encoding):
+    return Header(_in_charset(text, charset), charset=encoding, header_name="Subject")
+
+
+def _in_charset(text, charset):
+    return text.encode(charset, "replace").decode(charset)
+
+
+def _table(words, known):
+    rows = [(words["host"], known["host"]), (words["count"], known["total"])]
+    if known.get("held"):
+        rows.append((words["held"], known["held"]))
+    if known.get("todo") is not None:
+        rows.append((words["todo"], known["todo"]))
+    rows += [(words["limit"], known["limit"]), (words["since"], known["since"])]
+    return ["{0}: {1}".format(name, value) for name, value in rows]
+
+
+def _busiest(words, summary, read):
+    if not summary:
+        return []
+    lines = []
+    for name in ("top_origins", "top_senders", "top_recipient_domains", "top_subjects"):
+        entries = summary[name][:NAMED]
+        if not entries:
+            continue
+        lines += ["", words[name] + (" " + words["of_first"].format(read=read) if read else "")]
+        lines += ["  {0:>7}  {1}".format(entry["count"], entry["value"]) for entry in entries]
+    return lines

@@ -1,0 +1,220 @@
+"""What the alert's configuration may say. The module checks it before it is written, the program when it is read."""
+
+import re
+
+from ..errors import UserError
+
+CONFIG = "/etc/harden-mail/queue-alert.json"
+
+SHAPES = ("slack", "mattermost", "teams", "chatwork", "json")
+
+# name: (type, default); what the values mean is said in library/queue_alert.py
+DEFAULTS = {
+    "limit": ((int, str), 300),
+    "clear_below": (int, None),
+    "oldest_minutes": (int, None),
+    "growth_messages": (int, None),
+    "growth_minutes": (int, 30),
+    "one_origin": (int, None),
+    "todo_limit": (int, None),
+    "all_clear": (bool, True),
+    "repeat_minutes": (int, 60),
+    "quiet_hours": (str, None),
+    "language": (str, "en"),
+    "charset": (str, "utf-8"),
+    "ways": (list, []),
+    "ping_url": (str, None),
+    "prometheus_file": (str, None),
+    "mta": (str, "auto"),
+    "config_dir": (str, None),
+    "queue_dir": (str, None),
+}
+
+# Of one way out: option -> (type, default, needed)
+WAYS = {
+    "smtp": {
+        "host": (str, None, True),
+        "port": (int, 587, False),
+        "tls": (str, "starttls", False),
+        "verify": (bool, True, False),
+        "ca_file": (str, None, False),
+        "user": (str, None, False),
+        "password": (str, None, False),
+        "from": (str, None, False),
+        "to": (list, None, True),
+        "timeout": (int, 20, False),
+    },
+    "webhook": {
+        "url": (str, None, True),
+        "shape": (str, "slack", False),
+        "template": (dict, None, False),
+        "headers": (dict, None, False),
+        "ca_file": (str, None, False),
+        "timeout": (int, 20, False),
+    },
+    "sendmail": {
+        "path": (str, "/usr/sbin/sendmail", False),
+        "from": (str, None, False),
+        "to": (list, None, True),
+        "timeout": (int, 30, False),
+    },
+}
+
+CHOICES = {
+    "language": ("en", "ja"),
+    "charset": ("utf-8", "iso-2022-jp"),
+    "mta": ("auto", "postfix", "qmail"),
+    "tls": ("starttls", "tls", "none"),
+    "shape": SHAPES,
+}
+
+AUTO = "auto"
+
+_KINDS = {int: "a whole number", str: "text", bool: "true or false", list: "a list", dict: "a dictionary"}
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)\Z")
+_ADDRESS = re.compile(r"[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]+(@[A-Za-z0-9.-]+|@\[[0-9A-Fa-f.:]+\])?\Z")
+
+
+def check(given):
+    """Fill in the defaults and refuse what makes no sense.
+
+    :param dict given: as the configuration file has it; options that are None count as left out
+    :returns: dict with every name in ``DEFAULTS``; each way with every option of its type
+    :raises UserError: names the option, its value and what would be right; never a secret's value
+    """
+    _refuse_unknown("", given, DEFAULTS)
+    settings = {name: _typed(name, given.get(name), *DEFAULTS[name]) for name in DEFAULTS}
+    for name in ("language", "charset", "mta"):
+        _choice(name, settings[name])
+    if isinstance(settings["limit"], str):
+        if settings["limit"].isdigit():
+            settings["limit"] = int(settings["limit"])
+        elif settings["limit"] != AUTO:
+            raise UserError("limit is {0!r}: give a number of messages, or auto.".format(settings["limit"]))
+    for name, least in (
+        ("limit", 0),
+        ("clear_below", 0),
+        ("oldest_minutes", 1),
+        ("growth_messages", 1),
+        ("growth_minutes", 1),
+        ("one_origin", 1),
+        ("todo_limit", 0),
+        ("repeat_minutes", 1),
+    ):
+        if isinstance(settings[name], int) and settings[name] < least:
+            raise UserError("{0} is {1}: give {2} or more.".format(name, settings[name], least))
+    below, limit = settings["clear_below"], settings["limit"]
+    if below is not None and limit != AUTO and below > limit:
+        raise UserError(
+            "clear_below is {0}, more than limit ({1}): an alarm would end while it is on; give {1} or less.".format(
+                below, limit
+            )
+        )
+    if settings["quiet_hours"] is not None and not _HOURS.match(settings["quiet_hours"]):
+        raise UserError("quiet_hours is {0!r}: write it like 22:00-07:00.".format(settings["quiet_hours"]))
+    if settings["ping_url"] is not None:
+        _check_url("ping_url", settings["ping_url"])
+    for name in ("prometheus_file", "config_dir", "queue_dir"):
+        if settings[name] is not None and not settings[name].startswith("/"):
+            raise UserError("{0} is {1!r}: give an absolute path.".format(name, settings[name]))
+    settings["ways"] = [_check_way(number, way) for number, way in enumerate(settings["ways"], 1)]
+    return settings
+
+
+def quiet_minutes(hours):
+    """(first, last) minute of the day of ``quiet_hours``, or None."""
+    if hours is None:
+        return None
+    begin_hour, begin_minute, end_hour, end_minute = (int(part) for part in _HOURS.match(hours).groups())
+    return begin_hour * 60 + begin_minute, end_hour * 60 + end_minute
+
+
+def describe(way):
+    """A way in words, without its secrets: for logs, results and findings."""
+    if way["type"] == "smtp":
+        return "smtp to {0}:{1}".format(way["host"], way["port"])
+    if way["type"] == "webhook":
+        # The path of a webhook's URL is its password.
+        return "webhook ({0}) at {1}".format(
+            way["shape"], re.sub(r"(\w+://)(?:[^/@]*@)?([^/?#]*).*", r"\1\2", way["url"])
+        )
+    return "sendmail to {0}".format(", ".join(way["to"]))
+
+
+def _check_way(number, way):
+    name = "ways[{0}]".format(number)
+    if not isinstance(way, dict):
+        raise UserError("{0} is {1}: give a dictionary with its type.".format(name, _KINDS.get(type(way), "no such")))
+    kind = way.get("type")
+    if kind not in WAYS:
+        raise UserError("{0}.type is {1!r}: give one of {2}.".format(name, kind, ", ".join(sorted(WAYS))))
+    options = WAYS[kind]
+    _refuse_unknown(name + ".", way, dict(options, type=None))
+    checked = {"type": kind}
+    for option, (wanted, default, needed) in options.items():
+        where = "{0}.{1}".format(name, option)
+        value = _typed(where, way.get(option), wanted, default, option in ("password", "url", "headers"))
+        if needed and not value:
+            raise UserError("{0} is missing: a way of type {1} needs it.".format(where, kind))
+        if option in CHOICES:
+            _choice(option, value, where)
+        checked[option] = value
+    for option, most in (("port", 65535), ("timeout", 600)):
+        if option in checked and not 1 <= checked[option] <= most:
+            raise UserError("{0}.{1} is {2}: give 1 to {3}.".format(name, option, checked[option], most))
+    for option, addresses in (("to", checked.get("to")), ("from", [checked.get("from")])):
+        for address in filter(None, addresses or []):
+            _check_address("{0}.{1}".format(name, option), address)
+    _check_together(name, checked)
+    return checked
+
+
+def _check_together(name, checked):
+    """What options of a way mean for each other."""
+    kind = checked["type"]
+    if kind == "smtp":
+        if bool(checked["user"]) != bool(checked["password"]):
+            raise UserError("{0} has only one of user and password: give both, or neither.".format(name))
+        if checked["user"] and checked["tls"] == "none":
+            raise UserError(
+                "{0}.tls is none, which would send the password in the clear; give starttls or tls.".format(name)
+            )
+    if kind == "webhook":
+        _check_url(name + ".url", checked["url"])
+        if checked["shape"] == "json" and not checked["template"]:
+            raise UserError("{0}.shape is json, which needs a template: a dictionary with $text in it.".format(name))
+
+
+def _check_address(name, address):
+    if not isinstance(address, str) or not _ADDRESS.match(address):
+        raise UserError("{0} has {1!r}: give a plain mail address, such as admin@example.com.".format(name, address))
+
+
+def _check_url(name, url):
+    if not re.match(r"https?://[^\s/]+(/\S*)?\Z", url):
+        raise UserError("{0} is no URL of http or https (its value is not shown, it may be a secret).".format(name))
+
+
+def _refuse_unknown(prefix, given, known):
+    for name in sorted(given, key=str):
+        if name not in known:
+            raise UserError("{0}{1} is not known here; there are {2}.".format(prefix, name, ", ".join(sorted(known))))
+
+
+def _typed(name, value, wanted, default, secret=False):
+    if value is None:
+        return default
+    kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+    # True is an int in Python, but no number of messages.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise UserError(
+            "{0} is {1}: give {2}.".format(
+                name, "of another type" if secret else repr(value), " or ".join(_KINDS[kind] for kind in kinds)
+            )
+        )
+    return value
+
+
+def _choice(option, value, where=None):
+    if value not in CHOICES[option]:
+        raise UserError("{0} is {1!r}: give one of {2}.".format(where or option, value, ", ".join(CHOICES[option])))

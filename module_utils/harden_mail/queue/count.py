@@ -1,0 +1,31 @@
+"""How many messages are in a queue, by names in directories alone: seconds for a million, in constant memory."""
+
+import os
+
+
+def count_queue(queue):
+    """Count the messages of a queue.
+
+    :param Queue queue: see ``backend.py``
+    :returns: (total, held, todo): messages that are to be delivered; held ones, which are not in ``total``; those not
+        yet preprocessed, of ``total`` (None: the MTA has no such state)
+    """
+    return queue.count()
+
+
+def count_files(directory):
+    """Files below a directory whose hashed subdirectories have names of one character, as Postfix makes them.
+
+    A directory that is not there, or goes away meanwhile, has none.
+    """
+    count = 0
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if len(entry.name) == 1:
+                    count += count_files(entry.path)
+                elif entry.name[0] != ".":
+                    count += 1
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return count
