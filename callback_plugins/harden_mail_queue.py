@@ -11,7 +11,7 @@ DOCUMENTATION = """
 name: harden_mail_queue
 type: notification
 short_description: Show mail queues, and what was done to them, as tables
-version_added: "0.2.0"
+version_added: "0.1.0"
 description:
   - Prints at the end, for each host, what C(mail_queue_info) found and what C(mail_queue) did, and a total.
   - Prints nothing where a playbook has neither.

@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 module: mail_queue
 short_description: Quarantine, delete, hold, release or restore messages of the mail queue
-version_added: "0.2.0"
+version_added: "0.1.0"
 description:
   - Brings the messages that O(select) selects into a declared state, in the queue of Postfix (all instances) or qmail.
     All others stay as they are, and mail goes on coming in.

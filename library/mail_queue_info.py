@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 module: mail_queue_info
 short_description: Look at the mail queue and the quarantine
-version_added: "0.2.0"
+version_added: "0.1.0"
 description:
   - Reads the queue of Postfix (all instances, all states) or qmail, counts what is in it and lists the newest messages.
   - Says what of it O(select) selects, in the same words as M(mail_queue). With neither O(select) nor O(all), that is
