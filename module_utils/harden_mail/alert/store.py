@@ -31,7 +31,7 @@ class Store:
         text = system.read(STATE)
         if text is not None:
             try:
-                values.update(json.loads(text))
+                values.update(_checked(json.loads(text)))
             except (ValueError, TypeError):
                 # A half-dead disk must not silence the alert; the program says so in the log.
                 self.damaged = True
@@ -45,3 +45,14 @@ class Store:
         self.system.make_private_dir(DIRECTORY)
         values = {name: getattr(self, name) for name in EMPTY}
         self.system.write(STATE, json.dumps(values), mode=0o600)
+
+
+def _checked(values):
+    """:raises ValueError: that is no state"""
+    if not isinstance(values, dict) or any(
+        not isinstance(values.get(name, empty), (type(empty), dict) if empty is None else type(empty))
+        for name, empty in EMPTY.items()
+        if name != "begun"
+    ):
+        raise ValueError("no state")
+    return {name: values[name] for name in EMPTY if name in values}

@@ -1,0 +1,200 @@
+"""When the queue alert tells people something."""
+
+import time
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.alert import conditions
+from harden_mail.alert.conditions import Counts
+from harden_mail.alert.settings import check
+from harden_mail.alert.store import STATE, WAITING, Store
+from hypothesis import given
+from hypothesis import strategies as st
+
+MINUTE = 60
+HOUR = 3600
+DAY = 24 * HOUR
+START = 1700000000
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(FakeSystem(tmp_path))
+
+
+def counts(total, **more):
+    return Counts(**dict({"total": total, "held": 0, "todo": None, "oldest": None, "top": None}, **more))
+
+
+def kinds(store, settings, totals, step=5 * MINUTE):
+    """What is told, run after run."""
+    return [
+        conditions.decide(settings, store, counts(total), START + number * step)[0]
+        for number, total in enumerate(totals)
+    ]
+
+
+def test_more_than_300_is_an_alarm_and_300_is_none(store):
+    assert kinds(store, check({}), [0, 300, 301]) == [None, None, "alarm"]
+
+
+def test_a_flapping_queue_gives_one_alarm_and_one_all_clear(store):
+    flapping = [310, 290, 310, 290, 310, 241, 305]
+    assert kinds(store, check({"repeat_minutes": 600}), flapping + [240, 10, 290]) == (
+        ["alarm"] + [None] * 6 + ["clear", None, None]
+    )
+
+
+def test_an_alarm_is_repeated_after_its_time(store):
+    told = kinds(store, check({"repeat_minutes": 15}), [400] * 8)
+    assert told == ["alarm", None, None, "repeat", None, None, "repeat", None]
+
+
+def test_an_end_that_is_not_wanted_is_not_told_and_the_next_alarm_is(store):
+    assert kinds(store, check({"all_clear": False}), [400, 0, 400]) == ["alarm", None, "alarm"]
+
+
+def test_clear_below_says_where_an_alarm_ends(store):
+    assert kinds(store, check({"clear_below": 5}), [400, 100, 6, 5]) == ["alarm", None, None, "clear"]
+
+
+def at(hour, minute):
+    return time.mktime((2026, 11, 25, hour, minute, 0, 0, 0, -1))
+
+
+@pytest.mark.parametrize(
+    ("hours", "quiet", "loud"),
+    [
+        ("22:00-07:00", [(22, 0), (23, 59), (0, 0), (6, 59)], [(7, 0), (21, 59), (12, 0)]),
+        ("12:00-13:00", [(12, 0), (12, 59)], [(11, 59), (13, 0), (0, 0)]),
+    ],
+)
+def test_quiet_hours_are_the_hosts_own(hours, quiet, loud):
+    settings = check({"quiet_hours": hours})
+    assert all(conditions.is_quiet(settings, at(*when)) for when in quiet)
+    assert not any(conditions.is_quiet(settings, at(*when)) for when in loud)
+
+
+def test_quiet_hours_hold_back_repeats_only(store):
+    settings = check({"quiet_hours": "22:00-07:00", "repeat_minutes": 60})
+    night = at(23, 0)
+    assert conditions.decide(settings, store, counts(400), night)[0] == "alarm"
+    assert conditions.decide(settings, store, counts(400), night + 2 * HOUR)[0] is None
+    assert conditions.decide(settings, store, counts(400), night + 9 * HOUR)[0] == "repeat"
+    assert conditions.decide(settings, store, counts(0), night + 24 * HOUR)[0] == "clear"
+
+
+@pytest.mark.parametrize(
+    ("given", "seen", "name"),
+    [
+        ({"oldest_minutes": 60}, {"oldest": START - 61 * MINUTE}, "oldest"),
+        ({"one_origin": 50}, {"top": ("sasl bob@example.com", 51)}, "origin"),
+        ({"todo_limit": 10}, {"todo": 11}, "todo"),
+        ({"todo_limit": 0}, {"todo": 1}, "todo"),
+    ],
+)
+def test_each_condition_is_an_alarm_of_its_own(store, given, seen, name):
+    settings = check(given)
+    kind, over = conditions.decide(settings, store, counts(100, **seen), START)
+    assert (kind, [excess.name for excess in over]) == ("alarm", [name])
+    less = {key: value for key, value in seen.items() if key != "oldest"}
+    less = {key: (value[0], 50) if key == "top" else value - 1 for key, value in less.items()}
+    assert not conditions.excesses(settings, store, counts(100, **less), START)
+
+
+def test_growth_is_measured_from_the_lowest_of_its_window(store):
+    settings = check({"growth_messages": 100, "growth_minutes": 30})
+    assert kinds(store, settings, [50, 60, 20, 119, 120, 121]) == [None] * 5 + ["alarm"]
+
+
+def test_a_slow_growth_is_none(store):
+    settings = check({"growth_messages": 100, "growth_minutes": 30})
+    assert set(kinds(store, settings, range(0, 300, 10))) == {None}
+
+
+def learn(store, settings, days, total):
+    for hour in range(days * 24):
+        conditions.decide(settings, store, counts(total), START + hour * HOUR)
+    return conditions.current_limit(settings, store, START + days * DAY)
+
+
+def test_the_automatic_limit_is_never_over_300_in_the_first_week(store):
+    settings = check({"limit": "auto"})
+    assert conditions.current_limit(settings, store, START) == 300
+    assert learn(store, settings, 6, 200) == 300
+
+
+def test_the_automatic_limit_follows_a_busy_host_and_not_its_storms(store):
+    settings = check({"limit": "auto"})
+    assert learn(store, settings, 9, 200) == 600
+    for hour in range(24):
+        conditions.decide(settings, store, counts(50000), START + 9 * DAY + hour * HOUR)
+    assert conditions.current_limit(settings, store, START + 10 * DAY) == 600
+
+
+def test_the_automatic_limit_of_a_quiet_host_is_50(store):
+    assert learn(store, check({"limit": "auto"}), 9, 2) == 50
+
+
+def test_what_is_remembered_is_bounded(store):
+    learn(store, check({"limit": "auto"}), 60, 200)
+    assert len(store.hours) <= 4 * 7 * 24 + 1
+    assert len(store.recent) <= 31
+
+
+def test_a_clock_set_back_leaves_nothing_in_the_future(store):
+    settings = check({"growth_messages": 10})
+    conditions.decide(settings, store, counts(0), START + DAY)
+    conditions.decide(settings, store, counts(5), START)
+    assert [when for when, _ in store.recent] == [START]
+
+
+@given(st.lists(st.integers(0, 1000), max_size=60))
+def test_alarms_and_ends_alternate(totals):
+    class Memory:
+        alarm = ended = begun = None
+        recent, hours = (), ()
+
+    told = [kind for kind in kinds(Memory(), check({"repeat_minutes": 10}), totals) if kind in ("alarm", "clear")]
+    assert told == ["alarm", "clear"] * (len(told) // 2) + ["alarm"] * (len(told) % 2)
+
+
+def test_messages_are_read_only_where_a_condition_asks_for_it():
+    assert not conditions.needs_messages(check({}), 10**6)
+    assert not conditions.needs_messages(check({"one_origin": 50}), 50)
+    assert conditions.needs_messages(check({"one_origin": 50}), 51)
+    assert conditions.needs_messages(check({"oldest_minutes": 5}), 1)
+    assert not conditions.needs_messages(check({"oldest_minutes": 5}), 0)
+
+
+def test_the_store_keeps_what_it_is_given(tmp_path):
+    system = FakeSystem(tmp_path)
+    store = Store(system)
+    kinds(store, check({}), [400, 500])
+    store.waiting = [{"key": "a", "text": "件名"}]
+    store.save()
+    again = Store(system)
+    assert (again.alarm, again.waiting, again.recent, again.begun) == (
+        store.alarm,
+        store.waiting,
+        store.recent,
+        store.begun,
+    )
+    assert (tmp_path / STATE.lstrip("/")).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"waiting": 5}', "\x00" * 10])
+def test_a_damaged_store_begins_anew_and_says_so(tmp_path, text):
+    system = FakeSystem(tmp_path)
+    system.write(STATE, text)
+    store = Store(system)
+    assert store.damaged
+    assert (store.alarm, store.waiting) == (None, [])
+
+
+def test_what_waits_is_bounded(tmp_path):
+    store = Store(FakeSystem(tmp_path))
+    store.waiting = [{"key": str(number)} for number in range(3 * WAITING)]
+    store.save()
+    assert [kept["key"] for kept in store.waiting[:: WAITING - 1]] == ["0", str(3 * WAITING - 1)]
+    assert len(store.waiting) == WAITING
