@@ -121,6 +121,12 @@ passed_over_total:
   description: How many there are.
   returned: when the host has a queue
   type: int
+evidence:
+  description: What was done to the host besides moving messages, as how long qmail-send was stopped.
+  returned: when the host has a queue
+  type: list
+  elements: str
+  sample: [qmail-send was stopped for 0.8 seconds and runs again]
 not_applicable:
   description: Why there is nothing to be done on this host.
   returned: when it has no queue

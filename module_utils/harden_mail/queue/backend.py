@@ -5,8 +5,14 @@ To add an MTA: one file beside them that implements :class:`Queue`, and a line i
 
 from collections import namedtuple
 
+from ..errors import UserError
+
 # moved: how many messages changed their place; skipped: [(id, why)], messages that were left as they were
 Outcome = namedtuple("Outcome", "moved skipped")
+
+
+class Unfinished(UserError):
+    """Work was begun that could not be completed; the next run goes on with it."""
 
 
 class Queue:
@@ -16,11 +22,13 @@ class Queue:
     :cvar tuple STATES: the states its messages can be in
     :cvar bool can_hold: whether a message can be held inside the queue
     :ivar list unreadable: [(path, why)]: what ``messages`` met and could not read; filled while it runs. Never touched.
+    :ivar list evidence: what was done to the host besides moving messages, lines in its own terms
     """
 
     name = None
     STATES = ()
     can_hold = False
+    evidence = ()
 
     @classmethod
     def open(cls, system, mta, service_manager, params):
@@ -56,12 +64,14 @@ class Queue:
 
         Messages that are no longer there, are no longer the same (``identity``) or are being delivered are skipped
         and stay as they were. A message is at every moment whole in the queue or whole in the run, or in both.
-        An exception (no room, say) leaves those that were not moved as they were, and qmail running.
+        An exception leaves those that were not moved as they were, and qmail running.
 
         :param Run run: where to
         :param entries: iterable of manifest lines (dicts), read in batches; may be a million
         :param bool begun: the call before was killed: complete the messages that it had begun to move, and no others
         :returns: Outcome
+        :raises UserError: nothing was changed, and why
+        :raises Unfinished: something was changed
         """
         raise NotImplementedError
 
@@ -75,6 +85,7 @@ class Queue:
         :param entries: iterable of manifest lines
         :returns: Outcome
         :raises UserError: nothing was changed, and why
+        :raises Unfinished: something was changed
         """
         raise NotImplementedError
 

@@ -9,6 +9,7 @@ from collections import Counter
 
 from ..errors import UserError
 from . import quarantine
+from .backend import Unfinished
 from .listing import Listed
 from .queues import open_queue
 from .selection import compile_selection
@@ -110,7 +111,14 @@ class Work:
         return self._result(matched, outcome.moved, run=kept)
 
     def _take(self, run, action, begun):
-        outcome = self.queue.take(run, run.entries(), begun=begun)
+        try:
+            outcome = self.queue.take(run, run.entries(), begun=begun)
+        except Unfinished:
+            raise
+        except UserError:
+            if not begun:
+                run.remove()
+            raise
         self.skipped += outcome.skipped
         if action == "delete" or not run.has_messages():
             run.remove()
@@ -150,7 +158,13 @@ class Work:
 
     def _give_back(self, run, keys):
         entries = (entry for entry in run.entries() if (entry["instance"], entry["id"]) in keys)
-        outcome = self.queue.give_back(run, entries)
+        try:
+            outcome = self.queue.give_back(run, entries)
+        except Unfinished:
+            raise
+        except UserError:
+            run.finish()
+            raise
         self.skipped += outcome.skipped
         if run.has_messages():
             run.finish()
@@ -213,6 +227,7 @@ class Work:
             "states": dict(self.states),
             "run": run,
             "resumed": self.resumed,
+            "evidence": list(self.queue.evidence),
             "messages": self.listed.result(),
             # Not "skipped", which would make Ansible take the task for one that did not run.
             "passed_over": [{"id": name, "reason": why} for name, why in self.skipped[:SKIPPED_NAMED]],
