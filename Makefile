@@ -7,7 +7,7 @@ LAB := $(PYTHON) tests/hosts/lab.py
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint unit bench bench-small molecule molecule-all shell lock clean \
+.PHONY: help setup demo test test-all lint unit bench bench-small fuzz fuzz-short molecule molecule-all shell lock clean \
         ready-to-run ready-to-boot ready-to-test
 
 help:
@@ -36,6 +36,12 @@ bench: ready-to-test ## Speed at full size, beside a peer
 
 bench-small: ready-to-test
 	@$(ROOT) $(PYTHON) tests/bench/run.py --scale 0.01
+
+fuzz: ## A million inputs for the parsers of what others write into a mail queue
+	@tools/fuzz
+
+fuzz-short:
+	@tools/fuzz --seconds $(or $(FUZZ_SECONDS),60)
 
 molecule: ready-to-test ## The scenarios on booted hosts, a matrix of 45 minutes on 2 cores
 	@$(ROOT) $(PYTHON) tests/molecule/run.py
