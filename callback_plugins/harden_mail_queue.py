@@ -175,6 +175,7 @@ def change(host, answer):
     if answer["passed_over_total"]:
         lines.append("  Left as they were: {0}; run it again to take them".format(number(answer["passed_over_total"])))
         lines += ["    {0}: {1}".format(it["id"], shown(it["reason"])) for it in answer["passed_over"][:MOST_NAMED]]
+    lines += ["  " + shown(line) for line in answer["evidence"]]
     if answer["run"]:
         command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"
         lines += ["  To have them back:", "    " + command.format(host, answer["run"])]

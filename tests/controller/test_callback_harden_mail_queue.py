@@ -47,6 +47,7 @@ def done(**values):
         "states": {},
         "run": None,
         "resumed": 0,
+        "evidence": [],
         "messages": [],
         "passed_over": [],
         "passed_over_total": 0,
@@ -139,6 +140,10 @@ def test_a_prediction_says_so():
     said = text_of(done(check=True, matched=1, moved=1, states={"hold": 1}, state="released", resumed=1))
     assert "vps1: 1 of 1 selected message would be released (1 hold)" in said
     assert "What was interrupted before would first be completed (1 run)" in said
+
+
+def test_what_else_was_done_to_the_host_is_said():
+    assert "  qmail-send was stopped for 2 seconds" in text_of(done(evidence=["qmail-send was stopped for 2 seconds"]))
 
 
 def test_what_was_left_is_named_with_its_reason():

@@ -54,6 +54,7 @@ def changed(**values):
         "states": {"deferred": 1},
         "run": RUN,
         "resumed": 0,
+        "evidence": [],
         "messages": [MESSAGE],
         "passed_over": [],
         "passed_over_total": 0,
