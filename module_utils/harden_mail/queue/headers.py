@@ -102,12 +102,13 @@ def _text(value):
 
 def _header(block):
     """What is above the first empty line, with a line feed before it."""
-    block = b"\n" + block
+    if block.startswith((b"\n", b"\r\n")):
+        return b"\n"
     end = block.find(b"\n\n")
     if end >= 0:
         block = block[:end]
     end = block.find(b"\n\r\n")
-    return block[:end] if end >= 0 else block
+    return b"\n" + (block[:end] if end >= 0 else block)
 
 
 def _values(header, name, limit, searched=None):
