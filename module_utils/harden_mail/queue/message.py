@@ -29,8 +29,8 @@ class Message:
     :ivar str sasl_user: account that logged in to submit it, or None
     :ivar str client: IP address that it came from by SMTP, or None
     :ivar int uid: local user that submitted it, or None
-    :ivar str script: PHP script ("33:contact.php" as the header says it, or a path), None for mail that came by SMTP,
-        where whoever sends can write such a header
+    :ivar str script: PHP script ("33:contact.php" as the header says it, or a path; after the site and a blank where
+        Plesk says that), None for mail that came by SMTP, where whoever sends can write such a header
     :ivar tuple identity: what tells it from a later message under the same id; JSON-able scalars
     """
 
