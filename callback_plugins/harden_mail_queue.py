@@ -66,9 +66,9 @@ class CallbackModule(CallbackBase):
         self._display.banner("MAIL QUEUES")
         columns = shutil.get_terminal_size((120, 24)).columns
         for host, colour, answer in sorted(self._answers, key=lambda known: known[0]):
-            lines = [cut(line, columns) for line in lines_of(host, answer)]
+            lines = lines_of(host, answer, columns)
             self._display.display(lines[0], color=colour)
-            for line in lines[1:]:
+            for line in lines[1:] + ([""] if len(lines) > 1 else []):
                 self._display.display(line)
         self._display.display(total([answer for _, _, answer in self._answers]))
 
@@ -76,24 +76,25 @@ class CallbackModule(CallbackBase):
 # --- one host ---------------------------------------------------------------------------------------------
 
 
-def lines_of(host, answer):
+def lines_of(host, answer, columns):
     """What a module said on one host, the first line being the gist of it.
 
     :param dict answer: the module's result; ``trouble`` is None, ``failed`` or ``unreachable``, ``check`` whether it
         was in check mode
+    :param int columns: of the terminal; rows of tables are cut there, sentences and commands are not
     """
     if answer["trouble"]:
         return ["{0}: {1}: {2}".format(host, answer["trouble"], shown(answer.get("msg")))]
     if "not_applicable" in answer:
         return ["{0}: left alone. {1}".format(host, shown(answer["not_applicable"]))]
     if "moved" in answer:
-        return change(host, answer)
+        return change(host, answer, columns)
     if "total" in answer:
-        return look(host, answer)
+        return look(host, answer, columns)
     return ["{0}: nothing is shown of a task with no_log".format(host)]
 
 
-def look(host, answer):
+def look(host, answer, columns):
     """Lines for what mail_queue_info found."""
     lines = [
         "{0}: {1} in the queue of {2}, {3} selected{4}".format(
@@ -108,24 +109,25 @@ def look(host, answer):
         counts = answer.get(name) or []
         lines += ["", "  " + heading] if counts else []
         lines += [
-            "  {0:>9}  {1}".format(number(entry["count"]), shown(entry["value"])) for entry in counts[:MOST_COUNTED]
+            cut("  {0:>9}  {1}".format(number(entry["count"]), shown(entry["value"])), columns)
+            for entry in counts[:MOST_COUNTED]
         ]
-    lines += newest(answer["messages"], answer["matched"])
+    lines += newest(answer["messages"], answer["matched"], columns)
     if answer["unreadable_total"]:
         lines += ["", "  NOT READABLE, AND NOT TOUCHED: {0}".format(number(answer["unreadable_total"], "file"))]
         lines += [
             "  {0}: {1}".format(shown(it["path"]), shown(it["reason"])) for it in answer["unreadable"][:MOST_NAMED]
         ]
-    return lines + quarantined(answer["quarantine"])
+    return lines + quarantined(answer["quarantine"], columns)
 
 
-def newest(messages, among):
+def newest(messages, among, columns):
     """The table of messages, under a line that says how many there are."""
     if not messages:
         return []
     rows = [("ID", "STATE", "CAME", "SIZE", "SENDER", "RECIPIENT", "SUBJECT")] + [row(message) for message in messages]
     heading = "  THE NEWEST {0} OF {1}".format(number(len(messages)), number(among))
-    return ["", heading if len(messages) < among else "  MESSAGES"] + table(rows)
+    return ["", heading if len(messages) < among else "  MESSAGES"] + table(rows, columns)
 
 
 def row(message):
@@ -142,7 +144,7 @@ def row(message):
     )
 
 
-def quarantined(runs):
+def quarantined(runs, columns):
     """The table of what is in quarantine."""
     rows = [("RUN", "MESSAGES", "SELECTED BY")] + [
         (
@@ -152,10 +154,10 @@ def quarantined(runs):
         )
         for run in runs
     ]
-    return ["", "  IN QUARANTINE"] + table(rows) if runs else []
+    return ["", "  IN QUARANTINE"] + table(rows, columns) if runs else []
 
 
-def change(host, answer):
+def change(host, answer, columns):
     """Lines for what mail_queue did, or would do in check mode."""
     if answer["matched"] == 0:
         gist = "{0}: no message is selected".format(host)
@@ -179,7 +181,7 @@ def change(host, answer):
     if answer["run"]:
         command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"
         lines += ["  To have them back:", "    " + command.format(host, answer["run"])]
-    return lines + newest(answer["messages"], sum(answer["states"].values()))
+    return lines + newest(answer["messages"], sum(answer["states"].values()), columns)
 
 
 def in_brackets(states):
@@ -272,7 +274,7 @@ def cut(text, columns):
     return "".join(kept) + "…"
 
 
-def table(rows):
+def table(rows, columns):
     """Lines of cells under each other, set in; the last column takes what room there is.
 
     :param list rows: tuples of text, the first of them the headings
@@ -280,6 +282,5 @@ def table(rows):
     rows = [[shown(cell) for cell in row] for row in rows]
     rows = [[cut(cell, WIDEST) for cell in row[:-1]] + row[-1:] for row in rows]
     widths = [max(map(width, column)) for column in zip(*rows)]
-    return [
-        "  " + "  ".join(cell + " " * (room - width(cell)) for cell, room in zip(row, widths)).rstrip() for row in rows
-    ]
+    padded = (["", *(cell + " " * (room - width(cell)) for cell, room in zip(row, widths))] for row in rows)
+    return [cut("  ".join(row).rstrip(), columns) for row in padded]

@@ -19,6 +19,7 @@ def load(path):
 
 tables = load(ROOT / "callback_plugins" / "harden_mail_queue.py")
 
+COLUMNS = 120
 RUN = "20261125T063000Z-1f2e3d"
 
 
@@ -71,7 +72,7 @@ def seen(**values):
 
 
 def text_of(answer):
-    return "\n".join(tables.lines_of("vps1", answer))
+    return "\n".join(tables.lines_of("vps1", answer, COLUMNS))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_what_is_shown_is_one_line_that_steers_nothing(text):
 @given(st.lists(st.tuples(st.text(), st.text(), st.text()), min_size=1))
 def test_columns_stand_under_each_other_whatever_is_in_them(rows):
     heading = ("A" * tables.WIDEST, "B", "C")
-    for line, row in zip(tables.table([heading, *rows])[1:], rows):
+    for line, row in zip(tables.table([heading, *rows], 10000)[1:], rows):
         subject = tables.shown(row[2]).rstrip()
         assert not subject or tables.width(line) - tables.width(subject) >= 2 + tables.WIDEST + 2
         assert line.isprintable()
@@ -115,14 +116,20 @@ def test_columns_stand_under_each_other_whatever_is_in_them(rows):
 
 def test_a_japanese_subject_does_not_push_its_neighbours_away():
     rows = [("a", "お支払いの確認", "x"), ("b", "Payment", "x")]
-    assert tables.table(rows) == ["  a  お支払いの確認  x", "  b  Payment         x"]
+    assert tables.table(rows, COLUMNS) == ["  a  お支払いの確認  x", "  b  Payment         x"]
+
+
+def test_a_row_is_cut_at_the_edge_and_a_command_is_not():
+    answer = done(matched=1, moved=1, run=RUN, messages=[message(subject="お" * 90)])
+    for line in tables.lines_of("a-host-with-a-long-name.example.com", answer, 60):
+        assert tables.width(line) <= 60 or line.endswith(RUN) or line.startswith("a-host")
 
 
 def test_the_table_of_messages():
     several = message(
         subject="【重要】お支払い", sender="", recipients_total=300, instance="postfix-out", state="local+remote"
     )
-    lines = tables.newest([message(), several, message(subject=None, recipients=[], recipients_total=0)], 5000)
+    lines = tables.newest([message(), several, message(subject=None, recipients=[], recipients_total=0)], 5000, COLUMNS)
     assert lines[:2] == ["", "  THE NEWEST 3 OF 5,000"]
     assert "<>" in lines[4]
     assert "postfix-out 4XyZ123abc" in lines[4]
@@ -174,7 +181,9 @@ def test_a_task_with_no_log_shows_nothing():
 
 def test_a_hosts_words_steer_no_terminal():
     assert "\x1b" not in text_of({"trouble": "failed", "check": False, "msg": "red \x1b[31m"})
-    for line in tables.lines_of("vps1", seen(messages=[message(subject="\x1b[31m\u202e", id="\x07")], matched=1)):
+    for line in tables.lines_of(
+        "vps1", seen(messages=[message(subject="\x1b[31m\u202e", id="\x07")], matched=1), COLUMNS
+    ):
         assert line.isprintable()
 
 
