@@ -17,6 +17,7 @@ import time
 
 from ..errors import UserError
 from ..system import SEARCH_PATH
+from .backend import Unfinished
 
 # Held by the watchdog as long as it lives: while one is at work, a free mutex doesn't mean that qmail-send was down.
 WATCHDOG_LOCK = "/run/harden-mail/qmail-watchdog.lock"
@@ -130,7 +131,8 @@ def stopped(system, service, mutex_path, limit=LIMIT):
     :param str mutex_path: qmail's ``queue/lock/sendmutex``
     :param float limit: seconds that deliveries in flight are given to end
     :returns: Stop; its ``seconds`` are set when the block is left
-    :raises UserError: it could not be stopped (nothing was changed then), or didn't come up again
+    :raises UserError: it could not be stopped, and nothing was changed
+    :raises Unfinished: it didn't come up again
     """
     stop = Stop()
     with _watchdog_slot(system) as slot, contextlib.closing(_Mutex(mutex_path)) as mutex:
@@ -164,7 +166,7 @@ def stopped(system, service, mutex_path, limit=LIMIT):
             came_up = watchdog.let_go()
             stop.seconds = time.monotonic() - stop.began if stop.began else 0
         if not came_up:
-            raise UserError(
+            raise Unfinished(
                 "qmail-send ({0}) did not come up again within {1} seconds; it is tried for an hour, but look why it "
                 "doesn't start.".format(service.name, START_LIMIT)
             )
