@@ -1,5 +1,113 @@
-"""Counts over many messages."""
+"""Counts over any number of messages, in bounded memory."""
+
+import time
+
+from .text import printable
+
+# Distinct values that are counted exactly; beyond, a count may be too low by what is said with it.
+KEPT = 5000
+
+# Upper limits in seconds, and their names, youngest first.
+AGES = ((600, "10m"), (3600, "1h"), (6 * 3600, "6h"), (86400, "1d"), (3 * 86400, "3d"), (float("inf"), "older"))
+
+# A value's share in a summary: subjects and addresses may be long.
+LONGEST = 120
+
+
+class Top:
+    """The most frequent of a stream of values: Misra and Gries' algorithm, with the decrements done in batches.
+
+    Exact up to ``kept`` distinct values. After that, each count may be too low by ``error`` at most, which never gets
+    greater than the number of values divided by half of ``kept``; whatever is more frequent than that is in it.
+    """
+
+    def __init__(self, kept=KEPT):
+        self.kept, self.error = kept, 0
+        self._counts = {}
+
+    def add(self, value):
+        counts = self._counts
+        counts[value] = counts.get(value, 0) + 1
+        if len(counts) > self.kept:
+            self._shrink()
+
+    def _shrink(self):
+        # Half of them go, so that the next time is far off.
+        least = sorted(self._counts.values(), reverse=True)[self.kept // 2]
+        self.error += least
+        self._counts = {value: count - least for value, count in self._counts.items() if count > least}
+
+    def result(self, limit):
+        """[{value, count}], most frequent first, values printable."""
+        best = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
+        return [{"value": printable(value, LONGEST), "count": count} for value, count in best]
+
+    def __len__(self):
+        return len(self._counts)
 
 
 class Summary:
-    pass
+    """What many messages have in common.
+
+    :param int limit: entries of each list in the result
+    :param float now: epoch seconds, from which ages count (None: now)
+    """
+
+    def __init__(self, limit, now=None):
+        self.limit, self.now = limit, time.time() if now is None else now
+        self.matched = self.bytes = 0
+        self.oldest = None
+        self._states, self._ages = {}, dict.fromkeys((name for _, name in AGES), 0)
+        self._tops = {name: Top() for name in ("top_senders", "top_recipient_domains", "top_subjects", "top_origins")}
+
+    def add(self, message):
+        """:param Message message: its lazy parts are all asked for"""
+        self.matched += 1
+        self.bytes += message.size
+        arrival = message.arrival
+        if self.oldest is None or arrival < self.oldest:
+            self.oldest = arrival
+        state = "+".join(message.states)
+        self._states[state] = self._states.get(state, 0) + 1
+        age = self.now - arrival
+        for most, name in AGES:
+            if age < most:
+                self._ages[name] += 1
+                break
+        tops = self._tops
+        tops["top_senders"].add(message.sender[:LONGEST] or "<>")
+        for domain in {recipient.address.rpartition("@")[2][:LONGEST].lower() for recipient in message.recipients}:
+            tops["top_recipient_domains"].add(domain)
+        subject = message.subject
+        if subject is not None:
+            tops["top_subjects"].add(subject[:LONGEST])
+        origin = origin_text(message)
+        if origin:
+            tops["top_origins"].add(origin[:LONGEST])
+
+    def result(self):
+        """:returns: dict: matched, bytes, oldest (epoch seconds or None), states, ages ({name: count}), the four lists
+        with {value, count}, and ``errors``: by how much the counts of each list may be too low"""
+        result = {name: top.result(self.limit) for name, top in self._tops.items()}
+        return dict(
+            result,
+            matched=self.matched,
+            bytes=self.bytes,
+            oldest=self.oldest,
+            states=dict(self._states),
+            ages=dict(self._ages),
+            errors={name: top.error for name, top in self._tops.items()},
+        )
+
+
+def origin_text(message):
+    """Who sent a message, in a word and its value; the account before the script before the user before the address."""
+    if message.sasl_user is not None:
+        return "account " + message.sasl_user
+    if message.script is not None:
+        return "script " + message.script
+    if message.uid is not None:
+        return "uid {0}".format(message.uid)
+    if message.client is not None:
+        return "client " + message.client
+    return None
