@@ -21,45 +21,44 @@ options:
     type: path
   select:
     description:
-      - Which messages are meant. A message is selected when every selector that is given holds for it; a selector
-        with a list holds when one of the list does.
-      - Addresses, subjects and origins are compared without regard to case, width (full or half) and runs of blanks,
-        as globs (C(*), C(?), C([abc])) over the whole value, or as a regular expression that is found anywhere, when
-        they begin with C(re:).
+      - Which messages are meant. A message is selected when every key that is given holds for it; a key with a list
+        holds when one entry of the list does.
+      - Texts are compared whole, without regard to case. C(*) stands for any signs and C(?) for one. What begins with
+        C(re:) is a regular expression, which may be found anywhere.
       - C(docs/selection.md) is the whole of it.
     type: dict
     default: {}
     suboptions:
       sender:
-        description: Envelope sender; an empty string or C(<>) is the null sender, which bounces have.
+        description: Envelope sender. C(<>) is the null sender, which bounces have.
         type: raw
       recipient:
-        description: A recipient to whom the message has not been delivered yet.
+        description: One of the recipients.
         type: raw
       subject:
-        description: The subject, decoded.
+        description: The subject, decoded; compared without regard to the width of letters and to runs of blanks, too.
         type: raw
       age:
-        description: How long ago it came.
+        description: How long ago it came, such as V(>2h) or V(2h..1d); the units are s, m, h, d and w.
         type: raw
       size:
-        description: Size of the message, headers and body.
+        description: Size of headers and body, such as V(>10k) or V(1k..2M); the units are b, k, M and G.
         type: raw
       state:
         description:
-          - Postfix, C(maildrop), C(incoming), C(active), C(deferred), C(hold); qmail, C(todo), C(local), C(remote),
-            C(done).
+          - Postfix, V(maildrop), V(incoming), V(active), V(deferred) or V(hold); qmail, V(todo), V(local), V(remote) or
+            V(done).
         type: raw
       id:
         description: What the mail server's own tools call it.
         type: raw
       origin:
-        description: Where it came from.
+        description: Where it came from; of a message of which that is not known, nothing holds.
         type: dict
         suboptions:
           sasl_user: {description: The account that logged in to send it., type: raw}
-          client: {description: The IP address or network (CIDR) that it came from by SMTP., type: raw}
-          uid: {description: The local user who sent it., type: raw}
+          client: {description: "The IP address that it came from by SMTP, or a network (CIDR).", type: raw}
+          uid: {description: The number of the local user who sent it., type: raw}
           script: {description: The PHP script that sent it., type: raw}
       not:
         description: A selection of the same kind, or a list of such; what it selects is excepted.

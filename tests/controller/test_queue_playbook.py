@@ -1,9 +1,12 @@
 """playbooks/queue.yml, run for real with modules that answer as told: what it refuses, asks for, and shows."""
 
 import json
+import runpy
 
 import pytest
-from project import Project, unreachable
+import yaml
+from harden_mail.queue.selection import KEYS, ORIGIN_KEYS
+from project import ROOT, Project, unreachable
 
 PLAYBOOK = "playbooks/queue.yml"
 SELECT = {"subject": "*お支払い*"}
@@ -241,3 +244,10 @@ def test_other_playbooks_show_no_queues(fleet):
     run = fleet.project.play("other.yml")
     assert run.status == 0, run.out
     assert "MAIL QUEUES" not in run.out
+
+
+def test_each_key_of_a_selection_is_documented():
+    fragment = runpy.run_path(str(ROOT / "doc_fragments" / "mail_queue.py"))["ModuleDocFragment"]
+    keys = yaml.safe_load(fragment.DOCUMENTATION)["options"]["select"]["suboptions"]
+    assert set(keys) == set(KEYS)
+    assert set(keys["origin"]["suboptions"]) == set(ORIGIN_KEYS)
