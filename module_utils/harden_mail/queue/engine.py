@@ -25,7 +25,11 @@ def run(system, params, check_mode):
     if state in ("held", "released") and not queue.can_hold:
         raise UserError("state is {0}, but {1} can't hold mail; quarantined takes it out of the queue.".format(
             state, queue.name))
-    selection = compile_selection(params["select"], params["all"], queue.STATES, time.time())
+    if params["run"] and state != "restored":
+        raise UserError("run is {0}, but state is {1}: a run can only be restored.".format(params["run"], state))
+    # A run alone means all that is in it.
+    everything = params["all"] or bool(params["run"] and not params["select"])
+    selection = compile_selection(params["select"], everything, queue.STATES, time.time())
     work = Work(system, queue, selection, params, check_mode)
     if check_mode:
         work.finish_interrupted()
