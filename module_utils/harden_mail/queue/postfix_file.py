@@ -8,6 +8,8 @@ was extracted from it, or added, among it recipients; ended by E. Milters and he
 p record says at which offset reading goes on, mostly behind E, where another p record leads back.
 """
 
+import contextlib
+import re
 from collections import namedtuple
 
 # What is read of a file at once, bytes: all of it for most, and the envelope and header of nearly every other.
@@ -16,12 +18,15 @@ FIRST_BLOCK = 4096
 # Of a header, this much is looked at, bytes.
 LONGEST_HEADER = 1 << 18
 
-# record.c has no more bits in its length than an int.
-_LENGTH_BITS = 28
+# Lengths are below two megabytes: Postfix splits lines at line_length_limit (2 KB), and nothing else is longer. A file
+# that says more would only make this process ask for the memory.
+_LENGTH_BITS = 21
 
 _SIZE, _TIME, _SENDER, _TODO, _DONE, _CANCELED = b"CTSRD/"
 _ATTRIBUTE, _MESSAGE, _EXTRACTED, _END, _POINTER, _PADDING = b"AMXEpw"
 _LINE, _PART = b"NL"
+# No more digits than a time has that can be written as a date.
+_SECONDS = re.compile(rb"\s*\d{1,11}(?:\s|\Z)")
 _TYPES = frozenset(b"CTcFILSDRO/WAK><iondmrePVfMNwXpE")
 
 # time: bytes, the T record as it is; sender: bytes; recipients: [(address, done)], as they come, bytes and bool;
@@ -144,6 +149,8 @@ class QueueFile:
                     sender = data
         if sender is None:
             raise Unreadable("no sender")
+        if time is not None and not _SECONDS.match(time):
+            raise Unreadable("no sound time of arrival")
         return Envelope(time, sender, recipients, attributes)
 
     def _extracted_records(self):
@@ -158,20 +165,21 @@ class QueueFile:
                 yield kind, data
 
     def header(self):
-        """The message's header: bytes, lines ended by LF; the first ``LONGEST_HEADER`` bytes."""
+        """The message's header: bytes, lines ended by LF; what is sound of the first ``LONGEST_HEADER``."""
         lines, size = [], 0
-        for kind, data, _ in self.records(self.content):
-            if kind == _LINE:
-                if not data and (not lines or lines[-1] == b"\n"):
+        with contextlib.suppress(Unreadable):
+            for kind, data, _ in self.records(self.content):
+                if kind == _LINE:
+                    if not data and (not lines or lines[-1] == b"\n"):
+                        break
+                    lines += (data, b"\n")
+                elif kind == _PART:
+                    lines.append(data)
+                else:
                     break
-                lines += (data, b"\n")
-            elif kind == _PART:
-                lines.append(data)
-            else:
-                break
-            size += len(data) + 1
-            if size > LONGEST_HEADER:
-                break
+                size += len(data) + 1
+                if size > LONGEST_HEADER:
+                    break
         return b"".join(lines)
 
     def _bytes(self, offset, length):
