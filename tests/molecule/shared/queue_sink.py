@@ -1,5 +1,6 @@
 """An SMTP server that counts: whoever a mail host relays to, as far as a test of its queue cares."""
 
+import contextlib
 import hashlib
 import socketserver
 import threading
@@ -68,6 +69,19 @@ class Sink:
             assert time.monotonic() < deadline, "{0} of {1} deliveries have come".format(there, count)
             time.sleep(0.1)
 
+    def wait_until_they_wait(self, seconds=30):
+        """Wait until no more ``slow`` messages come, and return how many wait for their answer.
+
+        :raises AssertionError: none does
+        """
+        deadline, before = time.monotonic() + seconds, 0
+        while True:
+            time.sleep(1)
+            if before and self.waiting == before:
+                return before
+            before = self.waiting
+            assert time.monotonic() < deadline, "{0} wait".format(before)
+
 
 class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
@@ -79,10 +93,9 @@ class _Session(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self):
-        try:
+        # A host may be shut down in the middle of it.
+        with contextlib.suppress(OSError):
             self._converse()
-        except OSError:
-            pass  # the host was shut down in the middle of it
 
     def _converse(self):
         sink = self.server.sink

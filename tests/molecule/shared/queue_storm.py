@@ -38,6 +38,7 @@ class Letter:
 
     :ivar str key: its Message-ID
     :ivar bool spam: whether :data:`SPAM` means it
+    :ivar str subject: as people read it
     :ivar list recipients: str; the local part begins with what the sink is to do with it (``queue_sink.Sink``)
     :ivar dict mail: ENVID and RET, as options of MAIL
     :ivar dict rcpt: NOTIFY, as option of every RCPT
@@ -45,8 +46,14 @@ class Letter:
     :ivar bool by_smtp: how it was handed in
     """
 
-    def __init__(self, series, number, spam, fates, subject, with_dsn=False, size=1500):
-        self.series, self.spam, self.by_smtp = series, spam, True
+    def __init__(self, series, number, spam, fates, chance, with_dsn=False, size=1500):
+        """
+        :param str series: a name that no other letters on the same host have
+        :param tuple fates: of each recipient
+        :param random.Random chance: chooses subject and encoding
+        """
+        self.spam, self.by_smtp = spam, True
+        self.subject = chance.choice(SPAM_SUBJECTS if spam else WANTED_SUBJECTS)
         self.key = "{0}-{1}@storm.example.net".format(series, number)
         self.sender = "{0}-{1}@sender.example.org".format(series, number)
         self.recipients = [
@@ -61,7 +68,7 @@ class Letter:
                 "From: <{0}>".format(self.sender).encode(),
                 "To: <{0}>".format(self.recipients[0]).encode(),
                 "Message-ID: <{0}>".format(self.key).encode(),
-                b"Subject: " + subject,
+                b"Subject: " + encoded(self.subject, chance),
                 "X-PHP-Originating-Script: {0}".format(SCRIPT).encode(),
                 b"MIME-Version: 1.0",
                 b"Content-Type: text/plain; charset=UTF-8",
@@ -86,13 +93,11 @@ class Letter:
 def letters(series, count, seed=1):
     """Letters as a hacked VPS has them: two in three are spam; most are deferred, some partly delivered or bounced.
 
-    :param str series: a name that no other letters on the same host have
+    :param str series: as in :class:`Letter`
     """
     chance = random.Random(seed)
     made = []
     for number in range(count):
-        spam = number % 3 != 2
-        text = chance.choice(SPAM_SUBJECTS if spam else WANTED_SUBJECTS)
         fates = ("later",)
         if number % 10 == 3:
             fates = ("now", "later", "later")
@@ -101,8 +106,14 @@ def letters(series, count, seed=1):
         elif number % 50 == 7:
             fates = ("never", "later")
         size = 100000 if number % 500 == 1 else chance.choice((500, 1500, 4000))
-        made.append(Letter(series, number, spam, fates, encoded(text, chance), number % 4 == 1, size))
+        made.append(Letter(series, number, number % 3 != 2, fates, chance, number % 4 == 1, size))
     return made
+
+
+def spam_for(fate, count):
+    """Spam to one recipient each, of this fate."""
+    chance = random.Random(fate)
+    return [Letter(fate, number, True, (fate,), chance) for number in range(count)]
 
 
 # --- subjects ---------------------------------------------------------------------------------------------
@@ -277,6 +288,11 @@ def assert_delivered(sink, expected, some):
         for options, wanted in ((delivery.mail, of_message), (delivery.rcpt, of_recipient)):
             kept = {name: options.get(name) for name in wanted}
             assert kept == wanted, "{0} to {1}: {2}".format(letter.key, delivery.recipient, kept)
+
+
+def is_reported(letter):
+    """Whether its sender is told of a recipient that doesn't exist."""
+    return letter.rcpt.get("NOTIFY") != "NEVER" and any(name.startswith("never-") for name in letter.recipients)
 
 
 def bounces(sink):
