@@ -72,6 +72,9 @@ def seeds():
     # A pointer to what is behind it, as an edit by a milter leaves one.
     here = 97 + sum(map(len, ENVELOPE)) + 17
     yield message(ENVELOPE + [record(b"p", b"%15d" % here)] + RECIPIENT, CONTENT, [])
+    # Pointers in a circle: to itself, and back from behind the content.
+    yield message(ENVELOPE + [record(b"p", b"%15d" % (here - 17))] + RECIPIENT, CONTENT, [])
+    yield message(ENVELOPE, CONTENT, [record(b"p", b"%15d" % 97)])
     yield message([record(b"T", b"9" * 5000)] + ENVELOPE[1:] + RECIPIENT, CONTENT, [])
     yield message(ENVELOPE + [record(b"p", b"%15d" % 0)] + RECIPIENT, CONTENT, [record(b"p", b"%15d" % 100)])
     yield message(ENVELOPE + RECIPIENT, [b"Subject: " + b"a" * 5000, b" " + b"b" * 200], [])
@@ -82,8 +85,10 @@ def seeds():
         yield b"".join(ENVELOPE + [record(b"M"), record(b"N", b"a"), record(b"X")] + part + [record(b"E")])
 
 
-WORDS = [record(kind, data) for kind, data in zip((b"C", b"T", b"S", b"R", b"D", b"p"), (b" ",) * 6)] + [
-    record(kind) for kind in (b"M", b"X", b"E", b"N", b"w", b"p")
-]
+WORDS = (
+    [record(kind, data) for kind, data in zip((b"C", b"T", b"S", b"R", b"D", b"p"), (b" ",) * 6)]
+    + [record(b"p", b"%15d" % offset) for offset in (0, 97, 116, 500)]
+    + [record(kind) for kind in (b"M", b"X", b"E", b"N", b"w", b"p")]
+)
 
 TARGET = Target(check, seeds, WORDS)
