@@ -18,7 +18,7 @@ STATES = ("hold", "maildrop", "incoming", "active", "deferred")
 
 # Short: 5 digits of microseconds and the inode, hexadecimal; long: seconds and microseconds in base 52, z, the inode in
 # base 51 (src/global/mail_queue.h).
-_ID = re.compile(r"(?:[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-ty]+)\Z")
+_ID = re.compile(r"(?:[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+)\Z")
 
 # Whatever else lies there is not followed, and not waited for.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
