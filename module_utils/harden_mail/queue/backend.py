@@ -10,6 +10,9 @@ from ..errors import UserError
 # moved: how many messages changed their place; skipped: [(id, why)], messages that were left as they were
 Outcome = namedtuple("Outcome", "moved skipped")
 
+# What is kept of a message that is to be held or released, for there may be a million; inode: the first of its identity
+Handle = namedtuple("Handle", "id instance states inode")
+
 
 class Unfinished(UserError):
     """Work was begun that could not be completed; the next run goes on with it."""
@@ -76,7 +79,7 @@ class Queue:
         raise NotImplementedError
 
     def quarantined(self, run):
-        """Yield the messages (:class:`Message`) whose files are in a run; ``states`` are those they had in the queue."""
+        """Yield the messages (:class:`Message`) whose files are in a run; ``states``: those they had in the queue."""
         raise NotImplementedError
 
     def give_back(self, run, entries):
@@ -90,14 +93,14 @@ class Queue:
         raise NotImplementedError
 
     def hold(self, messages):
-        """Hold messages (:class:`Message`, not yet held) inside the queue. Only where ``can_hold``.
+        """Hold messages (list of Handle, not yet held) inside the queue. Only where ``can_hold``.
 
         :returns: Outcome
         """
         raise NotImplementedError
 
     def release(self, messages):
-        """Release held messages. Only where ``can_hold``.
+        """Release held messages (list of Handle). Only where ``can_hold``.
 
         :returns: Outcome
         """

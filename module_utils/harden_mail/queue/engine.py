@@ -9,7 +9,7 @@ from collections import Counter
 
 from ..errors import UserError
 from . import quarantine
-from .backend import Unfinished
+from .backend import Handle, Unfinished
 from .listing import Listed
 from .queues import open_queue
 from .selection import compile_selection
@@ -23,8 +23,9 @@ def run(system, params, check_mode):
     queue = open_queue(system, params)
     state = params["state"]
     if state in ("held", "released") and not queue.can_hold:
-        raise UserError("state is {0}, but {1} can't hold mail; quarantined takes it out of the queue.".format(
-            state, queue.name))
+        raise UserError(
+            "state is {0}, but {1} can't hold mail; quarantined takes it out of the queue.".format(state, queue.name)
+        )
     if params["run"] and state != "restored":
         raise UserError("run is {0}, but state is {1}: a run can only be restored.".format(params["run"], state))
     # A run alone means all that is in it.
@@ -82,37 +83,42 @@ class Work:
     # --- out of the queue ---------------------------------------------------------------------------------
 
     def _take_out(self):
-        action = "delete" if self.params["state"] == "deleted" else "quarantine"
-        run, wanted = None, 0
-        if not self.check_mode:
-            quarantine.check_room(self.system.real(self.quarantine_dir), 0)
-            header = {"mta": self.queue.name, "action": action, "selection": self.selection.text}
-            run = quarantine.Run.begin(self.system, self.quarantine_dir, header)
-        for message in self._selected():
-            parts = self.queue.parts(message) if run else []
-            if run and not parts:
-                continue
-            self._note(message)
-            if run:
-                wanted += sum(info.st_size for _, info in parts)
-                run.enter(message, parts)
-        matched = sum(self.states.values())
-        try:
+        if self.check_mode:
+            for message in self._selected():
+                self._note(message)
+            matched = sum(self.states.values())
             self._check_expected(matched)
-            if run and matched:
-                run.seal()
-                quarantine.check_room(run.directory, self.queue.room_needed(run, wanted))
-        except UserError:
-            if run:
-                run.remove()
-            raise
-        if not run or not matched:
-            if run:
-                run.remove()
             return self._result(matched, matched)
+        action = "delete" if self.params["state"] == "deleted" else "quarantine"
+        quarantine.check_room(self.system.real(self.quarantine_dir), 0)
+        header = {"mta": self.queue.name, "action": action, "selection": self.selection.text}
+        run = quarantine.Run.begin(self.system, self.quarantine_dir, header)
+        try:
+            matched = self._enter_selected(run)
+            self._check_expected(matched)
+        except BaseException:
+            # Nothing has been taken yet.
+            run.remove()
+            raise
+        if not matched:
+            run.remove()
+            return self._result(0, 0)
         outcome = self._take(run, action, begun=False)
         kept = run.name if action == "quarantine" and outcome.moved else None
         return self._result(matched, outcome.moved, run=kept)
+
+    def _enter_selected(self, run):
+        """Write the manifest of a run; returns how many messages are in it."""
+        size = 0
+        for message in self._selected():
+            parts = self.queue.parts(message)
+            if parts:
+                self._note(message)
+                size += sum(info.st_size for _, info in parts)
+                run.enter(message, parts)
+        run.seal()
+        quarantine.check_room(run.directory, self.queue.room_needed(run, size))
+        return sum(self.states.values())
 
     def _take(self, run, action, begun):
         try:
@@ -194,7 +200,7 @@ class Work:
             matched += 1
             if to_change(message):
                 self._note(message)
-                wanted.append(message)
+                wanted.append(Handle(message.id, message.instance, message.states, message.identity[0]))
         if self.check_mode:
             return self._result(matched, len(wanted))
         for batch in quarantine.in_batches(wanted, 5000):

@@ -1,0 +1,284 @@
+"""The module's work on a queue of small files: states, check mode, expectations, kills."""
+
+import json
+import os
+
+import pytest
+from fake_queue import LOCKED, FakeQueue
+from fake_system import FakeSystem
+from harden_mail.errors import UserError
+from harden_mail.queue import engine, listing, quarantine
+
+SPAM = {"sender": "spam*"}
+QUARANTINE = "/var/lib/harden-mail/quarantine"
+
+
+class Host:
+    """A host with a queue: four messages of spam (one of them held), two others."""
+
+    def __init__(self, root):
+        self.root = root
+        self.system = FakeSystem(root)
+        self.queue = FakeQueue(root / "queue")
+        for number in range(3):
+            self.queue.put("s{0}".format(number), sender="spam@example.com", arrival=1700000000 + number)
+        self.queue.put("s9", "hold", sender="spam@example.com", subject="\x1b[2J当選")
+        self.queue.put("w0")
+        self.queue.put("w1", "hold")
+        self.everything = self.queue.ids()
+
+    def run(self, state, select=None, check_mode=False, **more):
+        params = {
+            "state": state,
+            "select": select,
+            "all": False,
+            "run": None,
+            "expect": None,
+            "limit_listed": 2,
+            "quarantine_dir": QUARANTINE,
+        }
+        return engine.run(self.system, dict(params, **more), check_mode)
+
+    def info(self, select=None, **more):
+        params = {"select": select, "all": False, "limit_listed": 2, "quarantine_dir": QUARANTINE}
+        return listing.info(self.system, dict(params, **more))
+
+    def runs(self):
+        return quarantine.runs(self.system, QUARANTINE)
+
+    def quarantined(self):
+        return {message.id: message.states[0] for run in self.runs() for message in self.queue.quarantined(run)}
+
+    def state(self):
+        """Every file of the host."""
+        return {
+            os.path.join(directory, name): os.lstat(os.path.join(directory, name)).st_ino
+            for directory, _, names in os.walk(str(self.root))
+            for name in names
+            if not name.endswith(".lock")
+        }
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    made = Host(tmp_path)
+    for module in (engine, listing):
+        monkeypatch.setattr(module, "open_queue", lambda system, params: made.queue)
+    return made
+
+
+@pytest.mark.parametrize("state", ["quarantined", "deleted", "held", "released"])
+def test_check_mode_predicts_and_changes_nothing_and_a_second_run_finds_nothing(host, state):
+    before = host.state()
+    predicted = host.run(state, SPAM, check_mode=True)
+    assert host.state() == before
+    made = host.run(state, SPAM)
+    for name in ("changed", "matched", "moved", "states", "messages", "diff"):
+        assert made[name] == predicted[name], name
+    assert made["changed"]
+    again = host.run(state, SPAM)
+    assert (again["changed"], again["moved"], again["diff"]) == (False, 0, {"before": "", "after": ""})
+    assert {name: state for name, state in host.queue.ids().items() if name[0] == "w"} == {
+        "w0": "deferred",
+        "w1": "hold",
+    }
+
+
+def test_quarantined_leaves_the_queue_with_a_manifest_and_comes_back_as_it_was(host):
+    made = host.run("quarantined", SPAM)
+    assert made["states"] == {"deferred": 3, "hold": 1}
+    assert host.quarantined() == {name: state for name, state in host.everything.items() if name[0] == "s"}
+    run = host.runs()[0]
+    assert run.name == made["run"]
+    assert run.unfinished() is None
+    assert run.header()["selection"] == "sender: spam*"
+    assert sorted(entry["id"] for entry in run.entries()) == ["s0", "s1", "s2", "s9"]
+    assert os.stat(run.directory).st_mode & 0o777 == 0o700
+
+    before = host.state()
+    predicted = host.run("restored", check_mode=True, run=made["run"])
+    assert host.state() == before
+    back = host.run("restored", run=made["run"])
+    assert (back["moved"], predicted["moved"]) == (4, 4)
+    assert host.queue.ids() == host.everything
+    assert host.runs() == []
+    assert not host.run("restored", all=True)["changed"]
+
+
+def test_restoring_by_selection_leaves_the_rest(host):
+    made = host.run("quarantined", all=True)
+    assert made["moved"] == 6
+    assert host.run("restored", {"id": ["w0", "s1"]})["moved"] == 2
+    assert host.queue.ids() == {"w0": "deferred", "s1": "deferred"}
+    assert len(host.quarantined()) == 4
+
+
+def test_deleted_is_gone_for_good(host):
+    assert host.run("deleted", SPAM)["run"] is None
+    assert set(host.queue.ids()) == {"w0", "w1"}
+    assert host.runs() == []
+
+
+def test_held_and_released_stay_in_the_queue(host):
+    host.run("held", SPAM)
+    assert {host.queue.ids()[name] for name in ("s0", "s1", "s2", "s9")} == {"hold"}
+    host.run("released", SPAM)
+    assert {host.queue.ids()[name] for name in ("s0", "s1", "s2", "s9")} == {"deferred"}
+
+
+def test_what_is_being_delivered_is_left_and_said(host):
+    host.queue.locked = {"s1"}
+    made = host.run("quarantined", SPAM)
+    assert (made["matched"], made["moved"]) == (4, 3)
+    assert made["passed_over"] == [{"id": "s1", "reason": LOCKED}]
+    assert "1 of 4" in made["warnings"][0]
+    assert "s1" in host.queue.ids()
+
+
+def test_when_everything_is_being_delivered_nothing_is_left_behind(host):
+    host.queue.locked = set(host.everything)
+    made = host.run("quarantined", SPAM)
+    assert (made["changed"], made["run"]) == (False, None)
+    assert host.runs() == []
+
+
+@pytest.mark.parametrize("state", ["quarantined", "deleted", "held", "restored"])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_another_number_than_expected_changes_nothing(host, state, check_mode):
+    if state == "restored":
+        host.run("quarantined", SPAM)
+    before = host.state()
+    with pytest.raises(UserError, match=r"^expect is 5, but [34] messages match; nothing was changed\."):
+        host.run(state, SPAM, check_mode, expect=5)
+    assert host.state() == before
+
+
+@pytest.mark.parametrize(
+    ("state", "select", "more", "sentence"),
+    [
+        ("quarantined", None, {}, "select is empty"),
+        ("restored", None, {}, "select is empty"),
+        ("quarantined", SPAM, {"all": True}, "all is true and select has sender"),
+        ("quarantined", {"state": "todo"}, {}, "select.state is 'todo'"),
+        ("quarantined", SPAM, {"run": "x"}, "run is x, but state is quarantined"),
+        ("restored", None, {"run": "x"}, "run is 'x', but "),
+    ],
+)
+def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(host, state, select, more, sentence):
+    before = host.state()
+    with pytest.raises(UserError, match="^" + sentence):
+        host.run(state, select, **more)
+    assert host.state() == before
+
+
+def test_a_queue_that_cannot_hold_says_so(host):
+    host.queue.can_hold = False
+    with pytest.raises(UserError, match=r"^state is held, but fake can't hold mail"):
+        host.run("held", SPAM)
+
+
+def test_no_room_is_a_sentence_and_changes_nothing(host, monkeypatch):
+    before = host.state()
+    monkeypatch.setattr(host.queue, "room_needed", lambda run, size: 1 << 60)
+    with pytest.raises(UserError, match=r"^quarantine_dir is on a file system with"):
+        host.run("quarantined", SPAM)
+    assert host.state() == before
+
+
+def test_a_failure_before_anything_was_taken_leaves_nothing_behind(host, monkeypatch):
+    before = host.state()
+
+    def full(self, message, parts):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(quarantine.Run, "enter", full)
+    with pytest.raises(OSError, match="No space"):
+        host.run("quarantined", SPAM)
+    assert host.state() == before
+
+
+class Killed(BaseException):
+    """What a kill -9 would be: nothing of ours runs after it."""
+
+
+CALLS = ("rename", "unlink", "mkdir", "rmdir", "fsync")
+
+
+def with_a_kill(monkeypatch, at, work):
+    """Do the work with a kill before the Nth call that changes the file system; returns whether it came to that."""
+    count = [0]
+    dead = [False]
+
+    def mortal(real):
+        def call(*arguments, **options):
+            count[0] += 1
+            if dead[0] or count[0] == at:
+                dead[0] = True
+                raise Killed()
+            return real(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in CALLS:
+            patched.setattr(os, name, mortal(getattr(os, name)))
+        try:
+            work()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("state", ["quarantined", "deleted"])
+def test_a_kill_at_any_point_loses_nothing_and_the_next_run_completes(tmp_path, monkeypatch, state):
+    at = 0
+    while True:
+        at += 1
+        host = Host(tmp_path / str(at))
+        monkeypatch.setattr(engine, "open_queue", lambda system, params, queue=host.queue: queue)
+        killed = with_a_kill(monkeypatch, at, lambda host=host: host.run(state, SPAM))
+        there = dict(host.queue.ids(), **host.quarantined())
+        if state == "quarantined":
+            assert there == host.everything, at
+        host.run(state, SPAM)
+        assert set(host.queue.ids()) == {"w0", "w1"}, at
+        assert set(host.quarantined()) == (set() if state == "deleted" else {"s0", "s1", "s2", "s9"}), at
+        assert all(run.unfinished() is None for run in host.runs()), at
+        assert not host.run(state, SPAM)["changed"], at
+        if not killed:
+            return
+
+
+def test_a_kill_while_restoring_loses_nothing_and_doubles_nothing(tmp_path, monkeypatch):
+    at = 0
+    while True:
+        at += 1
+        host = Host(tmp_path / str(at))
+        monkeypatch.setattr(engine, "open_queue", lambda system, params, queue=host.queue: queue)
+        name = host.run("quarantined", SPAM)["run"]
+        killed = with_a_kill(monkeypatch, at, lambda host=host, name=name: host.run("restored", run=name))
+        assert not set(host.queue.ids()) & set(host.quarantined()), at
+        assert dict(host.queue.ids(), **host.quarantined()) == host.everything, at
+        host.run("restored", all=True)
+        assert host.queue.ids() == host.everything, at
+        assert host.runs() == [], at
+        if not killed:
+            return
+
+
+def test_info_counts_lists_the_newest_and_names_the_runs(host):
+    made = host.info(SPAM)
+    assert (made["changed"], made["total"], made["matched"]) == (False, 6, 4)
+    assert [entry["id"] for entry in made["messages"]] == ["s2", "s1"]
+    assert made["states"] == {"deferred": 3, "hold": 1}
+    assert made["quarantine"] == []
+    assert host.info()["matched"] == 6
+    name = host.run("quarantined", SPAM)["run"]
+    about = host.info()["quarantine"]
+    assert [(run["run"], run["messages"], run["unfinished"]) for run in about] == [(name, 4, False)]
+    json.dumps(made).encode("ascii")
+
+
+def test_what_is_in_a_header_steers_no_terminal(host):
+    shown = host.info({"state": "hold"}, limit_listed=100)["messages"]
+    assert [entry["subject"] for entry in shown if entry["id"] == "s9"] == ["\\x1b[2J当選"]
