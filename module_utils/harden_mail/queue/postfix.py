@@ -1,7 +1,576 @@
-"""Postfix."""
+"""Postfix's queue, and how its messages are moved.
 
-from .backend import Queue
+Postfix moves a message by renaming its file, and each of its programs is ready for a file that somebody else has moved
+away meanwhile. So a message is taken out by a rename, too, with the queue it came from as the directory that it goes
+to: ``RUN/INSTANCE/QUEUE/ID``. Whoever delivers it holds a lock on the file, and marks in it who has got it: what is
+locked is left; what isn't can't be delivered any more, since it is no longer where queue manager and delivery agents
+look for it.
+
+A message goes back by a rename into the queue that it came from, with the same file and so the same id, which is made
+of the file's inode. One that was active goes to ``incoming`` under another id: the queue manager may have the old one
+in memory still, and would deliver it twice.
+
+A run on another file system than the queue has a second directory, ``SPOOL/harden-mail/RUN``, on the queue's: messages
+are renamed to and from there, and copied between the two.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from urllib.parse import quote, unquote
+
+from ..errors import UserError
+from ..host.mta import POSTFIX_DIR, postconf
+from .backend import Outcome, Queue, Unfinished
+from .count import count_files
+from .postfix_file import Unreadable
+from .postfix_scan import Instance, read, scan
+from .postfix_spool import LOGS, MESSAGE_QUEUES, Spool, is_mail, name_of
+from .quarantine import copy_all, in_batches
+
+# On the queue's file system, for runs on another one.
+STAGING = "harden-mail"
+
+# Messages whose files are open and locked at once; a process may have 1024 files open.
+BATCH = 400
+
+# What a file takes beside its bytes, at most: the rest of its last block, its part of a directory.
+FILE_OVERHEAD = 8192
+
+# Seconds for a call of postsuper.
+POSTSUPER_TIMEOUT = 600
+
+NO_MAIL = "its file is not one that Postfix takes for a message"
+GONE = "no longer in the queue"
+REPLACED = "another message has its id now"
+IN_DELIVERY = "it is being delivered at this moment"
+IN_MAILDROP = "it is in maildrop, where Postfix takes it in within a minute"
 
 
 class PostfixQueue(Queue):
+    """See ``backend.Queue``.
+
+    :ivar dict instances: name (None: the default one) -> postfix_scan.Instance
+    """
+
     name = "postfix"
+    STATES = ("maildrop", "incoming", "active", "deferred", "hold")
+    can_hold = True
+
+    def __init__(self, system, instances):
+        self.system = system
+        self.instances = {instance.name: instance for instance in instances}
+        self.unreadable = []
+        self._spools = {}
+        self._renames = {}
+
+    @classmethod
+    def open(cls, system, mta, service_manager, params):
+        known = _instances(system, mta, params["config_dir"])
+        wanted = params["queue_dir"]
+        found = [one for one in known if wanted is None or os.path.normpath(one.queue_dir) == os.path.normpath(wanted)]
+        if not found:
+            raise UserError(
+                "queue_dir is {0}, but that is no queue of this Postfix; it has {1}.".format(
+                    wanted, ", ".join(one.queue_dir for one in known)
+                )
+            )
+        started = [one for one in found if system.is_dir(os.path.join(one.queue_dir, "active"))]
+        if not started:
+            raise UserError(
+                "config_dir is {0}, which says that the queue is in {1}, but there is none; name the directory of an "
+                "instance that has been started once.".format(found[0].config_dir, found[0].queue_dir)
+            )
+        return cls(system, [one._replace(queue_dir=system.real(one.queue_dir)) for one in started])
+
+    def messages(self):
+        self.unreadable = []
+        for instance in self.instances.values():
+            yield from scan(instance, self.unreadable)
+
+    def count(self):
+        """See ``count.count_queue``."""
+        found = {
+            state: sum(count_files(os.path.join(one.queue_dir, state)) for one in self.instances.values())
+            for state in self.STATES
+        }
+        held = found.pop("hold")
+        return sum(found.values()), held, None
+
+    def parts(self, message):
+        spool = self._spool(message.instance)
+        path = message.path
+        about = _lstat(path)
+        if about is None:
+            queue = spool.find(message.id)
+            if queue is None:
+                return []
+            path = spool.path(queue, message.id)
+            about = _lstat(path)
+        if about is None or about.st_ino != message.inode:
+            return []
+        logs = ((spool.path(log, message.id), spool.stat(log, message.id)) for log in LOGS)
+        return [(path, about)] + [(log, found) for log, found in logs if found]
+
+    def hold(self, messages):
+        moved, skipped = 0, []
+        for name, wanted in self._by_instance(messages, skipped):
+            self._postsuper("-h", name, wanted)
+            spool, others = self._spool(name), []
+            for message in wanted:
+                about = spool.stat("hold", message.id)
+                if about is None:
+                    skipped.append((message.id, GONE))
+                elif about.st_ino != message.inode:
+                    skipped.append((message.id, REPLACED))
+                    others.append(message)
+                else:
+                    moved += 1
+            if others:
+                self._postsuper("-H", name, others)
+        return Outcome(moved, skipped)
+
+    def release(self, messages):
+        moved, skipped = 0, []
+        for name, wanted in self._by_instance(messages, skipped):
+            spool, held = self._spool(name), []
+            for message in wanted:
+                about = spool.stat("hold", message.id)
+                if about is None or about.st_ino != message.inode:
+                    skipped.append((message.id, GONE))
+                else:
+                    held.append(message)
+            if held:
+                self._postsuper("-H", name, held)
+            for message in held:
+                if spool.stat("hold", message.id) is None:
+                    moved += 1
+                else:
+                    skipped.append((message.id, "postsuper did not release it"))
+        return Outcome(moved, skipped)
+
+    def _by_instance(self, messages, skipped):
+        """Yield (name of an instance, its messages); ``skipped`` gets those that can't be held."""
+        for name in self.instances:
+            wanted = []
+            for message in messages:
+                if message.instance == name and message.states == ("maildrop",):
+                    skipped.append((message.id, IN_MAILDROP))
+                elif message.instance == name:
+                    wanted.append(message)
+            if wanted:
+                yield name, wanted
+
+    def _postsuper(self, option, name, messages):
+        self.system.run(
+            ["postsuper", "-c", self.instances[name].config_dir, option, "-"],
+            stdin="".join(message.id + "\n" for message in messages),
+            timeout=POSTSUPER_TIMEOUT,
+        )
+
+    # --- out of the queue -------------------------------------------------------------------------------------
+
+    def room_needed(self, run, size):
+        if _deletes(run) or all(self._can_rename(name, run) for name in self.instances):
+            return 0
+        return size + FILE_OVERHEAD * 2 * sum(1 for _ in run.entries())
+
+    def take(self, run, entries, begun=False):
+        moved, skipped = 0, []
+        with self._moving(run, "quarantine_dir") as ways:
+            if begun:
+                for way in ways.values():
+                    moved += way.settle()
+            else:
+                for batch in in_batches(entries, BATCH):
+                    for name, way in ways.items():
+                        taken, left = way.take([entry for entry in batch if entry["instance"] == name])
+                        moved += taken
+                        skipped += left
+        return Outcome(moved, skipped)
+
+    def quarantined(self, run):
+        for label in sorted(os.listdir(run.directory)):
+            if not os.path.isdir(run.path(label)):
+                continue
+            name = _name_of_label(label)
+            instance = self.instances.get(name, Instance(name, None, None))
+            staged = self._staging(name, run) if name in self.instances else None
+            for queue in MESSAGE_QUEUES:
+                for place in (staged, Spool(run.path(label))):
+                    for message_id in place.names(queue) if place else ():
+                        # On its way from one to the other it is in both.
+                        if place is not staged and staged and staged.stat(queue, message_id):
+                            continue
+                        with contextlib.suppress(Unreadable, FileNotFoundError):
+                            yield read(place.path(queue, message_id), message_id, queue, instance)
+
+    # --- back into the queue ----------------------------------------------------------------------------------
+
+    def give_back(self, run, entries):
+        moved, skipped = 0, []
+        with self._moving(run, "queue_dir") as ways:
+            for batch in in_batches(entries, BATCH):
+                for name in {entry["instance"] for entry in batch}:
+                    names = [entry["id"] for entry in batch if entry["instance"] == name]
+                    if name in ways:
+                        given, left = ways[name].give_back(names)
+                        moved += given
+                        skipped += left
+                    else:
+                        skipped += [(one, "this host has no Postfix instance {0} now".format(name)) for one in names]
+        return Outcome(moved, skipped)
+
+    # --- shared -----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _moving(self, run, option):
+        """The ways between the queues and a run (name of the instance -> Way), for the time of a ``with`` block."""
+        ways = {}
+        try:
+            with _as_sentence(option, lambda: any(way.changed for way in ways.values())):
+                for name, instance in self.instances.items():
+                    final = Spool(run.path(_label(name)))
+                    place = final if self._can_rename(name, run) else self._staging(name, run)
+                    ways[name] = Way(self.system, self._spool(name), place, final, instance, _deletes(run))
+                yield ways
+                for way in ways.values():
+                    way.finish()
+        finally:
+            for way in ways.values():
+                way.close()
+
+    def _staging(self, name, run):
+        return Spool(os.path.join(self.instances[name].queue_dir, STAGING, run.name))
+
+    def _spool(self, name):
+        if name not in self._spools:
+            instance = self.instances[name]
+            names = ("hash_queue_names", "hash_queue_depth")
+            settings = postconf(self.system, instance.config_dir, names)
+            hashed = settings.get(names[0], "deferred, defer").replace(",", " ").split()
+            self._spools[name] = Spool(instance.queue_dir, hashed, int(settings.get(names[1], "1")))
+        return self._spools[name]
+
+    def _can_rename(self, name, run):
+        """Whether files can be renamed from a queue to a run; two mounts of one file system look alike, but can't."""
+        if name not in self._renames:
+            probe, there = run.path("probe"), os.path.join(self.instances[name].queue_dir, STAGING + ".probe")
+            with open(probe, "w"):
+                pass
+            try:
+                os.rename(probe, there)
+            except OSError as error:
+                os.unlink(probe)
+                if error.errno != errno.EXDEV:
+                    raise
+                self._renames[name] = False
+            else:
+                os.unlink(there)
+                self._renames[name] = True
+        return self._renames[name]
+
+
+class Way:
+    """Between the queue of an instance and a run.
+
+    :ivar Spool spool: the queue
+    :ivar Spool final: where a run's messages are for good
+    :ivar Spool place: where they are on the queue's file system; often the same
+    :ivar bool changed: whether a message has changed its place
+    """
+
+    def __init__(self, system, spool, place, final, instance, deletes):
+        self.system, self.spool, self.place, self.final = system, spool, place, final
+        self.instance, self.deletes, self.changed = instance, deletes, False
+        self.owner = spool.owner()
+        for where in {place, final}:
+            where.make_private()
+
+    def close(self):
+        for spool in {self.spool, self.place, self.final}:
+            spool.close()
+
+    def finish(self):
+        for spool in (self.spool, self.place, self.final):
+            spool.sync()
+        if self.place is not self.final:
+            self.place.remove_empty()
+
+    # --- from the queue to the run ----------------------------------------------------------------------------
+
+    def take(self, entries):
+        """Move messages (lines of the manifest) out of the queue: (how many were, [(id, why)] of those that weren't)"""
+        locks = _locked_inodes(self.system)
+        taken, skipped, files = [], [], []
+        try:
+            for entry in entries:
+                try:
+                    self._take_one(entry, locks, files, taken)
+                except _Left as left:
+                    skipped.append((entry["id"], str(left)))
+            # Locked all the while: what has been copied is not changed any more.
+            self._store(taken)
+        except BaseException:
+            if self.place is not self.final:
+                _drop(self.final, taken)
+                for queue, name in taken:
+                    self._put_back(queue, name)
+                taken = []
+            raise
+        finally:
+            self.changed = self.changed or bool(taken)
+            for descriptor in files:
+                os.close(descriptor)
+        return len(taken), skipped
+
+    def _take_one(self, entry, locks, files, taken):
+        """Move a message; its open file goes to ``files``, its place to ``taken``.
+
+        :raises _Left: it was left in the queue, and why
+        """
+        if entry["states"] == ["maildrop"]:
+            raise _Left(IN_MAILDROP)
+        name = entry["id"]
+        for directory in self._where(entry):
+            queue = directory.partition("/")[0]
+            try:
+                descriptor = self.spool.open_file(directory, name)
+                files.append(descriptor)
+                about = os.fstat(descriptor)
+                self._check(about, entry)
+                if about.st_ino in locks:
+                    # Rather than to move it and back; the lock may also be that of another file system's file.
+                    _lock(descriptor)
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                # As long as the file is open nobody else gets its inode, and so its name.
+                self.spool.rename(directory, name, self.place, queue, name)
+            except FileNotFoundError:
+                continue
+            taken.append((queue, name))
+            try:
+                self._check_moved(queue, about, entry)
+                _lock(descriptor)
+            except _Left:
+                self._put_back(queue, name)
+                taken.pop()
+                raise
+            self.spool.move_logs(name, self.place, name)
+            return
+        raise _Left(GONE)
+
+    def _where(self, entry):
+        """Directories that a message may be in: it moves between them, and may get to one that was looked at before."""
+        found = os.path.dirname(os.path.relpath(entry["parts"][0][0], self.spool.directory))
+        usual = [self.spool.relative(queue, entry["id"]) for queue in MESSAGE_QUEUES]
+        return ([found] if found.partition("/")[0] in MESSAGE_QUEUES else []) + usual * 2
+
+    def _check(self, about, entry):
+        if about.st_ino != entry["parts"][0][1]:
+            raise _Left(REPLACED)
+        if not is_mail(about, self.owner):
+            raise _Left(NO_MAIL)
+
+    def _check_moved(self, queue, about, entry):
+        name = entry["id"]
+        if not os.path.samestat(about, self.place.stat(queue, name)):
+            raise _Left(REPLACED)
+        try:
+            message = read(self.place.path(queue, name), name, queue, self.instance)
+        except Unreadable as error:
+            raise _Left("its file can't be read: {0}".format(error)) from None
+        if list(message.identity) != entry["identity"]:
+            raise _Left(REPLACED)
+
+    def settle(self):
+        """Complete what a killed :meth:`take` has begun to move: how many messages are in the run."""
+        count = 0
+        for queue in MESSAGE_QUEUES:
+            for names in in_batches(self.place.names(queue), BATCH):
+                count += self._settle([(queue, name) for name in names])
+            if self.place is not self.final:
+                count += sum(1 for _ in self.final.names(queue))
+        return count
+
+    def _settle(self, messages):
+        ready, files = [], []
+        try:
+            for queue, name in messages:
+                files.append(self.place.open_file(queue, name))
+                try:
+                    _lock(files[-1])
+                except _Left:
+                    self._put_back(queue, name)
+                else:
+                    self.spool.move_logs(name, self.place, name)
+                    ready.append((queue, name))
+            self._store(ready)
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+        return len(ready) if self.place is self.final else 0
+
+    def _store(self, taken):
+        """What is on the queue's file system goes to where it is for good."""
+        if self.place is self.final:
+            return
+        if not self.deletes:
+            self._copy(self.place, self.final, taken)
+        _drop(self.place, taken)
+
+    # --- from the run to the queue ----------------------------------------------------------------------------
+
+    def give_back(self, names):
+        """Move messages back into the queue: (how many were, [(id, why)] of those that weren't)"""
+        moved, skipped, here = 0, [], []
+        for name in names:
+            queue = self.final.find(name)
+            if queue:
+                here.append((queue, name))
+        if self.place is not self.final:
+            try:
+                self._copy(self.final, self.place, here)
+            except BaseException:
+                _drop(self.place, here)
+                raise
+            # Before a message is in the queue, so that it can never be given back twice.
+            self.changed = self.changed or bool(here)
+            _drop(self.final, here)
+            here = [(self.place.find(name), name) for name in names]
+        kept = []
+        for queue, name in here:
+            why = queue and self._put_back(queue, name)
+            if why:
+                skipped.append((name, why))
+                kept.append((queue, name))
+            elif queue:
+                moved += 1
+                self.changed = True
+        if self.place is not self.final:
+            self._copy(self.place, self.final, kept)
+            _drop(self.place, kept)
+        return moved, skipped
+
+    def _put_back(self, queue, name):
+        """Move a message from the place into the queue; returns why it could not be, or None."""
+        about = self.place.stat(queue, name)
+        if not is_mail(about, self.owner):
+            return NO_MAIL
+        # Computed the same way by a run that goes on after a kill, when its logs are there already.
+        new_name = name_of(name, about.st_ino, other=queue == "active")
+        if self.spool.find(new_name):
+            return "the queue has another message with its id"
+        # Before it, since Postfix may deliver it at once.
+        self.place.move_logs(name, self.spool, new_name)
+        self.place.rename(queue, name, self.spool, "incoming" if queue == "active" else queue, new_name)
+        return None
+
+    def _copy(self, source, target, messages):
+        """Copy messages with their logs to another file system."""
+        pairs = []
+        for queue, name in messages:
+            for part in LOGS + (queue,):
+                if source.stat(part, name):
+                    target.make(part)
+                    pairs.append((source.path(part, name), target.path(part, name)))
+        copy_all(pairs)
+        target.sync()
+
+
+def _drop(place, messages):
+    for queue, name in messages:
+        for part in (queue,) + LOGS:
+            place.remove_file(part, name)
+
+
+class _Left(Exception):
+    """A message is left in the queue: why."""
+
+
+def _lock(descriptor):
+    """Lock a file as a queue manager does.
+
+    :raises _Left: somebody has locked it
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _Left(IN_DELIVERY) from None
+
+
+def _locked_inodes(system):
+    """Inodes of all files on the host that somebody has locked."""
+    found = set()
+    for line in (system.read("/proc/locks") or "").splitlines():
+        fields = line.split()
+        if "FLOCK" in fields and len(fields) > 5:
+            found.add(int(fields[5].rpartition(":")[2]))
+    return found
+
+
+def _deletes(run):
+    return run.header()["action"] == "delete"
+
+
+# --- instances --------------------------------------------------------------------------------------------------
+
+
+def _instances(system, mta, config_dir):
+    """Instances (with paths on the host) of the host, or the one whose configuration is in a directory."""
+    if config_dir is None and mta and all(one["queue_dir"] for one in mta["instances"]):
+        return _named(Instance(one["name"], one["config_dir"], one["queue_dir"]) for one in mta["instances"])
+    directory = config_dir or POSTFIX_DIR
+    settings = postconf(system, directory, ("queue_directory", "multi_instance_name"))
+    if not settings.get("queue_directory"):
+        raise UserError(
+            "config_dir is {0}, but `postconf -c {0} queue_directory` gives no answer; name the directory of a "
+            "main.cf, as {1}.".format(directory, POSTFIX_DIR)
+        )
+    default = os.path.normpath(directory) == POSTFIX_DIR
+    name = None if default else settings.get("multi_instance_name") or directory
+    return [Instance(name, directory, settings["queue_directory"])]
+
+
+def _named(instances):
+    """Instances with names of their own: an id is unique only in one."""
+    found = []
+    for one in instances:
+        default = os.path.normpath(one.config_dir) == POSTFIX_DIR
+        taken = [other.name for other in found]
+        unnamed = not default and (one.name is None or one.name in taken)
+        found.append(one._replace(name=one.config_dir) if unnamed else one)
+    return found
+
+
+def _label(name):
+    """The directory of an instance in a run."""
+    return "default" if name is None else "instance-" + quote(name, safe="")
+
+
+def _name_of_label(label):
+    return None if label == "default" else unquote(label[len("instance-") :])
+
+
+def _lstat(path):
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def _as_sentence(option, changed):
+    """Say what a file system refuses in a sentence: UserError, or Unfinished."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (Unfinished if changed() else UserError)(
+            "{0}: {1} ({2}); {3} and run this again.".format(
+                option,
+                "its file system is full now" if full else "its file system refuses",
+                error,
+                "make room" if full else "mend that",
+            )
+        ) from error

@@ -5,20 +5,20 @@
 - ``manifest.jsonl``: a line (JSON object) about the run, then one for each selected message; complete and on disk
   before the first message leaves the queue. A message is quarantined when its files are here; a line without files is
   a message that was skipped, or is back in the queue.
-- ``unfinished``: there while work is under way: ``{"what": "take"}``, or ``{"what": "give back", "messages": [[instance, id], ...]}``. A run
-  that has it when nobody works on it was interrupted, and the next run completes it.
+- ``unfinished``: there while work is under way: ``{"what": "take"}``, ``{"what": "remove"}``, or ``{"what": "give
+  back", "messages": [[instance, id], ...]}``. A run that has it when nobody works on it was interrupted, and the next
+  run completes it.
 - what else is there is the queue's own business (``postfix.py``, ``qmail.py``).
 """
 
 import contextlib
-import datetime
-import errno
 import itertools
 import json
 import os
 import re
 import shutil
 import stat
+import time
 
 from ..errors import UserError
 from .message import as_result
@@ -27,6 +27,9 @@ LOCK = "/run/harden-mail/mail-queue.lock"
 MANIFEST = "manifest.jsonl"
 UNFINISHED = "unfinished"
 VERSION = 1
+
+# What the names of files end in that are not complete yet.
+HALF_COPIED = ".new"
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}\Z")
 
@@ -52,21 +55,22 @@ class Run:
         """Make the directory of a new run, marked as unfinished; nothing is taken yet.
 
         :param dict header: the manifest's first line: mta, action (``quarantine`` or ``delete``), selection
+        :raises UserError: others than its owner could change what is in the quarantine
         """
         system.make_private_dir(quarantine_dir)
-        now = datetime.datetime.utcfromtimestamp(int(_now()))
-        name = "{0:%Y%m%dT%H%M%SZ}-{1}".format(now, os.urandom(3).hex())
-        run = cls(os.path.join(system.real(quarantine_dir), name))
+        now = int(time.time())
+        name = "{0}-{1}".format(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), os.urandom(3).hex())
+        run = cls(os.path.join(_checked(system, quarantine_dir), name))
         os.mkdir(run.directory, 0o700)
         run.mark({"what": "take"})
-        run._manifest = open(run.path(MANIFEST + ".new"), "w", encoding="ascii")  # noqa: SIM115
-        run._write_line(dict(header, version=VERSION, run=name, created=int(_now())))
+        run._manifest = _new_file(run.path(MANIFEST + HALF_COPIED))
+        run._write_line(dict(header, version=VERSION, run=name, created=now))
         return run
 
     def enter(self, message, parts):
         """Write one message's line.
 
-        :param list parts: as ``Queue.parts`` gives them; missing ones are None
+        :param list parts: as ``Queue.parts`` gives them
         """
         line = as_result(message)
         line["states"] = list(message.states)
@@ -82,7 +86,7 @@ class Run:
         self._manifest.flush()
         os.fsync(self._manifest.fileno())
         self._manifest.close()
-        os.rename(self.path(MANIFEST + ".new"), self.path(MANIFEST))
+        os.rename(self.path(MANIFEST + HALF_COPIED), self.path(MANIFEST))
         self.sync()
         sync_directory(os.path.dirname(self.directory))
 
@@ -97,7 +101,8 @@ class Run:
             with open(self.path(UNFINISHED), encoding="ascii") as handle:
                 text = handle.read()
         except FileNotFoundError:
-            return None
+            # Without a manifest it is the first or the last moment of a run.
+            return None if os.path.exists(self.path(MANIFEST)) else {"what": "remove"}
         return json.loads(text)
 
     def finish(self):
@@ -107,7 +112,7 @@ class Run:
         self.sync()
 
     def remove(self):
-        """Remove the run with all that is in it, for good. A kill in between leaves a rest that is `unfinished`."""
+        """Remove the run with all that is in it, for good. A kill in between leaves a rest that is ``unfinished``."""
         self.mark({"what": "remove"})
         for name in sorted(set(os.listdir(self.directory)) - {UNFINISHED}):
             path = self.path(name)
@@ -115,6 +120,7 @@ class Run:
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
+        self.sync()
         os.unlink(self.path(UNFINISHED))
         os.rmdir(self.directory)
 
@@ -132,22 +138,14 @@ class Run:
         yield from lines
 
     def _lines(self):
-        try:
-            handle = open(self.path(MANIFEST), encoding="ascii")  # noqa: SIM115
-        except FileNotFoundError:
-            return
-        with handle:
+        with contextlib.suppress(FileNotFoundError), open(self.path(MANIFEST), encoding="ascii") as handle:
             for line in handle:
                 yield json.loads(line)
 
     def has_messages(self):
         """Whether any file is here besides the run's own."""
-        own = {self.path(name) for name in (MANIFEST, MANIFEST + ".new", UNFINISHED, UNFINISHED + ".new")}
-        return any(
-            os.path.join(directory, name) not in own
-            for directory, _, names in os.walk(self.directory)
-            for name in names
-        )
+        own = {self.path(name + end) for name in (MANIFEST, UNFINISHED) for end in ("", HALF_COPIED)}
+        return any(path not in own for path in _files(self.directory))
 
     def sync(self):
         sync_directory(self.directory)
@@ -157,12 +155,13 @@ class Run:
 
 
 def runs(system, quarantine_dir):
-    """The runs in a quarantine, oldest first."""
-    return [
-        Run(os.path.join(system.real(quarantine_dir), name))
-        for name in system.listdir(quarantine_dir)
-        if _NAME.match(name)
-    ]
+    """The runs in a quarantine, oldest first.
+
+    :raises UserError: others than its owner could change what is in the quarantine
+    """
+    directory = _checked(system, quarantine_dir)
+    names = filter(_NAME.match, system.listdir(quarantine_dir))
+    return [Run(path) for path in (os.path.join(directory, name) for name in names) if _is_own_directory(path)]
 
 
 def find_run(system, quarantine_dir, name):
@@ -197,28 +196,40 @@ def check_room(directory, wanted):
         )
 
 
-def same_file_system(one, other):
-    """Whether a rename between two directories (the second's nearest existing parent) can work."""
-    while not os.path.isdir(other):
-        other = os.path.dirname(other)
-    return os.stat(one).st_dev == os.stat(other).st_dev
-
-
 def copy_exactly(source, target):
     """Copy a file with owner, mode and times to another file system, synced, in one step.
 
     A copy that is there already is the rest of an interrupted run and is replaced.
     """
-    temporary = target + ".new"
-    with open(source, "rb") as reader, open(temporary, "wb") as writer:
+    copy_all([(source, target)])
+
+
+def copy_all(pairs):
+    """As :func:`copy_exactly`, of many files (list of (source, target)): all or, when it fails, none."""
+    try:
+        for source, target in pairs:
+            _copy(source, target + HALF_COPIED)
+        # After all are written: one sync of a file system's journal is often enough for them all.
+        for _, target in pairs:
+            _sync(target + HALF_COPIED, os.O_RDONLY)
+    except BaseException:
+        for _, target in pairs:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target + HALF_COPIED)
+        raise
+    for _, target in pairs:
+        os.rename(target + HALF_COPIED, target)
+
+
+def _copy(source, target):
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as reader, _new_file(target, "wb") as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
         writer.flush()
         about = os.fstat(reader.fileno())
         os.fchown(writer.fileno(), about.st_uid, about.st_gid)
         os.fchmod(writer.fileno(), stat.S_IMODE(about.st_mode))
         os.utime(writer.fileno(), ns=(about.st_atime_ns, about.st_mtime_ns))
-        os.fsync(writer.fileno())
-    os.rename(temporary, target)
 
 
 def in_batches(items, size):
@@ -233,26 +244,62 @@ def in_batches(items, size):
 
 def write_synced(path, text):
     """Replace a small file in one step, synced (its directory is the caller's)."""
-    with open(path + ".new", "w", encoding="ascii") as handle:
+    with _new_file(path + HALF_COPIED) as handle:
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
-    os.rename(path + ".new", path)
+    os.rename(path + HALF_COPIED, path)
 
 
 def sync_directory(path):
     """Make renames in a directory survive a power cut; nothing happens when it is gone."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            return
-        raise
+    with contextlib.suppress(FileNotFoundError):
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path, flags):
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _now():
-    return datetime.datetime.now(datetime.timezone.utc).timestamp()
+def _new_file(path, mode="w"):
+    """A file to write, for its owner alone; the rest of an interrupted run is overwritten."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    return os.fdopen(descriptor, mode)
+
+
+def _files(directory):
+    """Yield the paths of the files below a directory."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry.path
+
+
+def _checked(system, quarantine_dir):
+    """The quarantine as this process reaches it; it need not exist yet."""
+    if not quarantine_dir.startswith("/"):
+        raise UserError("quarantine_dir is {0!r}, but it must be an absolute path.".format(quarantine_dir))
+    directory = system.real(quarantine_dir)
+    try:
+        about = os.stat(directory)
+    except FileNotFoundError:
+        return directory
+    if not stat.S_ISDIR(about.st_mode):
+        raise UserError("quarantine_dir is {0}, but that is not a directory.".format(quarantine_dir))
+    if about.st_uid not in (0, os.geteuid()) or about.st_mode & 0o022:
+        raise UserError(
+            "quarantine_dir is {0}, but others than root could change what is in it; give a directory that is root's, "
+            "with mode 0700.".format(quarantine_dir)
+        )
+    return directory
+
+
+def _is_own_directory(path):
+    about = os.lstat(path)
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
