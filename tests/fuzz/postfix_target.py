@@ -1,34 +1,47 @@
 """One file of a Postfix queue."""
 
+import contextlib
 import functools
+import glob
 import os
 import tempfile
 
 from harden_mail.queue.postfix_file import Unreadable
-from harden_mail.queue.postfix_scan import Instance, read
+from harden_mail.queue.postfix_scan import STATES, Instance, scan
 
-from .target import MEMORY, Target, harmless_message
+from .target import DATA, MEMORY, Target, harmless_message
+
+
+class Queue:
+    """An instance's queue with room for one message in deferred, and the same bytes in maildrop."""
+
+    def __init__(self):
+        self.removed_at_exit = tempfile.TemporaryDirectory(dir=MEMORY)
+        self.directory = self.removed_at_exit.name
+        self.instance = Instance(None, "/etc/postfix", self.directory)
+        for state in STATES:
+            os.mkdir(os.path.join(self.directory, state))
+
+    def fill(self, data):
+        for path in ("deferred/4ABCDEF012345", "maildrop/4ABCDEF012346"):
+            with open(os.path.join(self.directory, path), "wb", opener=ready) as handle:
+                handle.write(data)
 
 
 @functools.lru_cache(maxsize=1)
-def place():
-    return tempfile.TemporaryDirectory(dir=MEMORY)
-
-
-INSTANCE = Instance(None, "/etc/postfix", "/var/spool/postfix")
+def queue_of_one():
+    return Queue()
 
 
 def check(data):
-    path = os.path.join(place().name, "4ABCDEF012345")
-    with open(path, "wb", opener=ready) as handle:
-        handle.write(data)
-    for state in ("deferred", "maildrop"):
-        try:
-            message = read(path, "4ABCDEF012345", state, INSTANCE)
-        except Unreadable as error:
-            assert str(error)
-        else:
+    queue = queue_of_one()
+    queue.fill(data)
+    unreadable = []
+    for message in scan(queue.instance, unreadable):
+        with contextlib.suppress(Unreadable):
             harmless_message(message)
+    for path, why in unreadable:
+        assert path.startswith(queue.directory) and why
 
 
 def ready(path, flags):
@@ -66,6 +79,10 @@ CONTENT = [
 
 
 def seeds():
+    for path in glob.glob(os.path.join(DATA, "postfix-queue", "*", "queue", "**"), recursive=True):
+        if os.path.isfile(path) and os.path.getsize(path) < 5000:
+            with open(path, "rb") as handle:
+                yield handle.read()
     yield message(ENVELOPE + RECIPIENT + DONE, CONTENT, [])
     yield message(ENVELOPE, CONTENT, RECIPIENT + DONE)
     yield message(ENVELOPE + RECIPIENT, [], [])

@@ -59,7 +59,7 @@ def check(data):
 
 def seeds():
     files = {}
-    with tarfile.open(os.path.join(DATA, "qmail-queue", "queue.tar")) as archive:
+    with tarfile.open(os.path.join(DATA, "qmail-queue", "queue.tar.xz")) as archive:
         for member in archive:
             if member.isfile() and member.size < 5000 and os.path.basename(member.name).isdigit():
                 _, part, *_, number = member.name.split("/")
