@@ -314,7 +314,7 @@ class Way:
             self._store(taken)
         except BaseException:
             if self.place is not self.final:
-                _drop(self.final, taken)
+                _drop(taken, self.final, self.place)
                 for queue, name in taken:
                     self._put_back(queue, name)
                 taken = []
@@ -346,7 +346,7 @@ class Way:
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
                 # As long as the file is open nobody else gets its inode, and so its name.
                 self.spool.rename(directory, name, self.place, queue, name)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             taken.append((queue, name))
             try:
@@ -417,7 +417,7 @@ class Way:
             return
         if not self.deletes:
             self._copy(self.place, self.final, taken)
-        _drop(self.place, taken)
+        _drop(taken, self.place, self.place if self.deletes else self.final)
 
     # --- from the run to the queue ----------------------------------------------------------------------------
 
@@ -432,11 +432,11 @@ class Way:
             try:
                 self._copy(self.final, self.place, here)
             except BaseException:
-                _drop(self.place, here)
+                _drop(here, self.place, self.final)
                 raise
             # Before a message is in the queue, so that it can never be given back twice.
             self.changed = self.changed or bool(here)
-            _drop(self.final, here)
+            _drop(here, self.final, self.place)
             here = [(self.place.find(name), name) for name in names]
         kept = []
         for queue, name in here:
@@ -449,7 +449,7 @@ class Way:
                 self.changed = True
         if self.place is not self.final:
             self._copy(self.place, self.final, kept)
-            _drop(self.place, kept)
+            _drop(kept, self.place, self.final)
         return moved, skipped
 
     def _put_back(self, queue, name):
@@ -478,10 +478,13 @@ class Way:
         target.sync()
 
 
-def _drop(place, messages):
+def _drop(messages, place, other):
+    """Remove what is in a place of messages that are in the other, too."""
     for queue, name in messages:
-        for part in (queue,) + LOGS:
-            place.remove_file(part, name)
+        # The message last: as long as it is there, whoever goes on after a kill looks for the rest.
+        for part in LOGS + (queue,):
+            if other.stat(part, name):
+                place.remove_file(part, name)
 
 
 class _Left(Exception):

@@ -84,6 +84,7 @@ class Spool:
 
         :param str directory: as :meth:`relative` gives it
         :raises FileNotFoundError: it is not there
+        :raises OSError: it is a symbolic link
         """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(name, flags, dir_fd=self._descriptor(directory))
@@ -163,25 +164,23 @@ class Spool:
         for part in relative.split("/"):
             above = current
             try:
-                try:
-                    current = os.open(part, flags | os.O_NOFOLLOW, dir_fd=above)
-                except FileNotFoundError:
-                    if not make:
-                        raise
-                    _make_like(above, part)
-                    current = os.open(part, flags | os.O_NOFOLLOW, dir_fd=above)
+                if make:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(part, READY, dir_fd=above)
+                current = os.open(part, flags | os.O_NOFOLLOW, dir_fd=above)
+                if make:
+                    # Of one that is there already, too: a kill may have come after it was made.
+                    _give_to_owner_of(above, current)
             finally:
                 os.close(above)
         return current
 
 
-def _make_like(above, name):
-    """Make a directory that belongs to whom the one above it does."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, READY, dir_fd=above)
-    about = os.fstat(above)
-    if os.geteuid() == 0:
-        os.chown(name, about.st_uid, about.st_gid, dir_fd=above, follow_symlinks=False)
+def _give_to_owner_of(above, directory):
+    above, about = os.fstat(above), os.fstat(directory)
+    # The queue's own directory is root's.
+    if above.st_uid != about.st_uid and above.st_uid != os.geteuid():
+        os.fchown(directory, above.st_uid, above.st_gid)
 
 
 def name_of(name, inode, other):
