@@ -9,8 +9,6 @@ import sys
 import tempfile
 import time
 
-from hosts.lab import side_by_side
-
 SHARED = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(SHARED)))
 BIN = os.path.dirname(sys.executable)
@@ -18,29 +16,30 @@ ON_HOST = "/tmp/harden-mail-test"
 QUARANTINE = "/var/lib/harden-mail/quarantine"
 SIGKILL = 137
 
-QUEUES = "maildrop incoming active deferred hold corrupt defer bounce trace saved"
-LISTING = "cd /var/spool/postfix && find {0} -type f -printf '%p %i %m %U %G %s %T@\\n' | sort; " + (
-    "find {1} -printf '%p %i %m %U %G %s %T@\\n' 2>/dev/null | sort"
+# All of the spool but sockets, and what the daemons themselves write.
+LISTING = (
+    "cd /var/spool/postfix && find . {0} -type f -not -path './pid/*' -not -path './etc/*' -not -path './lib/*' "
+    "-printf '%p %i %m %U %G %s %T@\\n' 2>/dev/null | sort"
 )
 STATE = "postqueue -p | tail -n 20; tail -n 20 /var/log/mail.log"
 
 
-def put_code(lab):
-    """Copy what :func:`work` needs onto all hosts."""
+def put_code(host):
+    """Copy what :func:`work` needs onto a host."""
     with tempfile.TemporaryDirectory() as directory:
         place = directory + ON_HOST
         shutil.copytree(
             os.path.join(PROJECT, "module_utils"), place + "/module_utils", ignore=shutil.ignore_patterns("__pycache__")
         )
         shutil.copy(os.path.join(SHARED, "queue_mortal.py"), place)
-        side_by_side(lambda host: host.put(directory), lab.hosts())
+        host.put(directory)
 
 
 # --- our modules --------------------------------------------------------------------------------------------
 
 
 def module(host, name, check=False, **params):
-    """Run a module over SSH as users do; returns its result (dict), ``failed`` where it failed."""
+    """Run a module over SSH as users do; returns its result (dict), ``failed`` (bool) included."""
     command = [os.path.join(BIN, "ansible"), host.name, "-i", host.lab.path("inventory.json"), "-m", name]
     done = subprocess.run(
         command + ["-a", json.dumps(params), "-o"] + ["--check"] * check,
@@ -52,9 +51,9 @@ def module(host, name, check=False, **params):
         universal_newlines=True,
         check=False,
     )
-    found = re.search(r"^\S+ \| \S+ => ({.*})$", done.stdout, re.MULTILINE)
+    found = re.search(r"^\S+ \| (\S+) => ({.*})$", done.stdout, re.MULTILINE)
     assert found and "Traceback" not in done.stdout, done.stdout
-    return json.loads(found.group(1))
+    return dict(json.loads(found.group(2)), failed=found.group(1) == "FAILED!")
 
 
 def playbook(host, check=False, **variables):
@@ -96,7 +95,7 @@ def work(host, fatal=0, seconds=0, check=False, words="", **params):
 
 def listing(host, quarantine=QUARANTINE):
     """Every file of queue and quarantine with inode, mode, owner, size and time, as text."""
-    return host.run(LISTING.format(QUEUES, quarantine))
+    return host.run(LISTING.format(quarantine))
 
 
 def postqueue(host):
@@ -120,6 +119,11 @@ def wait_until_still(host, seconds=120):
         time.sleep(0.3)
 
 
+def forget_failures(host):
+    """Have the queue manager try a sink again that was down."""
+    host.run("postqueue -f")
+
+
 def deliver(host, seconds=120):
     """Have everything that isn't held delivered, now; wait for it.
 
@@ -135,4 +139,4 @@ def deliver(host, seconds=120):
 
 def clean(host, quarantine=QUARANTINE):
     """Leave queue and quarantine as a test found them: empty."""
-    host.run("postsuper -d ALL 2>&1; rm -rf {0}".format(quarantine))
+    host.run("postsuper -d ALL 2>&1; rm -rf {0}; rmdir /var/lib/harden-mail 2>/dev/null; true".format(quarantine))

@@ -90,21 +90,22 @@ class Letter:
         return dict(self.rcpt, ORCPT="rfc822;before+2B" + recipient) if self.by_smtp else self.rcpt
 
 
-def letters(series, count, seed=1):
+def letters(series, count, seed=1, fate="later"):
     """Letters as a hacked VPS has them: two in three are spam; most are deferred, some partly delivered or bounced.
 
     :param str series: as in :class:`Letter`
+    :param str fate: of most recipients
     """
     chance = random.Random(seed)
     made = []
     for number in range(count):
-        fates = ("later",)
+        fates = (fate,)
         if number % 10 == 3:
-            fates = ("now", "later", "later")
+            fates = ("now", fate, fate)
         elif number % 10 == 9:
-            fates = ("later",) * 5
+            fates = (fate,) * 5
         elif number % 50 == 7:
-            fates = ("never", "later")
+            fates = ("never", fate)
         size = 100000 if number % 500 == 1 else chance.choice((500, 1500, 4000))
         made.append(Letter(series, number, number % 3 != 2, fates, chance, number % 4 == 1, size))
     return made
