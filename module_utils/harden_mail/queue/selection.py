@@ -37,7 +37,7 @@ class Selection:
 def compile_selection(select, everything, states, now):
     """Make a selection of what a user wrote.
 
-    :param dict select: the grammar's keys, those that are None count as left out; or None
+    :param dict select: the grammar's keys; or None
     :param bool everything: ``all``
     :param tuple states: those that the queue's messages can be in
     :param float now: epoch seconds, from which ages count
@@ -296,10 +296,16 @@ def _piece(text):
 
 
 def _said(where, value):
-    """The keys of a dictionary that have a value: Ansible adds every key there is as None."""
+    """What was written, seen to be a dictionary whose keys have values.
+
+    A variable that holds nothing is not a key left out: the rest would mean far more messages.
+    """
     if not isinstance(value, dict):
         raise UserError("{0} is {1}: give a dictionary.".format(where, _shown(value)))
-    return {key: part for key, part in value.items() if part is not None}
+    for key in sorted(value, key=str):
+        if value[key] is None:
+            raise UserError("{0}.{1} has no value: give one, or leave it out.".format(where, key))
+    return value
 
 
 def _refuse_unknown(where, given, known):
@@ -344,12 +350,10 @@ def _text(given):
             continue
         value = given[key]
         if key == "origin":
-            parts.append(
-                ", ".join("origin.{0}: {1}".format(name, _joined(value[name])) for name in sorted(_said("", value)))
-            )
+            parts.append(", ".join("origin.{0}: {1}".format(name, _joined(value[name])) for name in sorted(value)))
         elif key == "not":
             exceptions = value if isinstance(value, list) else [value]
-            parts += ["not ({0})".format(_text(_said("", exception))) for exception in exceptions]
+            parts += ["not ({0})".format(_text(exception)) for exception in exceptions]
         else:
             parts.append("{0}: {1}".format(key, _joined(value)))
     return "; ".join(parts)
