@@ -162,6 +162,7 @@ def test_another_number_than_expected_changes_nothing(host, state, check_mode):
         ("quarantined", {"state": "todo"}, {}, "select.state is 'todo'"),
         ("quarantined", SPAM, {"run": "x"}, "run is x, but state is quarantined"),
         ("restored", None, {"run": "x"}, "run is 'x', but "),
+        ("quarantined", SPAM, {"limit_listed": -1}, "limit_listed is -1: "),
     ],
 )
 def test_what_makes_no_sense_is_a_sentence_and_changes_nothing(host, state, select, more, sentence):

@@ -4,6 +4,7 @@ import heapq
 import itertools
 import time
 
+from ..errors import UserError
 from . import quarantine
 from .message import as_result
 from .queues import open_queue
@@ -12,9 +13,15 @@ from .summary import Summary
 
 
 class Listed:
-    """The newest messages of all that were added, up to a limit."""
+    """The newest messages of all that were added, up to a limit.
+
+    :param int limit: the module's ``limit_listed``
+    :raises UserError: it is no number of messages
+    """
 
     def __init__(self, limit):
+        if limit < 0:
+            raise UserError("limit_listed is {0}: give how many messages are to be listed, from 0 on.".format(limit))
         self.limit = limit
         self._heap = []
         self._number = itertools.count()
