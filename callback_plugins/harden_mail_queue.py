@@ -23,11 +23,10 @@ ACTIONS = ("mail_queue", "mail_queue_info")
 MTAS = {"postfix": "Postfix", "qmail": "qmail"}
 # Headings of what mail_queue_info counts, by the name that its result has for it.
 COUNTED = {
-    "senders": "SENDERS",
-    "recipient_domains": "RECIPIENT DOMAINS",
-    "subjects": "SUBJECTS",
-    "origins": "ORIGINS",
-    "ages": "AGES",
+    "top_senders": "SENDERS",
+    "top_recipient_domains": "RECIPIENT DOMAINS",
+    "top_subjects": "SUBJECTS",
+    "top_origins": "ORIGINS",
 }
 MOST_COUNTED = 10
 MOST_NAMED = 10
@@ -96,22 +95,22 @@ def lines_of(host, answer, columns):
 
 def look(host, answer, columns):
     """Lines for what mail_queue_info found."""
-    lines = [
-        "{0}: {1} in the queue of {2}, {3} selected{4}".format(
-            host,
-            number(answer["total"], "message"),
-            MTAS[answer["mta"]],
-            number(answer["matched"]),
-            in_brackets(answer.get("states")),
-        )
-    ]
+    gist = "{0}: {1} in the queue of {2}, {3} selected{4}".format(
+        host,
+        number(answer["total"], "message"),
+        MTAS[answer["mta"]],
+        number(answer["matched"]),
+        in_brackets(answer["states"]),
+    )
+    if answer["matched"]:
+        gist += ", {0}, the oldest from {1}".format(size(answer["bytes"]), moment(answer["oldest"]))
+    lines = [gist]
     for name, heading in COUNTED.items():
-        counts = answer.get(name) or []
-        lines += ["", "  " + heading] if counts else []
-        lines += [
-            cut("  {0:>9}  {1}".format(number(entry["count"]), shown(entry["value"])), columns)
-            for entry in counts[:MOST_COUNTED]
-        ]
+        error = answer["errors"][name]
+        doubt = " (counts are too low by {0} at most)".format(number(error)) if error else ""
+        lines += counts(heading + doubt, [(it["count"], it["value"]) for it in answer[name][:MOST_COUNTED]], columns)
+    ages = [(count, name if name == "older" else "under " + name) for name, count in answer["ages"].items() if count]
+    lines += counts("AGES", ages, columns)
     lines += newest(answer["messages"], answer["matched"], columns)
     if answer["unreadable_total"]:
         lines += ["", "  NOT READABLE, AND NOT TOUCHED: {0}".format(number(answer["unreadable_total"], "file"))]
@@ -119,6 +118,12 @@ def look(host, answer, columns):
             "  {0}: {1}".format(shown(it["path"]), shown(it["reason"])) for it in answer["unreadable"][:MOST_NAMED]
         ]
     return lines + quarantined(answer["quarantine"], columns)
+
+
+def counts(heading, pairs, columns):
+    """Lines under a heading, none where there is nothing to count: (how many, of what)."""
+    rows = [cut("  {0:>9}  {1}".format(number(count), shown(value)), columns) for count, value in pairs]
+    return ["", "  " + heading, *rows] if rows else []
 
 
 def newest(messages, among, columns):
@@ -186,7 +191,7 @@ def change(host, answer, columns):
 
 def in_brackets(states):
     """How many messages have which state, most first."""
-    counts = sorted((states or {}).items(), key=lambda item: -item[1])
+    counts = sorted(states.items(), key=lambda item: -item[1])
     return (
         " ({0})".format(", ".join("{0} {1}".format(number(count), shown(state)) for state, count in counts))
         if counts

@@ -54,6 +54,62 @@ matched:
   description: How many of them are selected; all that follows is about these.
   returned: when the host has a queue
   type: int
+states:
+  description: How many of them have which state.
+  returned: when the host has a queue
+  type: dict
+  sample: {deferred: 4990, active: 10}
+bytes:
+  description: Size of their headers and bodies together.
+  returned: when the host has a queue
+  type: int
+oldest:
+  description: When the oldest of them came (seconds since 1970); null without any.
+  returned: when the host has a queue
+  type: int
+ages:
+  description:
+    - How many of them are that old; V(1h) is under an hour, but not under the limit before it. V(older) is the rest.
+  returned: when the host has a queue
+  type: dict
+  sample: {10m: 3, 1h: 4987, 6h: 0, 1d: 10, 3d: 0, older: 0}
+top_senders:
+  description: Their most frequent envelope senders, at most O(limit_listed), most frequent first.
+  returned: when the host has a queue
+  type: list
+  elements: dict
+  contains:
+    value: {description: "The sender; C(<>) is the null sender.", type: str}
+    count: {description: In how many messages., type: int}
+top_recipient_domains:
+  description: The most frequent domains of their recipients, each counted once a message, likewise.
+  returned: when the host has a queue
+  type: list
+  elements: dict
+  contains:
+    value: {description: "The domain.", type: str}
+    count: {description: In how many messages., type: int}
+top_subjects:
+  description: Their most frequent subjects, decoded, likewise.
+  returned: when the host has a queue
+  type: list
+  elements: dict
+  contains:
+    value: {description: "The first 120 characters of the subject.", type: str}
+    count: {description: In how many messages., type: int}
+top_origins:
+  description: Where most of them came from, likewise.
+  returned: when the host has a queue
+  type: list
+  elements: dict
+  contains:
+    value: {description: "The account that logged in, else the script, the local user or the address.", type: str}
+    count: {description: In how many messages., type: int}
+errors:
+  description:
+    - By how much the counts of each of these lists may be too low; 0 up to 5000 distinct values.
+  returned: when the host has a queue
+  type: dict
 messages:
   description: The newest of them, at most O(limit_listed).
   returned: when the host has a queue
@@ -83,12 +139,6 @@ messages:
         client: {description: The IP address that it came from by SMTP., type: str}
         uid: {description: The local user who sent it., type: int}
         script: {description: The PHP script that sent it., type: str}
-
-states:
-  description: How many messages have which state.
-  returned: when the host has a queue
-  type: dict
-  sample: {deferred: 4990, active: 10}
 unreadable:
   description: Files of the queue that could not be read, at most O(limit_listed). They are never touched.
   returned: when the host has a queue

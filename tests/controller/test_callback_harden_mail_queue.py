@@ -63,6 +63,15 @@ def seen(**values):
         "mta": "postfix",
         "total": 0,
         "matched": 0,
+        "states": {},
+        "bytes": 0,
+        "oldest": None,
+        "top_senders": [],
+        "top_recipient_domains": [],
+        "top_subjects": [],
+        "top_origins": [],
+        "ages": {},
+        "errors": dict.fromkeys(tables.COUNTED, 0),
         "messages": [],
         "unreadable": [],
         "unreadable_total": 0,
@@ -168,6 +177,15 @@ def test_nothing_selected_is_said():
 def test_what_could_not_be_read_is_said():
     said = text_of(seen(unreadable=[{"path": "/q/x", "reason": "cut short"}], unreadable_total=1))
     assert "NOT READABLE, AND NOT TOUCHED: 1 file\n  /q/x: cut short" in said
+
+
+def test_what_was_counted_is_shown_with_its_error():
+    answer = seen(top_subjects=[{"value": "お支払い\x1b", "count": 4990}], ages={"10m": 0, "1h": 4990, "older": 2})
+    answer["errors"]["top_subjects"] = 3
+    lines = text_of(answer).splitlines()
+    assert "  SUBJECTS (counts are too low by 3 at most)" in lines
+    assert "      4,990  お支払い?" in lines
+    assert lines[-3:] == ["  AGES", "      4,990  under 1h", "          2  older"]
 
 
 def test_quarantine_is_listed():

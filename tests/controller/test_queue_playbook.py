@@ -219,6 +219,15 @@ def test_a_list_shows_the_queue(fleet):
             "mta": "postfix",
             "total": 5204,
             "matched": 1,
+            "states": {"deferred": 1},
+            "bytes": 2048,
+            "oldest": 1795588200,
+            "top_senders": [{"value": "info@example.com", "count": 1}],
+            "top_recipient_domains": [],
+            "top_subjects": [],
+            "top_origins": [],
+            "ages": {"10m": 0, "1h": 1},
+            "errors": {"top_senders": 0, "top_recipient_domains": 0, "top_subjects": 0, "top_origins": 0},
             "messages": [MESSAGE],
             "unreadable": [],
             "unreadable_total": 0,
@@ -230,7 +239,7 @@ def test_a_list_shows_the_queue(fleet):
     run = fleet.play()
     assert run.status == 0, run.out
     assert fleet.asked("vps1")["select"] == {}
-    assert "vps1: 5,204 messages in the queue of Postfix, 1 selected" in run.out
+    assert "vps1: 5,204 messages in the queue of Postfix, 1 selected (1 deferred), 2 KiB, the oldest from " in run.out
     assert "【重要】お支払いの確認" in run.out
     assert RUN + "  3" in run.out
     assert "1 host: 5,204 messages in 1 queue, 1 selected" in run.out
