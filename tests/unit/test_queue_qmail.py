@@ -16,7 +16,7 @@ from harden_mail.queue.backend import Unfinished
 from harden_mail.queue.qmail import QmailQueue
 from harden_mail.system import System
 
-RECORDED = os.path.join(os.path.dirname(__file__), "..", "data", "qmail-queue", "queue.tar")
+RECORDED = os.path.join(os.path.dirname(__file__), "..", "data", "qmail-queue", "queue.tar.xz")
 QUARANTINE = "/quarantine"
 
 # How a message is: its parts besides the message file.

@@ -71,6 +71,10 @@ class QmailQueue(Queue):
         self.unreadable = []
         return scan(self.layout, self.unreadable)
 
+    def count(self):
+        """See ``count.count_queue``. As qmail-qstat counts: every message file, also one without an envelope."""
+        return self.layout.count("mess"), 0, self.layout.count("todo")
+
     def parts(self, message):
         number = int(message.id)
         found = []

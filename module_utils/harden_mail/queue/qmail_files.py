@@ -1,10 +1,15 @@
-"""The files of a qmail queue: where they are, what is in them.
+"""The files of a qmail queue: where they are, and what is in them.
 
-Formats: qmail's ``INTERNALS`` and ``qmail-send.c``.
+Sources: qmail's ``INTERNALS``, ``qmail-queue.c``, ``qmail-send.c``, ``qmail-qread.c``. A message has a number N, the
+inode of ``mess/N`` when it was made. ``todo/N`` is its envelope as it was submitted, ``u<uid>\\0p<pid>\\0F<sender>\\0``
+and ``T<recipient>\\0`` for each. Of it, qmail-send makes ``info/N`` (``F<sender>\\0``, its time is the arrival),
+``local/N`` and ``remote/N`` (``T<recipient>\\0``; the first letter becomes D when it is done, and when all are, the
+file goes).
 """
 
 import contextlib
 import os
+import stat
 
 from .headers import origin_of, subject_of
 from .message import Message, Recipient
@@ -14,8 +19,15 @@ STATES = ("todo", "local", "remote", "done")
 
 PARTS = ("mess", "info", "local", "remote", "bounce", "todo", "intd")
 
-# What of a message is read for its subject and origin; a header is seldom longer.
-HEADER_BYTES = 65536
+# Bytes read of a message at once, and at most for its header.
+FIRST_BLOCK = 4096
+LONGEST_HEADER = 1 << 18
+
+# Bytes of an envelope that are read: a message may have 50,000 recipients, but no part is a disk's.
+LONGEST_ENVELOPE = 1 << 26
+
+# Whatever else lies there is not followed, and not waited for.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Layout:
@@ -23,11 +35,13 @@ class Layout:
 
     :ivar str directory: the queue's, as this process reaches it
     :ivar dict split: part -> number of directories, 0: not split
+    :ivar str mutex: the file that qmail-send has locked while it runs
     """
 
     def __init__(self, directory, split):
         self.directory, self.split = directory, split
         self.mutex = os.path.join(directory, "lock", "sendmutex")
+        self._virtual = None
 
     @classmethod
     def detect(cls, directory):
@@ -63,25 +77,157 @@ class Layout:
             found += [os.path.join(top, str(number)) for number in range(self.split[name])] or [top]
         return found
 
-    def numbers(self, part):
+    def numbers(self, part, unreadable=None):
+        """Yield the numbers that have this part.
+
+        :param list unreadable: gets (path, why) of what else lies there
+        """
         for directory in self.directories(part):
-            for entry in os.scandir(directory):
-                if entry.name.isdigit():
-                    yield int(entry.name)
+            with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+                for entry in entries:
+                    if _is_number(entry.name):
+                        yield int(entry.name)
+                    elif unreadable is not None:
+                        unreadable.append((entry.path, "not a file of qmail's"))
+
+    def count(self, part):
+        return sum(1 for _ in self.numbers(part))
+
+    def as_written(self, address):
+        """A local recipient as the sender wrote it: ``control/virtualdomains`` has put a user's name before it."""
+        if self._virtual is None:
+            self._virtual = _virtual_domains(os.path.join(os.path.dirname(self.directory), "control", "virtualdomains"))
+        if not self._virtual:
+            return address
+        domain = address.rpartition("@")[2].lower()
+        prefixes = [prefix for key, prefix in self._virtual.items() if address.lower() == (prefix + "-" + key).lower()]
+        prefixes += [self._virtual[key] for key in [domain] + _parents(domain) if key in self._virtual]
+        for prefix in prefixes:
+            if address.startswith(prefix + "-"):
+                return address[len(prefix) + 1 :]
+        return address
 
 
 class QmailMessage(Message):
-    """See ``Message``; identity is (inode, size, mtime in ns) of the message file, and the sender."""
+    """See ``Message``; recipients and origin are read when they are asked for.
 
-    __slots__ = ()
+    :ivar tuple identity: inode, size and time (ns) of the message file, and the sender
+    """
+
+    __slots__ = ("_block", "_envelope", "_found", "_origin", "_place", "_unreadable", "number")
+
+    def __init__(self, place, number, unreadable):
+        self._place, self.number, self._unreadable = place, number, unreadable
+        self.id, self.instance = str(number), None
+        self._found = self._origin = None
+        about, self._block = _first_block(place.path("mess", number))
+        self.size = about.st_size
+        envelope, arrival = _opened(place.path("todo", number)), about.st_mtime
+        self._envelope = envelope[1] if envelope else None
+        if not envelope:
+            info = _opened(place.path("info", number))
+            if info is None:
+                raise FileNotFoundError(place.path("info", number))
+            envelope, arrival = info, info[0].st_mtime
+        self.arrival = int(arrival)
+        sender = next((field[1:] for field in envelope[1] if field[:1] == b"F"), None)
+        if sender is None:
+            raise ValueError("its envelope has no sender")
+        self.sender = _text(sender)
+        self.identity = (about.st_ino, about.st_size, about.st_mtime_ns, self.sender)
+
+    @property
+    def recipients(self):
+        return [recipient for found in self._channels() for recipient in found[1]]
+
+    @property
+    def states(self):
+        found = self._channels()
+        if self._envelope is not None:
+            return ("todo",)
+        return tuple(name for name, some in found if any(not one.done for one in some)) or ("done",)
+
+    @property
+    def subject(self):
+        raw = subject_of(self._header())
+        return None if raw is None else decode_subject(raw)
+
+    @property
+    def sasl_user(self):
+        return self._who().sasl_user
+
+    @property
+    def client(self):
+        return self._who().client
+
+    @property
+    def uid(self):
+        return self._who().uid
+
+    @property
+    def script(self):
+        return self._who().script
+
+    def _channels(self):
+        """[(channel, [Recipient])], read once."""
+        if self._found is None:
+            if self._envelope is not None:
+                self._found = [("todo", _recipients(self._envelope))]
+            else:
+                self._found = []
+                for channel in ("local", "remote"):
+                    try:
+                        part = _opened(self._place.path(channel, self.number))
+                    except OSError as error:
+                        self._unreadable.append((self._place.path(channel, self.number), error.strerror))
+                        part = None
+                    if part:
+                        self._found.append((channel, self._as_written(channel, _recipients(part[1]))))
+        return self._found
+
+    def _as_written(self, channel, recipients):
+        change = getattr(self._place, "as_written", None)
+        if channel == "remote" or change is None:
+            return recipients
+        return [one._replace(address=change(one.address)) for one in recipients]
+
+    def _header(self):
+        block = self._block
+        if len(block) == FIRST_BLOCK and b"\n\n" not in block and b"\n\r\n" not in block:
+            with contextlib.suppress(OSError):
+                self._block = block = _first_block(self._place.path("mess", self.number), LONGEST_HEADER)[1]
+        return block
+
+    def _who(self):
+        if self._origin is None:
+            origin = origin_of(self._header(), "qmail")
+            submitted = next((field[1:] for field in self._envelope or () if field[:1] == b"u"), b"")
+            if origin.uid is None and origin.client is None and submitted.isdigit() and len(submitted) < 11:
+                origin = origin._replace(uid=int(submitted))
+            self._origin = origin
+        return self._origin
 
 
 def scan(layout, unreadable):
-    """Yield the messages of a queue; ``unreadable`` gets (path, why) of what could not be read."""
-    for number in layout.numbers("mess"):
+    """Yield the messages of a queue, each once, reading only.
+
+    A message moves from todo to info, so todo is read first. Files without either are the rest of something, or are
+    just being made: no messages.
+
+    :param Layout layout: the queue
+    :param list unreadable: gets (path, why) of what could not be read, or isn't qmail's
+    """
+    seen = set()
+    for number in layout.numbers("todo", unreadable):
         message = read(layout, number, unreadable)
         if message is not None:
+            seen.add(number)
             yield message
+    for number in layout.numbers("info", unreadable):
+        if number not in seen:
+            message = read(layout, number, unreadable)
+            if message is not None:
+                yield message
 
 
 def read(place, number, unreadable=None):
@@ -90,62 +236,72 @@ def read(place, number, unreadable=None):
     :param place: has ``path(part, number)``
     :returns: QmailMessage, or None: it is not complete, or gone, or unreadable
     """
+    problems = [] if unreadable is None else unreadable
     try:
-        return _read(place, number)
+        return QmailMessage(place, number, problems)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        if unreadable is not None:
-            unreadable.append((place.path("mess", number), str(error)))
+    except OSError as error:
+        problems.append((place.path("mess", number), error.strerror or str(error)))
+    except ValueError as error:
+        problems.append((place.path("mess", number), str(error)))
+    return None
+
+
+def _is_number(name):
+    # No inode has more digits; isdigit() alone takes digits of other scripts, too.
+    return len(name) < 21 and name.isdigit() and name.encode("utf-8", "surrogateescape").isdigit()
+
+
+def _first_block(path, size=FIRST_BLOCK):
+    """(os.stat_result, bytes) of a file.
+
+    :raises ValueError: it is none
+    """
+    descriptor = os.open(path, _FLAGS)
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is not a file")
+        return about, os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path):
+    """(os.stat_result, [field]) of an envelope file; None when it is not there."""
+    try:
+        about, content = _first_block(path)
+    except FileNotFoundError:
         return None
-
-
-def _read(place, number):
-    with open(place.path("mess", number), "rb") as handle:
-        block = handle.read(HEADER_BYTES)
-        about = os.fstat(handle.fileno())
-    key = next((part for part in ("todo", "info") if os.path.exists(place.path(part, number))), None)
-    if key is None:
-        return None
-    envelope = _contents(place.path(key, number))
-    arrival = int(about.st_mtime) if key == "todo" else int(os.stat(place.path(key, number)).st_mtime)
-    senders = [field[1:] for field in envelope if field[:1] == b"F"]
-    if not senders:
-        raise ValueError("no sender in {0}".format(place.path(key, number)))
-    found = {"todo": _recipients(envelope)} if key == "todo" else {}
-    if key == "info":
-        for channel in ("local", "remote"):
-            with contextlib.suppress(FileNotFoundError):
-                found[channel] = _recipients(_contents(place.path(channel, number)))
-    subject = subject_of(block)
-    origin = origin_of(block, "qmail")
-    sender = senders[0].decode("utf-8", "replace")
-    states = tuple(name for name in sorted(found) if any(not recipient.done for recipient in found[name]))
-    return QmailMessage(
-        id=str(number),
-        instance=None,
-        states=states or ("done",),
-        sender=sender,
-        recipients=[recipient for name in sorted(found) for recipient in found[name]],
-        subject=None if subject is None else decode_subject(subject),
-        size=about.st_size,
-        arrival=arrival,
-        sasl_user=origin.sasl_user,
-        client=origin.client,
-        uid=origin.uid,
-        script=origin.script,
-        identity=(about.st_ino, about.st_size, about.st_mtime_ns, sender),
-    )
-
-
-def _contents(path):
-    with open(path, "rb") as handle:
-        return handle.read().split(b"\0")[:-1]
+    if about.st_size > len(content):
+        if about.st_size > LONGEST_ENVELOPE:
+            raise ValueError("its envelope has {0} bytes".format(about.st_size))
+        content = _first_block(path, about.st_size)[1]
+    # What follows the last NUL was not written to its end.
+    return about, content.split(b"\0")[:-1]
 
 
 def _recipients(fields):
-    return [
-        Recipient(field[1:].decode("utf-8", "replace"), field[:1] == b"D")
-        for field in fields
-        if field[:1] in (b"T", b"D")
-    ]
+    return [Recipient(_text(field[1:]), field[:1] == b"D") for field in fields if field[:1] in (b"T", b"D")]
+
+
+def _text(raw):
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _virtual_domains(path):
+    """Domain, ``.domain`` or address, in lower case -> prefix, of a file of lines ``domain:prefix``."""
+    found = {}
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as handle:
+        for line in handle:
+            name, colon, prefix = line.strip().partition(":")
+            if colon and prefix and not name.startswith("#"):
+                found[name.lower()] = prefix
+    return found
+
+
+def _parents(domain):
+    """``.b.c`` and ``.c`` of a.b.c, as virtualdomains has wildcards."""
+    labels = domain.split(".")
+    return ["." + ".".join(labels[number:]) for number in range(1, len(labels))]
