@@ -1,195 +1,328 @@
 """Postfix's queue files: bytes to fields.
 
-Their format, from Postfix 2.10 to 3.11 (``src/global/rec_type.h``, ``src/global/record.c``, and who writes it:
-``src/cleanup``, ``src/postdrop``): a sequence of records, each a type (one byte), the length of its data (7 bits a
-byte, the lowest first, the high bit says that more follow), and the data. Three groups follow each other: the envelope,
-ended by an M record; the message, one N record for each line, lines too long in L records before it, ended by X; what
-was extracted from it, or added, among it recipients; ended by E. Milters and header checks edit such a file in place: a
-p record says at which offset reading goes on, mostly behind E, where another p record leads back.
+Their format, the same from Postfix 2.10 to 3.11 (``src/global/rec_type.h`` and ``record.c``; who writes it:
+``src/cleanup``, ``src/sendmail``, ``src/pickup``; delivery marks recipients): a sequence of records, each a type (one
+byte), the length of its data (7 bits a byte, the lowest first, the high bit says that more follow), and the data. Three
+groups follow each other: the envelope, ended by M; the message, one N record a line, with L records before it for what
+is too long, ended by X; what was extracted from it or added to it, recipients among it, ended by E. Milters edit such a
+file in place: a p record says at which offset reading goes on, mostly behind E, and a p record there leads back.
 """
 
-import contextlib
-import re
+import itertools
 from collections import namedtuple
 
-# What is read of a file at once, bytes: all of it for most, and the envelope and header of nearly every other.
+# What is read of a file at once, bytes: the whole file for most, and the envelope and header for nearly every other.
 FIRST_BLOCK = 4096
 
-# Of a header, this much is looked at, bytes.
+# Of a header, about this much is looked at, bytes.
 LONGEST_HEADER = 1 << 18
 
-# Lengths are below two megabytes: Postfix splits lines at line_length_limit (2 KB), and nothing else is longer. A file
-# that says more would only make this process ask for the memory.
-_LENGTH_BITS = 21
+# What is read at once behind the first block, bytes.
+_MORE = 1 << 16
 
-_SIZE, _TIME, _SENDER, _TODO, _DONE, _CANCELED = b"CTSRD/"
-_ATTRIBUTE, _MESSAGE, _EXTRACTED, _END, _POINTER, _PADDING = b"AMXEpw"
-_LINE, _PART = b"NL"
-# No more digits than a time has that can be written as a date.
-_SECONDS = re.compile(rb"\s*\d{1,11}(?:\s|\Z)")
-_TYPES = frozenset(b"CTcFILSDRO/WAK><iondmrePVfMNwXpE")
+# record.c takes 256 MiB, but Postfix itself splits lines at 2 KiB, or what line_length_limit says.
+_LONGEST_RECORD = 1 << 24
 
-# time: bytes, the T record as it is; sender: bytes; recipients: [(address, done)], as they come, bytes and bool;
-# attributes: dict of bytes, the first of each name
+_SIZES, _TIME, _SENDER, _TODO, _DONE, _CANCELED, _ATTRIBUTE = b"CTSRD/A"
+_MESSAGE, _LINE, _PART, _EXTRACTED, _END, _POINTER, _PADDING = b"MNLXEpw"
+_TYPES = frozenset(b"CTcFILSDRO/WAK>fdMNwXrePpV<iomnE")
+
+# Records of an envelope that say nothing that is asked for here.
+_PASSED_OVER = frozenset(b"cFILOWVK<ion>")
+
+# By the length that a record's second byte says: how far to go on in the block. A length of several bytes, and for the
+# second one an empty record, leads nowhere.
+_SHORT = tuple(length if length < 0x80 else 1 << 30 for length in range(0x100))
+_FILLED = tuple(2 + length if length else 1 << 30 for length in _SHORT)
+
+# What stands in an envelope only where its end is missing.
+_NO_ENVELOPE = (_LINE, _EXTRACTED, _END)
+
+# What a file in maildrop can begin with; a C record there doesn't count (sendmail.c writes a preliminary one).
+_SUBMITTED_FIRST = b"TCAFS"
+
+# The attributes that are looked for: who logged in; the client as it is logged, which behind a content filter that says
+# it (XFORWARD) is the one outside; and the client that there was.
+ATTRIBUTES = SASL_USER, LOGGED_CLIENT, CLIENT = (b"sasl_username=", b"log_client_address=", b"client_address=")
+
+# time: bytes, the T record: seconds, and microseconds after a blank; sender: bytes; recipients: [(address, done)],
+# bytes and bool, as they come; attributes: {name: value}, bytes, the first of each of ``ATTRIBUTES``
 Envelope = namedtuple("Envelope", "time sender recipients attributes")
 
 
 class Unreadable(Exception):
-    """A file is no message, or not a whole one; says why in a few words."""
+    """A file is no message, or none that is whole; says why in a few words."""
 
 
 class HalfMade(Unreadable):
-    """A file that is still being written, or was left so: not yet a message."""
+    """A file that is still being written, or was left so: not a message yet."""
+
+
+def sizes(block):
+    """What a queue file's first record says.
+
+    :param bytes block: what the file begins with
+    :returns: (bytes of the message's records, offset of the first of them, upper bound for recipients)
+    :raises Unreadable:
+    """
+    # Six numbers of 15 characters since 3.0, five since 2.4, at least three ever since 1.0; the first three count.
+    try:
+        if block[0] != _SIZES or not 0x2F <= block[1] < 0x80:
+            raise Unreadable("not a queue file of Postfix's")
+        size, content, recipients = int(block[2:17]), int(block[18:33]), int(block[34:49])
+    except (IndexError, ValueError):
+        raise HalfMade("its first record is not written yet" if block else "empty") from None
+    if size <= 0 or content <= block[1]:
+        # cleanup_envelope.c writes zeros, which cleanup_final.c replaces when all the rest is there.
+        raise HalfMade("its first record is not filled in")
+    if len(block) < FIRST_BLOCK and block[content + size : content + size + 1] != b"X":
+        raise Unreadable("cut off, or its first record is wrong")
+    return size, content, recipients
+
+
+class _Found:
+    """What the records of an envelope said so far.
+
+    :ivar int addressed: recipients, also those that a milter took back
+    """
+
+    def __init__(self):
+        self.time = self.sender = None
+        self.recipients, self.attributes, self.addressed = [], {}, 0
+
+    def add(self, kind, data):
+        if kind in (_TODO, _DONE):
+            self.recipients.append((data, kind == _DONE))
+            self.addressed += 1
+        elif kind == _CANCELED:
+            self.addressed += 1
+        elif kind == _ATTRIBUTE:
+            name, equals, value = data.partition(b"=")
+            if name + equals in ATTRIBUTES:
+                self.attributes.setdefault(name + equals, value)
+        elif kind == _TIME and self.time is None:
+            self.time = data
+        elif kind == _SENDER and self.sender is None:
+            self.sender = data
 
 
 class QueueFile:
-    """One file.
+    """One file, read with every care; for what usual ones have in their first block, see the functions below.
+
+    Every method raises :class:`Unreadable`.
 
     :param bytes block: its first ``FIRST_BLOCK`` bytes, or all of it
     :param read: ``read(offset, length)`` gives bytes of the file, fewer at its end; called for what is not in the block
-    :param bool submitted: it is one in maildrop, which has no C record, or one that doesn't count
-    :ivar int content: offset of the message
-    :ivar int content_size: bytes of the message's records; None in maildrop
-    :raises Unreadable: from here, and from every method
+    :param content: offset of the message; None in maildrop, where only the records tell
+    :param size: bytes of the message's records; None in maildrop
+    :param int recipients: upper bound of their number; None in maildrop
     """
 
-    __slots__ = ("_block", "_read", "_recipients", "content", "content_size")
-
-    def __init__(self, block, read, submitted=False):
+    def __init__(self, block, read, size=None, content=None, recipients=None):
         self._block, self._read = block, read
-        if submitted:
-            if block[:1] not in (b"C", b"T", b"F", b"S", b"A"):
-                raise Unreadable("not a queue file of Postfix")
-            self.content_size, self._recipients = None, None
-            self.content = None
-            for _ in self._envelope_records():
-                pass
-            return
-        if block[:1] != b"C":
-            raise Unreadable("not a queue file of Postfix" if block else "empty")
-        end = 2 + block[1] if len(block) > 1 and block[1] < 0x80 else 2
-        numbers = block[2:end].split()
-        try:
-            self.content_size, self.content, self._recipients = int(numbers[0]), int(numbers[1]), int(numbers[2])
-        except (IndexError, ValueError):
-            raise Unreadable("no sizes in its first record") from None
-        if self.content_size <= 0 or self.content <= end:
-            raise HalfMade("no sizes in its first record yet")
+        self._size, self._content, self._recipients = size, content, recipients
+        self._window, self._window_start = b"", 0
+        if size is None and block[:1] not in [bytes((kind,)) for kind in _SUBMITTED_FIRST]:
+            raise Unreadable("not a queue file of Postfix's" if block else "empty")
 
-    def records(self, offset):
-        """Yield (type, data, offset of the next record) from an offset on, pointers followed, padding left out.
+    def envelope(self):
+        """:returns: Envelope"""
+        found = _Found()
+        for kind, data, following in self._records(0):
+            if kind == _MESSAGE:
+                self._content = self._content or following
+                break
+            if kind in _NO_ENVELOPE:
+                raise Unreadable("without a message")
+            found.add(kind, data)
+        if self._size is None:
+            # Only walking through the message leads to its end.
+            extracted = itertools.dropwhile(lambda record: record[0] in (_LINE, _PART), self._records(self._content))
+        elif found.addressed < self._recipients:
+            extracted = self._records(self._content + self._size)
+        else:
+            extracted = ()
+        for kind, data, _ in extracted:
+            if kind == _END:
+                break
+            found.add(kind, data)
+        if found.sender is None or (found.time is None and self._size is not None):
+            raise Unreadable("without a sender or a time of arrival")
+        return Envelope(found.time, found.sender, found.recipients, found.attributes)
 
-        No record of a sound file is met twice, so more bytes than the file has are a loop.
+    def header(self):
+        """The message's header: bytes, lines ended by LF; the first ``LONGEST_HEADER`` of them, or a few more."""
+        if self._content is None:
+            self.envelope()
+        text, length, in_line = [], 0, False
+        for kind, data, _ in self._records(self._content):
+            if kind not in (_LINE, _PART) or not (data or in_line) or length > LONGEST_HEADER:
+                break
+            in_line = kind == _PART
+            text.append(data)
+            if not in_line:
+                text.append(b"\n")
+            length += len(data) + 1
+        return b"".join(text)
+
+    def _records(self, offset):
+        """Yield (type, data, offset of what follows) from an offset on, pointers followed, padding left out.
+
+        Records of a sound file don't overlap and none is met twice, so all that were met fit before the last one's end.
         """
-        walked = 0
-        reverse = 0
+        walked = last = 0
+        jumps = set()
         while True:
-            head = self._bytes(offset, 6)
-            if len(head) < 2:
-                raise Unreadable("ends in the middle, at {0}".format(offset))
-            kind = head[0]
-            if kind not in _TYPES:
-                raise Unreadable("no record at {0}".format(offset))
-            length = shift = 0
-            start = 1
-            while True:
-                if shift >= _LENGTH_BITS or start >= len(head):
-                    raise Unreadable("a record of no sound length at {0}".format(offset))
-                length |= (head[start] & 0x7F) << shift
-                shift += 7
-                start += 1
-                if head[start - 1] < 0x80:
-                    break
-            data = self._bytes(offset + start, length)
-            if len(data) < length:
-                raise Unreadable("ends in the middle of a record, at {0}".format(offset))
-            following = offset + start + length
+            kind, data, following = self._record(offset)
+            walked += following - offset
+            last = max(last, following)
+            if walked > last:
+                raise Unreadable("records that overlap at byte {0}".format(offset))
             if kind == _POINTER:
-                target = _number(data)
-                if target is None:
-                    raise Unreadable("a pointer to nowhere at {0}".format(offset))
-                if target:
-                    reverse += target <= offset
-                    walked += 1
-                    if walked > 100000 or reverse > 10000:
-                        raise Unreadable("pointers in a circle")
-                    following = target
+                target = data.strip()
+                if not target.isdigit() or len(target) > 15:
+                    raise Unreadable("a pointer to nowhere at byte {0}".format(offset))
+                # 0 is room for an edit that nobody made.
+                following = int(target) or following
+                if following <= offset:
+                    if offset in jumps:
+                        raise Unreadable("pointers in a circle at byte {0}".format(offset))
+                    jumps.add(offset)
             elif kind != _PADDING:
                 yield kind, data, following
             offset = following
 
-    def _envelope_records(self):
-        for kind, data, following in self.records(0):
-            if kind == _MESSAGE:
-                if self.content is None:
-                    self.content = following
-                return
-            yield kind, data
-
-    def envelope(self):
-        """:returns: Envelope"""
-        time = sender = None
-        recipients, attributes = [], {}
-        count = 0
-        for segment in (self._envelope_records, self._extracted_records):
-            if segment == self._extracted_records and self._recipients is not None and count >= self._recipients:
+    def _record(self, offset):
+        head = self._bytes(offset, 5)
+        length, start = 0, 1
+        while True:
+            if start >= len(head):
+                raise Unreadable("cut off, or no record, at byte {0}".format(offset))
+            length |= (head[start] & 0x7F) << 7 * (start - 1)
+            start += 1
+            if head[start - 1] < 0x80:
                 break
-            for kind, data in segment():
-                if kind in (_TODO, _DONE):
-                    recipients.append((data, kind == _DONE))
-                    count += 1
-                elif kind == _CANCELED:
-                    count += 1
-                elif kind == _ATTRIBUTE:
-                    name, _, value = data.partition(b"=")
-                    attributes.setdefault(name, value)
-                elif kind == _TIME and time is None:
-                    time = data
-                elif kind == _SENDER and sender is None:
-                    sender = data
-        if sender is None:
-            raise Unreadable("no sender")
-        if time is not None and not _SECONDS.match(time):
-            raise Unreadable("no sound time of arrival")
-        return Envelope(time, sender, recipients, attributes)
-
-    def _extracted_records(self):
-        if self.content_size is not None:
-            records = self.records(self.content + self.content_size)
-        else:
-            records = (record for record in self.records(self.content) if record[0] not in (_LINE, _PART))
-        for kind, data, _ in records:
-            if kind == _END:
-                return
-            if kind != _EXTRACTED:
-                yield kind, data
-
-    def header(self):
-        """The message's header: bytes, lines ended by LF; what is sound of the first ``LONGEST_HEADER``."""
-        lines, size = [], 0
-        with contextlib.suppress(Unreadable):
-            for kind, data, _ in self.records(self.content):
-                if kind == _LINE:
-                    if not data and (not lines or lines[-1] == b"\n"):
-                        break
-                    lines += (data, b"\n")
-                elif kind == _PART:
-                    lines.append(data)
-                else:
-                    break
-                size += len(data) + 1
-                if size > LONGEST_HEADER:
-                    break
-        return b"".join(lines)
+        if head[0] not in _TYPES or length > _LONGEST_RECORD:
+            raise Unreadable("no record at byte {0}".format(offset))
+        data = self._bytes(offset + start, length)
+        if len(data) < length:
+            raise Unreadable("cut off in the record at byte {0}".format(offset))
+        return head[0], data, offset + start + length
 
     def _bytes(self, offset, length):
         end = offset + length
         if end <= len(self._block) or len(self._block) < FIRST_BLOCK:
             return self._block[offset:end]
-        return self._read(offset, length)
+        start = offset - self._window_start
+        if start < 0 or start + length > len(self._window):
+            self._window, self._window_start = self._read(offset, max(length, _MORE)), offset
+            start = 0
+        return self._window[start : start + length]
 
 
-def _number(data):
-    """What atol makes of fixed-width fields; None where it is none, or below 0."""
-    text = data.strip()
-    return int(text) if text.isdigit() else None
+# --- what is usual, in the first block alone ------------------------------------------------------------------
+# Several times as fast as QueueFile, which is the one to ask where these answer None: they know no pointers, no records
+# of 128 bytes or more, and nothing behind the block.
+
+
+def usual_head(block):
+    """The sender and the time of arrival.
+
+    :param bytes block: what begins with a sound C record
+    :returns: (time, sender), bytes as in :class:`Envelope`, or None
+    """
+    time = None
+    position = 2 + block[1]
+    try:
+        while True:
+            kind = block[position]
+            start = position + 2
+            position = start + _SHORT[block[position + 1]]
+            if kind == _TIME:
+                time = time or block[start:position]
+            elif kind == _SENDER:
+                return None if time is None or position > len(block) else (time, block[start:position])
+            elif kind != _ATTRIBUTE:
+                return None
+    except IndexError:
+        return None
+
+
+def usual_envelope(block, recipients):
+    """All of the envelope.
+
+    :param int recipients: as :func:`sizes` gives it
+    :returns: Envelope, or None
+    """
+    time = sender = None
+    found, attributes = [], []
+    position = 2 + block[1]
+    try:
+        while True:
+            kind = block[position]
+            start = position + 2
+            position = start + _SHORT[block[position + 1]]
+            if kind == _ATTRIBUTE:
+                attributes.append(start)
+            elif kind == _TODO:
+                found.append((block[start:position], False))
+            elif kind == _DONE:
+                found.append((block[start:position], True))
+            elif kind == _TIME:
+                time = time or block[start:position]
+            elif kind == _SENDER and sender is None:
+                sender = block[start:position]
+            elif kind == _MESSAGE:
+                break
+            elif kind not in _PASSED_OVER:
+                return None
+    except IndexError:
+        return None
+    if len(found) < recipients or time is None or sender is None:
+        return None
+    return Envelope(time, sender, found, _attributes(block, attributes, position))
+
+
+def _attributes(block, starts, end):
+    """Those of ``ATTRIBUTES`` among the A records whose data start at these offsets."""
+    attributes = {}
+    for name in ATTRIBUTES:
+        start = block.find(name, 0, end)
+        # A client can have written it into its HELO, say.
+        while start >= 0 and start not in starts:
+            start = block.find(name, start + 1, end)
+        if start >= 0:
+            attributes[name] = block[start + len(name) : start + block[start - 1]]
+    return attributes
+
+
+def usual_subject(block, content):
+    """The first Subject header's value.
+
+    :param int content: offset of the message
+    :returns: bytes, still folded, as ``headers.subject_of`` gives it, or None, also where there is no such header
+    """
+    # Before it are its S, the record's length and type.
+    record = block.find(b"ubject:", content) - 3
+    if record < content:
+        return None
+    position = content
+    try:
+        while position < record:
+            if block[position] != _LINE:
+                return None
+            position += _FILLED[block[position + 1]]
+        # Is there another one before it, in other letters?
+        if position != record or block[record + 2] not in b"Ss" or b"SUBJECT" in block[content:record].upper():
+            return None
+        lines = []
+        while block[position] == _LINE:
+            start = position + 2
+            position = start + _SHORT[block[position + 1]]
+            lines.append(block[start:position])
+            if block[position + 2] not in b" \t" or not block[position + 1]:
+                # What follows may be a pointer to more.
+                return b"\n".join(lines)[8:].lstrip(b" ") if block[position] == _LINE else None
+    except IndexError:
+        pass
+    return None

@@ -1,146 +1,219 @@
 """The messages in the queue of a Postfix instance, one after the other, as its files say."""
 
+import itertools
 import os
 import re
 import stat
+from array import array
+from bisect import bisect_left
 from collections import namedtuple
 
+from ..errors import UserError
 from . import headers
 from .message import Message, Recipient
-from .postfix_file import FIRST_BLOCK, HalfMade, QueueFile, Unreadable
+from .postfix_file import (
+    CLIENT,
+    FIRST_BLOCK,
+    LOGGED_CLIENT,
+    SASL_USER,
+    HalfMade,
+    QueueFile,
+    Unreadable,
+    sizes,
+    usual_envelope,
+    usual_head,
+    usual_subject,
+)
 from .subject import decode_subject
+from .together import together
 
 # name: str or None for the default one; config_dir, queue_dir: absolute paths, as this process reaches them
 Instance = namedtuple("Instance", "name config_dir queue_dir")
 
-# In the order in which mail passes through them, so that what moves on meanwhile is not missed.
+# In the order in which mail moves, so that what moves on meanwhile is met; only from deferred it goes back, to active,
+# and what people hold and release goes to and fro.
 STATES = ("hold", "maildrop", "incoming", "active", "deferred")
+_AGAIN = ("hold", "incoming", "active")
+
+# Where a file can be that isn't ready yet; the queue manager takes only those that are (src/global/mail_open_ok.c), so
+# the others are ready.
+_BEING_WRITTEN = ("hold", "maildrop", "incoming")
+_READY = 0o700
 
 # Short: 5 digits of microseconds and the inode, hexadecimal; long: seconds and microseconds in base 52, z, the inode in
 # base 51 (src/global/mail_queue.h).
 _ID = re.compile(r"(?:[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+)\Z")
 
-# Whatever else lies there is not followed, and not waited for.
+# hash_queue_depth, at most (src/global/mail_params.h has no limit; mail_queue.c makes one directory for a character).
+_DEEPEST = 16
+
+# Whatever else lies under such a name is not followed, and not waited for.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+# From so many files on, several processes read, one for each processor, up to:
+_MANY = 5000
+_PROCESSES = 8
+
+
+class _Place:
+    """What all messages of one directory have in common."""
+
+    __slots__ = ("directory", "instance", "mail_owner", "state")
+
+    def __init__(self, directory, state, instance, mail_owner):
+        self.directory, self.state, self.instance, self.mail_owner = directory, state, instance, mail_owner
 
 
 class PostfixMessage(Message):
     """A message in Postfix's queue, or in a copy of its file elsewhere.
 
-    :ivar str path: of its file, absolute
+    What is not set yet is worked out when it is asked for; then a file that is damaged behind its first record raises
+    Unreadable, unless `intact` was asked before.
+
     :ivar int inode: of its file
     """
 
-    __slots__ = ("_envelope", "_file", "_mail_owner", "_origin", "_subject", "_uid", "inode", "path", "states")
+    __slots__ = ("_block", "_content", "_expected", "_place", "_submitter", "inode", "path")
 
-    def __init__(self, path, name, state, instance, info, block, mail_owner):
-        self.path, self.id, self.inode = path, name, info.st_ino
-        self.instance, self.states = instance.name, (state,)
-        self._mail_owner = mail_owner
-        self._uid = info.st_uid if state == "maildrop" else None
-        self._file = QueueFile(block, self._read, submitted=state == "maildrop")
-        self.size = info.st_size if self._file.content_size is None else self._file.content_size
-        self._envelope = self._file.envelope()
-        self._origin = self._subject = None
-
-    @property
-    def sender(self):
-        return _text(self._envelope.sender)
-
-    @property
-    def arrival(self):
-        return int((self._envelope.time or b"0").split()[0])
+    def __init__(self, place, name, inode, block, info=None, path=None):
+        """
+        :param info: os.stat_result, only of a file in maildrop
+        :param path: where it is not PLACE/NAME
+        """
+        self._place, self.id, self.inode, self._block = place, name, inode, block
+        if path is not None:
+            self.path = path
+        if info is None:
+            self.size, self._content, self._expected = sizes(block)
+        else:
+            self.size, self._submitter, self._content, self._expected = info.st_size, info.st_uid, None, None
 
     @property
-    def recipients(self):
-        done = {}
-        for address, is_done in self._envelope.recipients:
-            done[address] = is_done and done.get(address, True)
-        return [Recipient(_text(address), is_done) for address, is_done in done.items()]
+    def instance(self):
+        return self._place.instance.name
 
     @property
-    def subject(self):
-        raw = headers.subject_of(self._file.header())
-        return None if raw is None else decode_subject(raw)
+    def states(self):
+        return (self._place.state,)
 
-    @property
-    def identity(self):
-        return (self.inode, (self._envelope.time or b"").decode("ascii", "replace"), self.size)
+    def keep(self):
+        """Work out all that is there to know, and let go of the file's bytes, for one that is kept.
 
-    @property
-    def sasl_user(self):
-        return self._find_origin().sasl_user
+        :returns: itself
+        """
+        for name in _WORKED_OUT:
+            getattr(self, name)
+        self._block = None
+        return self
 
-    @property
-    def client(self):
-        return self._find_origin().client
+    def told(self):
+        """What `of_told` makes such a message of, in another process."""
+        place = self._place
+        recipients = [tuple(recipient) for recipient in self.recipients]
+        return (place.directory, place.state, recipients) + tuple([getattr(self, name) for name in _TOLD])
 
-    @property
-    def uid(self):
-        return self._find_origin().uid
+    @classmethod
+    def of_told(cls, told, places, instance):
+        """
+        :param tuple told: as `told` gives it
+        :param dict places: those that were made by earlier calls
+        """
+        directory, state, recipients = told[:3]
+        message = cls.__new__(cls)
+        if directory not in places:
+            places[directory] = _Place(directory, state, instance, None)
+        message._place, message.recipients = places[directory], [Recipient(*recipient) for recipient in recipients]
+        for name, value in zip(_TOLD, told[3:]):
+            setattr(message, name, value)
+        return message
 
-    @property
-    def script(self):
-        return self._find_origin().script
+    def __getattr__(self, name):
+        try:
+            work_out = _WORKED_OUT[name]
+        except KeyError:
+            raise AttributeError(name) from None
+        work_out(self)
+        return getattr(self, name)
 
-    def _find_origin(self):
-        if self._origin is None:
-            self._origin = self._work_out_origin()
-        return self._origin
+    def _find_path(self):
+        self.path = self._place.directory + "/" + self.id
 
-    def _work_out_origin(self):
-        attributes = self._envelope.attributes
-        client = attributes.get(b"log_client_address", attributes.get(b"client_address"))
-        if client is not None or b"sasl_username" in attributes:
-            account = attributes.get(b"sasl_username")
-            return headers.Origin(account and _text(account), client and _text(client), None, None)
-        return headers.origin_of(self._file.header(), "postfix", self._mail_owner)
+    def _read_head(self):
+        head = self._content and usual_head(self._block)
+        if head:
+            self._set_head(*head)
+        else:
+            self._read_envelope()
+
+    def _set_head(self, time, sender):
+        seconds = (time or b"0").split(b" ", 1)[0][:15]
+        self.arrival = int(seconds) if seconds.isdigit() else 0
+        self.sender = _text(sender)
+        self.identity = (self.inode, _text(time or b""), self.size)
+
+    def _read_envelope(self):
+        envelope = self._content and usual_envelope(self._block, self._expected)
+        if not envelope:
+            envelope = self._file().envelope()
+        self._set_head(envelope.time, envelope.sender)
+        recipients = envelope.recipients
+        if len(recipients) > 1:
+            done = {}
+            for address, is_done in recipients:
+                done[address] = is_done and done.get(address, True)
+            recipients = done.items()
+        self.recipients = [Recipient(_text(address), is_done) for address, is_done in recipients]
+        attributes = envelope.attributes
+        client = attributes.get(LOGGED_CLIENT) or attributes.get(CLIENT)
+        account = attributes.get(SASL_USER)
+        self.client, self.sasl_user = client and _text(client), account and _text(account)
+
+    def _read_origin(self):
+        if self.client or self.sasl_user:
+            self.uid = self.script = None
+            return
+        header = self._file().header()
+        if self._content is None and self._submitter != self._place.mail_owner:
+            # pickup(8) will say so in the header.
+            header = b"Received: by localhost (Postfix, from userid %d)\n" % self._submitter + header
+        origin = headers.origin_of(header, "postfix", self._place.mail_owner)
+        self.uid, self.script = origin.uid, origin.script
+
+    def _read_subject(self):
+        raw = self._content and usual_subject(self._block, self._content)
+        if raw is None:
+            raw = headers.subject_of(self._file().header())
+        self.subject = None if raw is None else decode_subject(raw)
+
+    def _file(self):
+        size = self.size if self._content else None
+        return QueueFile(self._block, self._read, size, self._content, self._expected)
 
     def _read(self, offset, length):
         descriptor = os.open(self.path, _FLAGS)
         try:
+            if os.fstat(descriptor).st_ino != self.inode:
+                raise FileNotFoundError(self.path)
             return os.pread(descriptor, length, offset)
         finally:
             os.close(descriptor)
 
 
-def scan(instance, unreadable):
-    """Yield each complete message of an instance's queue (:class:`PostfixMessage`), reading only.
+_WORKED_OUT = {
+    "arrival": PostfixMessage._read_head,
+    "identity": PostfixMessage._read_head,
+    "path": PostfixMessage._find_path,
+    "sender": PostfixMessage._read_head,
+    "recipients": PostfixMessage._read_envelope,
+    "client": PostfixMessage._read_envelope,
+    "sasl_user": PostfixMessage._read_envelope,
+    "script": PostfixMessage._read_origin,
+    "uid": PostfixMessage._read_origin,
+    "subject": PostfixMessage._read_subject,
+}
 
-    :param Instance instance: which one
-    :param list unreadable: gets (path, why) of what is no message that can be read; it is passed over
-    """
-    seen = set()
-    for state in STATES:
-        for directory, name in _files(os.path.join(instance.queue_dir, state), unreadable):
-            if name in seen:
-                continue
-            try:
-                message = read(os.path.join(directory, name), name, state, instance)
-            except (FileNotFoundError, HalfMade):
-                continue
-            except Unreadable as error:
-                unreadable.append((os.path.join(directory, name), str(error)))
-                continue
-            seen.add(name)
-            yield message
-    for directory, name in _files(os.path.join(instance.queue_dir, "corrupt"), unreadable):
-        unreadable.append((os.path.join(directory, name), "Postfix found it corrupt"))
-
-
-def _files(directory, unreadable):
-    """Yield (directory, name) of what may be messages below a directory."""
-    try:
-        entries = list(os.scandir(directory))
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and len(entry.name) == 1:
-            yield from _files(entry.path, unreadable)
-        elif _ID.match(entry.name) and entry.is_file(follow_symlinks=False):
-            yield directory, entry.name
-        else:
-            unreadable.append((entry.path, "not a file of Postfix's"))
+# What one process tells another of a message, besides its recipients and where it is.
+_TOLD = tuple(sorted(set(_WORKED_OUT) - {"path", "recipients"})) + ("id", "inode", "size")
 
 
 def read(path, name, state, instance):
@@ -148,22 +221,164 @@ def read(path, name, state, instance):
 
     :param str name: its queue id
     :param str state: the directory of the queue that it is in, or was in
-    :returns: PostfixMessage
+    :param Instance instance: that it belongs to
+    :returns: PostfixMessage, which no longer needs the file
     :raises HalfMade: it is still being written (a kind of Unreadable)
     :raises Unreadable: it is no message
     :raises FileNotFoundError: it is gone
     """
-    descriptor = os.open(path, _FLAGS)
+    # All files in the queue belong to Postfix's user, but for those in maildrop.
+    mail_owner = None if state == "maildrop" else os.stat(path).st_uid
+    place = _Place(os.path.dirname(path), state, instance, mail_owner)
+    return _read(place, name, None, path).keep()
+
+
+def scan(instance, unreadable, wanted=None):
+    """Yield the complete messages of an instance's queue, reading only. Order is that of the directories.
+
+    A big queue is read by several processes at once.
+
+    :param Instance instance: which one
+    :param list unreadable: gets (path, why) of what is no message that can be read; it is passed over
+    :param wanted: callable, says of a PostfixMessage whether it is yielded; asked in the process that reads. None: all
+    :returns: yields PostfixMessage, which no longer need their files; the generator's value is how many there were
+    :raises UserError: a directory can't be read
+    """
+    parts = min(len(os.sched_getaffinity(0)), _PROCESSES)
+    if parts == 1 or not _has_many(instance):
+        scanner = _Scanner(instance, unreadable, wanted)
+        yield from filter(None, scanner.messages())
+        return scanner.met
+    places, met = {}, 0
+    for told in together(parts, lambda part: _Scanner(instance, [], wanted, part, parts).told()):
+        if len(told) == 2:
+            met += told[0]
+            unreadable += told[1]
+        else:
+            yield PostfixMessage.of_told(told, places, instance)
+    return met
+
+
+def _has_many(instance):
+    """Whether there are so many files that a second process is worth its start."""
+    scanner = _Scanner(instance, [], None)
+    files = itertools.chain.from_iterable(map(scanner.files, STATES))
+    return next(itertools.islice(files, _MANY, None), None) is not None
+
+
+class _Scanner:
+    """One look at the queue, or at a part of its files: those whose inode says that they are this part's."""
+
+    def __init__(self, instance, unreadable, wanted, part=0, parts=1):
+        self.instance, self.unreadable, self.wanted = instance, unreadable, wanted
+        self.part, self.parts = part, parts
+        self.met = 0
+        self._mail_owner = _mail_owner(instance)
+        # Hashes of the ids that were met, sorted, for each of STATES but the last: 8 bytes for each of a million.
+        self._earlier = []
+
+    def messages(self):
+        """Yield those that are wanted, and None for each that is not, or no message."""
+        for state in STATES:
+            met = array("q")
+            for place, name, inode in self.files(state):
+                yield self._message(place, name, inode, met)
+            if met and state != STATES[-1]:
+                self._earlier.append(array("q", sorted(met)))
+        # What had left for directories that were read already, before it was met where it came from.
+        late = {hash(name): (place, name, inode) for again in _AGAIN for place, name, inode in self.files(again)}
+        for key in met if late else ():
+            late.pop(key, None)
+        for place, name, inode in late.values():
+            yield self._message(place, name, inode, met)
+        for place, name, _ in self.files("corrupt"):
+            self._note(place, name, "Postfix found it damaged")
+
+    def told(self):
+        """The same for ``together``; at the end, how many were met, and what could not be read."""
+        for message in self.messages():
+            if message:
+                yield len(message.recipients), message.told()
+            else:
+                yield 1, None
+        yield 0, (self.met, self.unreadable)
+
+    def _message(self, place, name, inode, met):
+        """A message that is wanted, and was not met before; else None."""
+        key = hash(name)
+        for earlier in self._earlier:
+            at = bisect_left(earlier, key)
+            if at < len(earlier) and earlier[at] == key:
+                return None
+        try:
+            message = _read(place, name, inode)
+            is_wanted = self.wanted is None or self.wanted(message)
+            if is_wanted:
+                message.keep()
+        except (FileNotFoundError, HalfMade):
+            return None
+        except Unreadable as error:
+            self._note(place, name, str(error))
+            return None
+        except OSError as error:
+            self._note(place, name, error.strerror)
+            return None
+        met.append(key)
+        self.met += 1
+        return message if is_wanted else None
+
+    def files(self, state):
+        """Yield (place, name, inode) of what may be messages in one of the queue's directories."""
+        return self._files_below(os.path.join(self.instance.queue_dir, state), state, 0)
+
+    def _files_below(self, directory, state, depth):
+        place = _Place(directory, state, self.instance, self._mail_owner)
+        is_id, part, parts = _ID.match, self.part, self.parts
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if is_id(name) and entry.is_file(follow_symlinks=False):
+                        inode = entry.inode()
+                        if inode % parts == part:
+                            yield place, name, inode
+                    elif len(name) == 1 and depth < _DEEPEST and entry.is_dir(follow_symlinks=False):
+                        yield from self._files_below(entry.path, state, depth + 1)
+                    elif entry.inode() % parts == part:
+                        self._note(place, name, "not a file of Postfix's")
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise UserError("{0} can't be read: {1}.".format(directory, error.strerror)) from None
+
+    def _note(self, place, name, why):
+        self.unreadable.append((place.directory + "/" + name, why))
+
+
+def _read(place, name, inode, path=None):
+    """:param inode: of the file, None where it isn't known"""
+    descriptor = os.open(path or place.directory + "/" + name, _FLAGS)
     try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise Unreadable("not a file")
-        if info.st_mode & 0o700 != 0o700:
-            raise HalfMade("still being written")
+        info = None
+        if inode is None or place.state in _BEING_WRITTEN:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise Unreadable("not a file")
+            if info.st_mode & _READY != _READY:
+                raise HalfMade("still being written")
+            inode = info.st_ino
         block = os.read(descriptor, FIRST_BLOCK)
     finally:
         os.close(descriptor)
-    return PostfixMessage(path, name, state, instance, info, block, None)
+    return PostfixMessage(place, name, inode, block, info if place.state == "maildrop" else None, path)
+
+
+def _mail_owner(instance):
+    """Uid of Postfix's user, to which its queues belong, or None."""
+    try:
+        return os.stat(os.path.join(instance.queue_dir, "active")).st_uid
+    except OSError:
+        return None
 
 
 def _text(raw):
