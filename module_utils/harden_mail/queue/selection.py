@@ -1,6 +1,7 @@
 """Which messages are meant: the one grammar for listing, purging and restoring (``docs/selection.md``)."""
 
 import difflib
+import functools
 import ipaddress
 import re
 
@@ -10,15 +11,21 @@ from .text import folded, printable
 KEYS = ("sender", "recipient", "subject", "age", "size", "state", "id", "origin", "not")
 ORIGIN_KEYS = ("sasl_user", "client", "uid", "script")
 
-# What of a text a pattern sees: a regular expression can be written to take for ever on a long one.
-LONGEST_TEXT = 1000
+# What of a text a regular expression sees: it can be written to take for ever on a long one.
+LONGEST_SEARCHED = 1000
 
 NULL_SENDER = "<>"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_COMPARISON = re.compile(r"(<=|>=|<|>)\s*(\d+)\s*([a-z]*)\Z")
-_RANGE = re.compile(r"(\d+)\s*([a-z]*)\s*\.\.\s*(\d+)\s*([a-z]*)\Z")
+_COMPARISON = re.compile(r"(<=|>=|<|>)\s*(\d{1,15})\s*([a-z]*)\Z")
+_RANGE = re.compile(r"(\d{1,15})\s*([a-z]*)\s*\.\.\s*(\d{1,15})\s*([a-z]*)\Z")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,15}\Z")
+
+# The wildcards of a glob while it is folded; noncharacters, which YAML can't have. Folding makes full-width * and ?
+# (common in Japanese subjects) the normal ones, which then are letters like others.
+_ANYTHING, _ANY_ONE = "\uffff", "\ufffe"
+_WILDCARDS = str.maketrans("*?", _ANYTHING + _ANY_ONE)
 
 
 class Selection:
@@ -64,8 +71,8 @@ def _tests(where, given, states, now):
         ("age", lambda name, value: _number_test(name, value, _SECONDS, lambda message: now - message.arrival)),
         ("size", lambda name, value: _number_test(name, value, _BYTES, lambda message: message.size)),
         ("sender", _sender_test),
-        ("recipient", _recipient_test),
         ("subject", _subject_test),
+        ("recipient", _recipient_test),
     )
     tests = [make("{0}.{1}".format(where, key), given[key]) for key, make in makers if key in given]
     if "origin" in given:
@@ -92,7 +99,7 @@ def _state_test(name, value, states):
     wanted = frozenset(_words(name, value))
     for state in sorted(wanted):
         if state not in states:
-            raise UserError("{0} is {1!r}: this queue knows {2}.".format(name, state, ", ".join(states)))
+            raise UserError("{0} is {1}: this queue knows {2}.".format(name, _shown(state), ", ".join(states)))
     return lambda message: not wanted.isdisjoint(message.states)
 
 
@@ -102,12 +109,12 @@ def _id_test(name, value):
 
 
 def _sender_test(name, value):
-    matches = _patterns(name, value, _lowered)
+    matches = _address_patterns(name, value)
     return lambda message: matches(_lowered(message.sender) or NULL_SENDER)
 
 
 def _recipient_test(name, value):
-    matches = _patterns(name, value, _lowered)
+    matches = _address_patterns(name, value)
     return lambda message: any(matches(_lowered(recipient.address)) for recipient in message.recipients)
 
 
@@ -116,7 +123,7 @@ def _subject_test(name, value):
 
     def test(message):
         subject = message.subject
-        return subject is not None and matches(folded(subject[: 4 * LONGEST_TEXT]))
+        return subject is not None and matches(folded(subject))
 
     return test
 
@@ -154,19 +161,19 @@ def _client_test(name, value):
             networks.append(ipaddress.ip_network(word, strict=False))
         except ValueError:
             raise UserError(
-                "{0} is {1!r}: give an IP address, or a network such as 203.0.113.0/24.".format(name, word)
+                "{0} is {1}: give an IP address, or a network such as 203.0.113.0/24.".format(name, _shown(word))
             ) from None
 
-    def test(message):
-        if message.client is None:
-            return False
+    # Thousands of messages come from few addresses.
+    @functools.lru_cache(maxsize=4096)
+    def is_inside(client):
         try:
-            address = ipaddress.ip_address(message.client)
+            address = ipaddress.ip_address(client.partition("%")[0])
         except ValueError:
             return False
         return any(address.version == network.version and address in network for network in networks)
 
-    return test
+    return lambda message: message.client is not None and is_inside(message.client)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------
@@ -199,7 +206,7 @@ def _span(name, word, units):
         least = _in_units(name, word, first, unit or other_unit, units)
         most = _in_units(name, word, second, other_unit, units)
         if least > most:
-            raise UserError("{0} is {1!r}: the first of the two is the greater one.".format(name, word))
+            raise UserError("{0} is {1}: the first of the two is the greater one.".format(name, _shown(word)))
         return least, most
     raise UserError(_number_advice(name, word, units))
 
@@ -212,12 +219,12 @@ def _in_units(name, word, number, unit, units):
 
 def _number_advice(name, word, units):
     examples = ("'>2h' or '2h..1d'", "s, m, h, d, w") if units is _SECONDS else ("'>10k' or '1k..2M'", "b, k, M, G")
-    return "{0} is {1!r}: write it like {2}; the units are {3}.".format(name, word, *examples)
+    return "{0} is {1}: write it like {2}; the units are {3}.".format(name, _shown(word), *examples)
 
 
 def _whole_number(name, word):
-    if not word.isdigit():
-        raise UserError("{0} is {1!r}: give a user's number.".format(name, word))
+    if not _WHOLE_NUMBER.match(word):
+        raise UserError("{0} is {1}: give a user's number.".format(name, _shown(word)))
     return int(word)
 
 
@@ -225,7 +232,23 @@ def _whole_number(name, word):
 
 
 def _lowered(text):
-    return text[:LONGEST_TEXT].casefold()
+    return text.casefold()
+
+
+def _address_patterns(name, value):
+    for word in _words(name, value):
+        if not word.startswith("re:") and word != NULL_SENDER and _can_be_no_address(word):
+            raise UserError(
+                "{0} is {1}, which is no address: give a whole one without angle brackets, such as bob@example.com, "
+                "or '*@example.com' for all of a domain.".format(name, _shown(word))
+            )
+    return _patterns(name, value, _lowered)
+
+
+def _can_be_no_address(word):
+    """Whether no address is like that; a domain alone would be no exception where it was meant as one."""
+    is_domain = "." in word and not set("@*?") & set(word)
+    return is_domain or word.startswith("@") or (word.startswith("<") and word.endswith(">"))
 
 
 def _patterns(name, value, fold):
@@ -235,7 +258,7 @@ def _patterns(name, value, fold):
         if word.startswith("re:"):
             matchers.append(_expression(name, word))
         elif "*" in word or "?" in word:
-            matchers.append(_glob(fold(word)))
+            matchers.append(_glob(fold(word.translate(_WILDCARDS))))
         else:
             plain.add(fold(word))
     if not matchers:
@@ -246,20 +269,30 @@ def _patterns(name, value, fold):
 
 
 def _expression(name, word):
+    expression = word[len("re:") :]
+    if not expression.strip():
+        raise UserError(
+            "{0} is {1}, which any text matches: give a regular expression after it.".format(name, _shown(word))
+        )
     try:
-        search = re.compile(word[3:], re.IGNORECASE).search
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UserError("{0} is {1!r}, no regular expression: {2}.".format(name, word, error)) from None
-    return lambda text: search(text[:LONGEST_TEXT]) is not None
+        search = re.compile(expression, re.IGNORECASE).search
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        raise UserError(
+            "{0} is {1}, which is no regular expression: {2}.".format(name, _shown(word), printable(str(error), 80))
+        ) from None
+    return lambda text: search(text[:LONGEST_SEARCHED]) is not None
 
 
 def _glob(pattern):
-    """A matcher of a glob (``*`` and ``?``; brackets mean themselves, for subjects are full of them).
+    """A matcher of a glob (``_ANYTHING`` and ``_ANY_ONE``; brackets mean themselves, for subjects are full of them).
 
-    The pieces between stars are looked for one after the other, each at its first place: linear, where a regular
+    The pieces between wildcards are looked for one after the other, each at its first place: linear, where a regular
     expression would go back and forth.
     """
-    pieces = [_piece(text) for text in pattern.split("*")]
+    texts = pattern.split(_ANYTHING)
+    if len(texts) == 3 and not texts[0] and not texts[2] and _ANY_ONE not in texts[1]:
+        return lambda text: texts[1] in text
+    pieces = [_piece(text) for text in texts]
     first, middle, last = pieces[0], [piece for piece in pieces[1:-1] if piece[1]], pieces[-1]
 
     def matches(text):
@@ -281,9 +314,9 @@ def _glob(pattern):
 
 def _piece(text):
     """(function (str, from where) -> index or -1, length) of a piece of a glob without stars."""
-    if "?" not in text:
+    if _ANY_ONE not in text:
         return (lambda where, begin: where.find(text, begin)), len(text)
-    pattern = re.compile("".join("." if letter == "?" else re.escape(letter) for letter in text), re.DOTALL)
+    pattern = re.compile("".join("." if letter == _ANY_ONE else re.escape(letter) for letter in text), re.DOTALL)
 
     def find(where, begin):
         found = pattern.search(where, begin)
@@ -313,8 +346,8 @@ def _refuse_unknown(where, given, known):
         if key not in known:
             near = difflib.get_close_matches(str(key), known, 1)
             raise UserError(
-                "{0} has {1!r}, which is no key{2}; there are {3}.".format(
-                    where, key, " (did you mean {0}?)".format(near[0]) if near else "", ", ".join(known)
+                "{0} has {1}, which is no key{2}; there are {3}.".format(
+                    where, _shown(key), " (did you mean {0}?)".format(near[0]) if near else "", ", ".join(known)
                 )
             )
 
@@ -330,7 +363,7 @@ def _words(name, value):
     words = []
     for entry in _filled(name, value if isinstance(value, list) else [value]):
         if isinstance(entry, bool) or not isinstance(entry, (str, int, float)):
-            raise UserError("{0} is {1}: give text, or a list of texts.".format(name, _shown(entry)))
+            raise UserError("{0} is {1}: give text (in quotes), or a list of texts.".format(name, _shown(entry)))
         word = str(entry)
         if not word.strip():
             raise UserError("{0} is empty text: give a value, or leave it out.".format(name))
