@@ -27,6 +27,7 @@ COUNTED = {
     "top_recipient_domains": "RECIPIENT DOMAINS",
     "top_subjects": "SUBJECTS",
     "top_origins": "ORIGINS",
+    "top_clients": "CAME FROM",
 }
 MOST_COUNTED = 10
 MOST_NAMED = 10
@@ -171,7 +172,7 @@ def change(host, answer, columns):
             host,
             number(answer["moved"]),
             number(answer["matched"], "selected message"),
-            "would be" if answer["check"] else "were",
+            "would be" if answer["check"] else "was" if answer["moved"] == 1 else "were",
             answer["state"],
             in_brackets(answer["states"]),
         )

@@ -105,6 +105,14 @@ top_origins:
   contains:
     value: {description: "The account that logged in, else the script, the local user or the address.", type: str}
     count: {description: In how many messages., type: int}
+top_clients:
+  description: The IP addresses from which most of them came by SMTP, likewise.
+  returned: when the host has a queue
+  type: list
+  elements: dict
+  contains:
+    value: {description: The address., type: str}
+    count: {description: In how many messages., type: int}
 errors:
   description:
     - By how much the counts of each of these lists may be too low; 0 up to 5000 distinct values.

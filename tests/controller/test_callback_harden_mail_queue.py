@@ -70,6 +70,7 @@ def seen(**values):
         "top_recipient_domains": [],
         "top_subjects": [],
         "top_origins": [],
+        "top_clients": [],
         "ages": {},
         "errors": dict.fromkeys(tables.COUNTED, 0),
         "messages": [],

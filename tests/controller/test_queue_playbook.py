@@ -112,7 +112,11 @@ def fleet(tmp_path):
         (1, {"queue_action": "restore"}, "or queue_run, or queue_all=true"),
         (1, {"queue_action": "quarantine", "queue_run": RUN}, "can only be restored"),
         (1, {"queue_action": "hold", "queue_run": RUN, "queue_all": True}, "can only be restored"),
-        (1, {"queue_action": "delete", "queue_select": SELECT}, "number of messages that --check shows, or vps1;"),
+        (
+            1,
+            {"queue_action": "delete", "queue_select": SELECT},
+            "number of messages that --check shows, or the name of the host, vps1;",
+        ),
         (2, {"queue_action": "delete", "queue_select": SELECT}, "number of messages that --check shows; quarantine"),
         (
             1,
@@ -148,7 +152,7 @@ def test_an_action_asks_for_its_state(fleet, action, state):
         asked = fleet.asked(host)
         assert (asked["state"], asked["select"], asked["all"]) == (state, SELECT, False)
         assert (asked["expect"], asked["run"], int(asked["limit_listed"])) == (None, None, 5)
-    assert "1 of 1 selected message were {0}".format(state) in run.out
+    assert "1 of 1 selected message was {0}".format(state) in run.out
     assert ("Have the timer" in run.out) is (action == "quarantine")
 
 
@@ -226,8 +230,15 @@ def test_a_list_shows_the_queue(fleet):
             "top_recipient_domains": [],
             "top_subjects": [],
             "top_origins": [],
+            "top_clients": [],
             "ages": {"10m": 0, "1h": 1},
-            "errors": {"top_senders": 0, "top_recipient_domains": 0, "top_subjects": 0, "top_origins": 0},
+            "errors": {
+                "top_senders": 0,
+                "top_recipient_domains": 0,
+                "top_subjects": 0,
+                "top_origins": 0,
+                "top_clients": 0,
+            },
             "messages": [MESSAGE],
             "unreadable": [],
             "unreadable_total": 0,

@@ -43,6 +43,7 @@ def test_a_summary_counts_everything_once():
     assert {"value": "one.example", "count": 2} in result["top_recipient_domains"]
     assert result["top_subjects"] == [{"value": "当選", "count": 1}]
     assert result["top_origins"] == [{"value": "uid 33", "count": 1}]
+    assert result["top_clients"] == []
     assert set(result["errors"].values()) == {0}
 
 
@@ -96,3 +97,11 @@ def test_memory_is_bounded_and_what_is_frequent_is_found():
     best = top.result(1)[0]
     assert best["value"] == "spam"
     assert 2000 - top.error <= best["count"] <= 2000
+
+
+def test_addresses_are_counted_apart_from_the_accounts_that_used_them():
+    summary = Summary(5, now=NOW)
+    for client in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        summary.add(message(sasl_user="bob", client=client))
+    assert summary.result()["top_origins"] == [{"value": "account bob", "count": 3}]
+    assert summary.result()["top_clients"] == [{"value": "192.0.2.1", "count": 2}, {"value": "192.0.2.2", "count": 1}]

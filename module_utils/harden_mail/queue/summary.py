@@ -58,7 +58,10 @@ class Summary:
         self.matched = self.bytes = 0
         self.oldest = None
         self._states, self._ages = {}, dict.fromkeys((name for _, name in AGES), 0)
-        self._tops = {name: Top() for name in ("top_senders", "top_recipient_domains", "top_subjects", "top_origins")}
+        self._tops = {
+            name: Top()
+            for name in ("top_senders", "top_recipient_domains", "top_subjects", "top_origins", "top_clients")
+        }
 
     def add(self, message):
         """:param Message message: its lazy parts are all asked for"""
@@ -84,9 +87,12 @@ class Summary:
         origin = origin_text(message)
         if origin:
             tops["top_origins"].add(origin[:LONGEST])
+        # Apart from its origin: whoever guessed a password sends from other addresses than the account's owner.
+        if message.client is not None:
+            tops["top_clients"].add(message.client[:LONGEST])
 
     def result(self):
-        """:returns: dict: matched, bytes, oldest (epoch seconds or None), states, ages ({name: count}), the four lists
+        """:returns: dict: matched, bytes, oldest (epoch seconds or None), states, ages ({name: count}), the five lists
         with {value, count}, and ``errors``: by how much the counts of each list may be too low"""
         result = {name: top.result(self.limit) for name, top in self._tops.items()}
         return dict(
