@@ -237,7 +237,7 @@ def home_made_jobs(system):
     found = []
     for pattern in CRON_PLACES:
         for path in system.glob(pattern):
-            text = None if path == CRON else system.read(path)
+            text = None if path == CRON or system.is_dir(path) else system.read(path)
             lines = (line.strip() for line in (text or "").splitlines())
             job = next((line for line in lines if line[:1] not in ("", "#") and _counts_a_queue(system, line)), None)
             if job:
