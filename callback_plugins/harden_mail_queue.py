@@ -31,8 +31,8 @@ COUNTED = {
 }
 MOST_COUNTED = 10
 MOST_NAMED = 10
-# Columns that these have at most, so that the subject, which comes last, has room.
-WIDEST = 32
+# Columns that a cell has at most, so that the next ones have room; only the last may take all that is left.
+WIDEST = 36
 
 
 class CallbackModule(CallbackBase):
@@ -131,7 +131,7 @@ def newest(messages, among, columns):
     """The table of messages, under a line that says how many there are."""
     if not messages:
         return []
-    rows = [("ID", "STATE", "CAME", "SIZE", "SENDER", "RECIPIENT", "SUBJECT")] + [row(message) for message in messages]
+    rows = [("ID", "STATE", "CAME", "SIZE", "SUBJECT", "SENDER", "RECIPIENT")] + [row(message) for message in messages]
     heading = "  THE NEWEST {0} OF {1}".format(number(len(messages)), number(among))
     return ["", heading if len(messages) < among else "  MESSAGES"] + table(rows, columns)
 
@@ -144,9 +144,9 @@ def row(message):
         message["state"],
         moment(message["arrival"]),
         size(message["size"]),
+        message["subject"] or "",
         message["sender"] or "<>",
         (recipients[0] if recipients else "") + (" +{0}".format(more) if more > 0 else ""),
-        message["subject"] or "",
     )
 
 

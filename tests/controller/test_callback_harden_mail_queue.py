@@ -143,8 +143,8 @@ def test_the_table_of_messages():
     assert lines[:2] == ["", "  THE NEWEST 3 OF 5,000"]
     assert "<>" in lines[4]
     assert "postfix-out 4XyZ123abc" in lines[4]
-    assert "a@example.net +299" in lines[4]
-    assert lines[4].endswith("  【重要】お支払い")
+    assert "  【重要】お支払い  " in lines[4]
+    assert lines[4].endswith("  a@example.net +299")
 
 
 def test_a_change_says_how_to_undo_it():
