@@ -44,6 +44,9 @@ _READY = 0o700
 # base 51 (src/global/mail_queue.h).
 _ID = re.compile(r"(?:[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+)\Z")
 
+# Microseconds and process: a file that is being made, and has no id yet (src/global/mail_queue.c).
+_TEMPORARY = re.compile(r"\d+\.\d+\Z")
+
 # hash_queue_depth, at most (src/global/mail_params.h has no limit; mail_queue.c makes one directory for a character).
 _DEEPEST = 16
 
@@ -344,7 +347,7 @@ class _Scanner:
                             yield place, name, inode
                     elif len(name) == 1 and depth < _DEEPEST and entry.is_dir(follow_symlinks=False):
                         yield from self._files_below(entry.path, state, depth + 1)
-                    elif entry.inode() % parts == part:
+                    elif entry.inode() % parts == part and not _TEMPORARY.match(name):
                         self._note(place, name, "not a file of Postfix's")
         except (FileNotFoundError, NotADirectoryError):
             return
