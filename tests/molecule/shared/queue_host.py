@@ -75,7 +75,7 @@ def playbook(host, check=False, **variables):
 def work(host, fatal=0, seconds=0, check=False, words="", **params):
     """The modules' work without Ansible, killed before its call number ``fatal`` or after ``seconds``.
 
-    :returns: the result, or None: it was killed
+    :returns: the result; of one that was killed, {"killed": before which call}
     """
     timeout = "timeout -s KILL {0} ".format(seconds) if seconds else ""
     command = "{0}python3 -B {1}/queue_mortal.py {2} {3}".format(timeout, ON_HOST, fatal, words)
@@ -85,7 +85,8 @@ def work(host, fatal=0, seconds=0, check=False, words="", **params):
         timeout=300,
     ).rsplit(" rc=", 1)
     if int(code) == SIGKILL:
-        return None
+        call = re.match("killed before (.*)", output)
+        return {"killed": call.group(1) if call else "at some time"}
     assert int(code) == 0, output
     return json.loads(output)
 
@@ -139,4 +140,7 @@ def deliver(host, seconds=120):
 
 def clean(host, quarantine=QUARANTINE):
     """Leave queue and quarantine as a test found them: empty."""
-    host.run("postsuper -d ALL 2>&1; rm -rf {0}; rmdir /var/lib/harden-mail 2>/dev/null; true".format(quarantine))
+    host.run(
+        "postsuper -d ALL 2>&1; rm -rf {0} /var/spool/postfix/harden-mail*; "
+        "rmdir /var/lib/harden-mail 2>/dev/null; true".format(quarantine)
+    )

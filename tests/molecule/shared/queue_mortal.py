@@ -2,7 +2,7 @@
 
 Usage: queue_mortal.py FATAL [no-room-check] < {"check": bool, "params": {...}}, as JSON; without `state` in
 params it is mail_queue_info's work. FATAL 0: no kill. Prints the result as JSON, with `calls`, how many there were;
-what was refused is {"refused": sentence}. Killed, it dies of SIGKILL like anyone.
+what was refused is {"refused": sentence}. Killed, it says what it was about to do and dies of SIGKILL like anyone.
 """
 
 import json
@@ -31,6 +31,7 @@ def main(fatal, *words):
         if event in CHANGING or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
             calls[0] += 1
             if calls[0] == int(fatal):
+                print("killed before {0}".format(event), flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     asked = json.load(sys.stdin)
