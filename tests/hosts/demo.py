@@ -1,9 +1,12 @@
 """`make demo`, inside a lab: a neglected mail VPS, seen from two other hosts before and after the real playbook."""
 
+import http.server
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 import yaml
@@ -15,6 +18,9 @@ from hosts.clients import NoTls  # noqa: E402
 from hosts.lab import Lab, boot  # noqa: E402
 
 ACCOUNT, PASSWORD = "info@example.com", "info"
+SPAM = 320
+LETTER = "Subject: =?utf-8?b?44CQ5b2T6YG444CR?= You have won\r\n\r\nReally.\r\n"
+HOOK_PORT = 8025
 BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
 
 
@@ -28,12 +34,19 @@ def main():
     print("{0:.0f} s: it runs Postfix and Dovecot, as its owner left them.".format(time.monotonic() - started))
 
     say("Before: who can submit mail, and who can guess a password?")
-    look(lab, vps)
+    look(lab, vps, mails=SPAM)
     inventory = lab.path("inventory")
     declared = {
         "submission_firewall_sources": [lab.client("allowed").address(family) + " # office" for family in (4, 6)]
         + [lab.client("controller").address(4) + " # this machine"],
         "submission_firewall_no_auth_on_25": True,
+        "queue_alert_ways": [
+            {
+                "type": "webhook",
+                "shape": "slack",
+                "url": "http://{0}:{1}/".format(lab.client("controller").address(4), HOOK_PORT),
+            }
+        ],
     }
     write_inventory(inventory, vps, declared)
 
@@ -52,6 +65,9 @@ def main():
     say("After:")
     look(lab, vps)
 
+    say("Its queue is full of what the attacker sent; within five minutes cron does this:")
+    hear_an_alert(lab, vps)
+
     say("Is it in order now?")
     status = play(inventory, "playbooks/compliance.yml") or status
     print("\nThat took {0:.0f} s. `make shell` opens such a host to look around.".format(time.monotonic() - started))
@@ -62,8 +78,8 @@ def say(text):
     print("\n{0}=== {1}{2}".format(BOLD, text, PLAIN), flush=True)
 
 
-def look(lab, vps):
-    """Try the host's ports from both clients, in both families, and a guessed password."""
+def look(lab, vps, mails=1):
+    """Try the host's ports from both clients, in both families, and a guessed password to send so many mails with."""
     print("{0:24} {1:16} {2}".format("from", "to", "answer"))
     for name in ("allowed", "refused"):
         client = lab.client(name)
@@ -73,19 +89,41 @@ def look(lab, vps):
                 answer = seen.banner or "none ({0})".format(seen.outcome)
                 print("{0:24} {1:16} {2}".format(client.address(family), "port {0}".format(port), answer), flush=True)
     client = lab.client("refused")
-    print("{0:24} {1:16} {2}".format(client.address(4), "as " + ACCOUNT, send(client, vps)), flush=True)
+    print("{0:24} {1:16} {2}".format(client.address(4), "as " + ACCOUNT, send(client, vps, mails)), flush=True)
 
 
-def send(client, vps):
-    """Guess the password and send a mail, as spammers do; returns what came of it."""
+def send(client, vps, mails):
+    """Guess the password and send mails, as spammers do; returns what came of it."""
     try:
         with client.smtp(vps.address(4), 587) as session:
             session.starttls(context=NoTls())
             session.login(ACCOUNT, PASSWORD)
-            session.sendmail("winner@spam.example", ["info@example.com"], "Subject: You have won\r\n\r\nReally.\r\n")
-            return "guessed the password, sent a mail"
+            for number in range(mails):
+                session.sendmail("winner@spam.example", ["user{0}@example.org".format(number)], LETTER)
+            return "guessed the password, sent {0} mails".format(mails)
     except OSError as error:
         return "no way to try a password ({0})".format(error)
+
+
+def hear_an_alert(lab, vps):
+    """Run the alert once, as cron does, and show what the webhook is told."""
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.said = json.loads(self.rfile.read(int(self.headers["Content-Length"])).decode())["text"]
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer((lab.client("controller").address(4), HOOK_PORT), Hook) as server:
+        server.said = "nothing was said"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        print("$ /usr/local/lib/harden-mail/queue-alert")
+        vps.run("env -i /usr/local/lib/harden-mail/queue-alert")
+        server.shutdown()
+        print(server.said, flush=True)
 
 
 def write_inventory(path, vps, variables):
