@@ -31,10 +31,14 @@ class FakeQueue(Queue):
     def ids(self):
         return {name: state for state in self.STATES for name in os.listdir(self.path(state))}
 
-    def messages(self):
+    def messages(self, wanted=None):
+        self.met = 0
         for state in self.STATES:
             for name in sorted(os.listdir(self.path(state))):
-                yield _read(self.path(state, name), name, state)
+                message = _read(self.path(state, name), name, state)
+                self.met += 1
+                if wanted is None or wanted(message):
+                    yield message
 
     def parts(self, message):
         path = self.path(message.states[0], message.id)

@@ -24,6 +24,7 @@ class Queue:
     :cvar str name: ``postfix`` or ``qmail``
     :cvar tuple STATES: the states its messages can be in
     :cvar bool can_hold: whether a message can be held inside the queue
+    :ivar int met: how many messages ``messages`` met, wanted or not; right when it has come to its end
     :ivar list unreadable: [(path, why)]: what ``messages`` met and could not read; filled while it runs. Never touched.
     :ivar list evidence: what was done to the host besides moving messages, lines in its own terms
     """
@@ -44,10 +45,12 @@ class Queue:
         """
         raise NotImplementedError
 
-    def messages(self):
-        """Yield every complete message (:class:`Message`) once, reading only; order is the directories'.
+    def messages(self, wanted=None):
+        """Yield the complete messages (:class:`Message`) that are wanted, each once, reading only, in any order.
 
         The queue may change meanwhile: who leaves it is missed, who moves within it is not counted twice.
+
+        :param wanted: callable, says of a message whether it is; it may be asked in another process. None: all are
         """
         raise NotImplementedError
 

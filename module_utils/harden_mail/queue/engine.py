@@ -212,7 +212,7 @@ class Work:
     # --- shared -------------------------------------------------------------------------------------------
 
     def _selected(self):
-        return (message for message in self.queue.messages() if self.selection(message))
+        return self.queue.messages(self.selection)
 
     def _note(self, message):
         self.states["+".join(message.states)] += 1

@@ -42,17 +42,15 @@ def info(system, params):
     queue = open_queue(system, params)
     everything = params["all"] or not params["select"]
     selection = compile_selection(params["select"], everything, queue.STATES, time.time())
-    summary, listed, total = Summary(params["limit_listed"]), Listed(params["limit_listed"]), 0
-    for message in queue.messages():
-        total += 1
-        if selection(message):
-            summary.add(message)
-            listed.add(message)
+    summary, listed = Summary(params["limit_listed"]), Listed(params["limit_listed"])
+    for message in queue.messages(selection):
+        summary.add(message)
+        listed.add(message)
     return dict(
         summary.result(),
         changed=False,
         mta=queue.name,
-        total=total,
+        total=queue.met,
         messages=listed.result(),
         unreadable=[{"path": path, "reason": why} for path, why in queue.unreadable[: params["limit_listed"]]],
         unreadable_total=len(queue.unreadable),

@@ -7,8 +7,9 @@ locked is left; what isn't can't be delivered any more, since it is no longer wh
 look for it.
 
 A message goes back by a rename into the queue that it came from, with the same file and so the same id, which is made
-of the file's inode. One that was active goes to ``incoming`` under another id: the queue manager may have the old one
-in memory still, and would deliver it twice.
+of the file's inode. One that was active goes to ``incoming``, and under another id: as long as the queue manager has
+the old one in memory it takes both for one, delivers neither and removes the file. That was seen with 3.7 and 3.10: what
+``postsuper -h`` and then ``-H`` do to active mail loses it. So that is not left to ``postsuper`` either.
 
 A run on another file system than the queue has a second directory, ``SPOOL/harden-mail/RUN``, on the queue's: messages
 are renamed to and from there, and copied between the two.
@@ -18,6 +19,7 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections import namedtuple
 from urllib.parse import quote, unquote
 
 from ..errors import UserError
@@ -37,9 +39,6 @@ BATCH = 400
 
 # What a file takes beside its bytes, at most: the rest of its last block, its part of a directory.
 FILE_OVERHEAD = 8192
-
-# Seconds for a call of postsuper.
-POSTSUPER_TIMEOUT = 600
 
 NO_MAIL = "its file is not one that Postfix takes for a message"
 GONE = "no longer in the queue"
@@ -84,10 +83,10 @@ class PostfixQueue(Queue):
             )
         return cls(system, [one._replace(queue_dir=system.real(one.queue_dir)) for one in started])
 
-    def messages(self):
-        self.unreadable = []
+    def messages(self, wanted=None):
+        self.unreadable, self.met = [], 0
         for instance in self.instances.values():
-            yield from scan(instance, self.unreadable)
+            self.met += yield from scan(instance, self.unreadable, wanted)
 
     def count(self):
         """See ``count.count_queue``."""
@@ -114,60 +113,24 @@ class PostfixQueue(Queue):
         return [(path, about)] + [(log, found) for log, found in logs if found]
 
     def hold(self, messages):
-        moved, skipped = 0, []
-        for name, wanted in self._by_instance(messages, skipped):
-            self._postsuper("-h", name, wanted)
-            spool, others = self._spool(name), []
-            for message in wanted:
-                about = spool.stat("hold", message.id)
-                if about is None:
-                    skipped.append((message.id, GONE))
-                elif about.st_ino != message.inode:
-                    skipped.append((message.id, REPLACED))
-                    others.append(message)
-                else:
-                    moved += 1
-            if others:
-                self._postsuper("-H", name, others)
-        return Outcome(moved, skipped)
+        return self._inside(messages, Inside.hold)
 
     def release(self, messages):
-        moved, skipped = 0, []
-        for name, wanted in self._by_instance(messages, skipped):
-            spool, held = self._spool(name), []
-            for message in wanted:
-                about = spool.stat("hold", message.id)
-                if about is None or about.st_ino != message.inode:
-                    skipped.append((message.id, GONE))
-                else:
-                    held.append(message)
-            if held:
-                self._postsuper("-H", name, held)
-            for message in held:
-                if spool.stat("hold", message.id) is None:
-                    moved += 1
-                else:
-                    skipped.append((message.id, "postsuper did not release it"))
-        return Outcome(moved, skipped)
+        return self._inside(messages, Inside.release)
 
-    def _by_instance(self, messages, skipped):
-        """Yield (name of an instance, its messages); ``skipped`` gets those that can't be held."""
-        for name in self.instances:
-            wanted = []
-            for message in messages:
-                if message.instance == name and message.states == ("maildrop",):
-                    skipped.append((message.id, IN_MAILDROP))
-                elif message.instance == name:
-                    wanted.append(message)
-            if wanted:
-                yield name, wanted
-
-    def _postsuper(self, option, name, messages):
-        self.system.run(
-            ["postsuper", "-c", self.instances[name].config_dir, option, "-"],
-            stdin="".join(message.id + "\n" for message in messages),
-            timeout=POSTSUPER_TIMEOUT,
-        )
+    def _inside(self, messages, change):
+        done, skipped = [], []
+        with _as_sentence("queue_dir", lambda: any(done)):
+            for name, instance in self.instances.items():
+                inside = Inside(self.system, self._spool(name), instance)
+                try:
+                    for batch in in_batches((one for one in messages if one.instance == name), BATCH):
+                        changed, left = change(inside, batch)
+                        done.append(changed)
+                        skipped += left
+                finally:
+                    inside.spool.close()
+        return Outcome(sum(done), skipped)
 
     # --- out of the queue -------------------------------------------------------------------------------------
 
@@ -272,19 +235,158 @@ class PostfixQueue(Queue):
         return self._renames[name]
 
 
-class Way:
-    """Between the queue of an instance and a run.
+class Mover:
+    """Takes messages of an instance from where its queue manager and delivery agents would find them.
 
     :ivar Spool spool: the queue
+    """
+
+    def __init__(self, system, spool, instance):
+        self.system, self.spool, self.instance = system, spool, instance
+        self.owner = spool.owner()
+
+    def take_all(self, wanted, files, take_one):
+        """Call ``take_one(message, inodes of locked files, files)`` for each message: [(id, why)] of those left."""
+        locks = _locked_inodes(self.system)
+        skipped = []
+        for one in wanted:
+            try:
+                take_one(one, locks, files)
+            except _Left as left:
+                skipped.append((one.id, str(left)))
+        return skipped
+
+    def move(self, wanted, locks, files, target):
+        """Move a message that nobody delivers.
+
+        :param Wanted wanted: which
+        :param set locks: inodes of locked files
+        :param list files: gets its open file
+        :param function target: (queue, inode) -> (Spool, queue, id) that it goes to, or None: it is there already
+        :returns: (queue that it was in, os.stat_result)
+        :raises _Left: it was left in the queue, and why
+        """
+        if wanted.state == "maildrop":
+            raise _Left(IN_MAILDROP)
+        for directory in self._where(wanted):
+            queue = directory.partition("/")[0]
+            try:
+                descriptor = self.spool.open_file(directory, wanted.id)
+                files.append(descriptor)
+                about = os.fstat(descriptor)
+                if about.st_ino != wanted.inode:
+                    raise _Left(REPLACED)
+                if not is_mail(about, self.owner):
+                    raise _Left(NO_MAIL)
+                if about.st_ino in locks:
+                    # Rather than to move it and back; the lock may also be that of another file system's file.
+                    _lock(descriptor)
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                # As long as the file is open nobody else gets its inode, and so its name.
+                self.spool.rename(directory, wanted.id, *target(queue))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            return queue, about
+        raise _Left(GONE)
+
+    def check(self, wanted, queue, about, path, descriptor):
+        """See that what was moved is the message that was meant, and lock it.
+
+        :raises _Left: it isn't, or somebody delivers it
+        """
+        if not os.path.samestat(about, os.lstat(path)):
+            raise _Left(REPLACED)
+        try:
+            message = read(path, wanted.id, queue, self.instance)
+        except Unreadable as error:
+            raise _Left("its file can't be read: {0}".format(error)) from None
+        if list(message.identity) != wanted.identity:
+            raise _Left(REPLACED)
+        _lock(descriptor)
+
+    def _where(self, wanted):
+        """Directories that a message may be in: it moves between them, and may get to one that was looked at before."""
+        found = os.path.dirname(os.path.relpath(wanted.path, self.spool.directory))
+        usual = [self.spool.relative(queue, wanted.id) for queue in MESSAGE_QUEUES]
+        return ([found] if found.partition("/")[0] in MESSAGE_QUEUES else []) + usual * 2
+
+
+class Inside(Mover):
+    """Holds and releases messages inside the queue of an instance."""
+
+    def hold(self, messages):
+        """Hold messages: (how many, [(id, why)] of those left)"""
+        files = []
+        wanted = [_of_message(message) for message in messages]
+        try:
+            skipped = self.take_all(wanted, files, self._hold_one)
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+        return len(wanted) - len(skipped), skipped
+
+    def release(self, messages):
+        """Release messages: (how many, [(id, why)] of those left)"""
+        skipped = []
+        for message in messages:
+            name, about = message.id, self.spool.stat("hold", message.id)
+            if about is None or about.st_ino != message.inode:
+                skipped.append((name, GONE))
+                continue
+            # Whoever held it may have done so while it was active.
+            other = name_of(name, about.st_ino, other=True)
+            self._link_logs(name, other)
+            self.spool.rename(self.spool.relative("hold", name), name, self.spool, "deferred", other)
+            self._drop_logs(name)
+        return len(messages) - len(skipped), skipped
+
+    def _hold_one(self, wanted, locks, files):
+        other = name_of(wanted.id, wanted.inode, other=True)
+
+        def target(queue):
+            if queue == "hold":
+                raise _Left("it is held already")
+            if queue == "active":
+                self._link_logs(wanted.id, other)
+            return self.spool, "hold", new_id(queue)
+
+        def new_id(queue):
+            return other if queue == "active" else wanted.id
+
+        left = wanted.id
+        try:
+            queue, about = self.move(wanted, locks, files, target)
+            left = new_id(queue)
+            try:
+                self.check(wanted, queue, about, self.spool.path("hold", left), files[-1])
+            except _Left:
+                back = "incoming" if queue == "active" else queue
+                self.spool.rename(self.spool.relative("hold", left), left, self.spool, back, left)
+                raise
+        finally:
+            self._drop_logs(wanted.id if left == other else other)
+
+    def _link_logs(self, name, other):
+        """Have what Postfix noted of a message under two ids, until it is known which one it has."""
+        for log in LOGS:
+            self.spool.link(log, name, other)
+
+    def _drop_logs(self, name):
+        for log in LOGS:
+            self.spool.remove_file(log, name)
+
+
+class Way(Mover):
+    """Between the queue of an instance and a run.
+
     :ivar Spool final: where a run's messages are for good
     :ivar Spool place: where they are on the queue's file system; often the same
     :ivar bool changed: whether a message has changed its place
     """
 
     def __init__(self, system, spool, place, final, instance, deletes):
-        self.system, self.spool, self.place, self.final = system, spool, place, final
-        self.instance, self.deletes, self.changed = instance, deletes, False
-        self.owner = spool.owner()
+        super().__init__(system, spool, instance)
+        self.place, self.final, self.deletes, self.changed = place, final, deletes, False
         for where in {place, final}:
             where.make_private()
 
@@ -302,14 +404,21 @@ class Way:
 
     def take(self, entries):
         """Move messages (lines of the manifest) out of the queue: (how many were, [(id, why)] of those that weren't)"""
-        locks = _locked_inodes(self.system)
-        taken, skipped, files = [], [], []
+        taken, files = [], []
+
+        def take_one(wanted, locks, files):
+            queue, about = self.move(wanted, locks, files, lambda queue: (self.place, queue, wanted.id))
+            taken.append((queue, wanted.id))
+            try:
+                self.check(wanted, queue, about, self.place.path(queue, wanted.id), files[-1])
+            except _Left:
+                self._put_back(queue, wanted.id)
+                taken.pop()
+                raise
+            self.spool.move_logs(wanted.id, self.place, wanted.id)
+
         try:
-            for entry in entries:
-                try:
-                    self._take_one(entry, locks, files, taken)
-                except _Left as left:
-                    skipped.append((entry["id"], str(left)))
+            skipped = self.take_all(map(_of_entry, entries), files, take_one)
             # Locked all the while: what has been copied is not changed any more.
             self._store(taken)
         except BaseException:
@@ -324,64 +433,6 @@ class Way:
             for descriptor in files:
                 os.close(descriptor)
         return len(taken), skipped
-
-    def _take_one(self, entry, locks, files, taken):
-        """Move a message; its open file goes to ``files``, its place to ``taken``.
-
-        :raises _Left: it was left in the queue, and why
-        """
-        if entry["states"] == ["maildrop"]:
-            raise _Left(IN_MAILDROP)
-        name = entry["id"]
-        for directory in self._where(entry):
-            queue = directory.partition("/")[0]
-            try:
-                descriptor = self.spool.open_file(directory, name)
-                files.append(descriptor)
-                about = os.fstat(descriptor)
-                self._check(about, entry)
-                if about.st_ino in locks:
-                    # Rather than to move it and back; the lock may also be that of another file system's file.
-                    _lock(descriptor)
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
-                # As long as the file is open nobody else gets its inode, and so its name.
-                self.spool.rename(directory, name, self.place, queue, name)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            taken.append((queue, name))
-            try:
-                self._check_moved(queue, about, entry)
-                _lock(descriptor)
-            except _Left:
-                self._put_back(queue, name)
-                taken.pop()
-                raise
-            self.spool.move_logs(name, self.place, name)
-            return
-        raise _Left(GONE)
-
-    def _where(self, entry):
-        """Directories that a message may be in: it moves between them, and may get to one that was looked at before."""
-        found = os.path.dirname(os.path.relpath(entry["parts"][0][0], self.spool.directory))
-        usual = [self.spool.relative(queue, entry["id"]) for queue in MESSAGE_QUEUES]
-        return ([found] if found.partition("/")[0] in MESSAGE_QUEUES else []) + usual * 2
-
-    def _check(self, about, entry):
-        if about.st_ino != entry["parts"][0][1]:
-            raise _Left(REPLACED)
-        if not is_mail(about, self.owner):
-            raise _Left(NO_MAIL)
-
-    def _check_moved(self, queue, about, entry):
-        name = entry["id"]
-        if not os.path.samestat(about, self.place.stat(queue, name)):
-            raise _Left(REPLACED)
-        try:
-            message = read(self.place.path(queue, name), name, queue, self.instance)
-        except Unreadable as error:
-            raise _Left("its file can't be read: {0}".format(error)) from None
-        if list(message.identity) != entry["identity"]:
-            raise _Left(REPLACED)
 
     def settle(self):
         """Complete what a killed :meth:`take` has begun to move: how many messages are in the run."""
@@ -485,6 +536,19 @@ def _drop(messages, place, other):
         for part in LOGS + (queue,):
             if other.stat(part, name):
                 place.remove_file(part, name)
+
+
+# What tells a message from others. state: str; path: of its file when it was looked at
+Wanted = namedtuple("Wanted", "id state path inode identity")
+
+
+def _of_entry(entry):
+    path, inode = entry["parts"][0][:2]
+    return Wanted(entry["id"], entry["states"][0], path, inode, entry["identity"])
+
+
+def _of_message(message):
+    return Wanted(message.id, message.states[0], message.path, message.inode, list(message.identity))
 
 
 class _Left(Exception):

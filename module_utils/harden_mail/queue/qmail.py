@@ -67,9 +67,12 @@ class QmailQueue(Queue):
         own = os.path.realpath(system.real(default)) == os.path.realpath(system.real(queue_dir))
         return cls(system, layout, find_service(system, mta, service_manager) if own else None)
 
-    def messages(self):
-        self.unreadable = []
-        return scan(self.layout, self.unreadable)
+    def messages(self, wanted=None):
+        self.unreadable, self.met = [], 0
+        for message in scan(self.layout, self.unreadable):
+            self.met += 1
+            if wanted is None or wanted(message):
+                yield message
 
     def count(self):
         """See ``count.count_queue``. As qmail-qstat counts: every message file, also one without an envelope."""
