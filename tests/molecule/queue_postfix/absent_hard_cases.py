@@ -196,6 +196,27 @@ def test_killed_while_it_deletes_no_wanted_mail_is_lost(place):
     assert max(place.sink.received().values()) == 1
 
 
+@each
+def test_taken_in_the_middle_of_deliveries_each_is_delivered_once(place):
+    """Messages are active, some of them in delivery, when they are taken, given back, and taken again."""
+    letters, left = [], 0
+    # Whatever comes in has the queue manager look for what is new.
+    with flow(place, "flow", pause=0) as sent:
+        for number in range(12):
+            some = queue_storm.spam_for("lazy", 100, series="middle{0}".format(number))
+            place.send(some)
+            letters += some
+            for asked in ({"state": "quarantined", "select": SPAM}, {"state": "restored", "all": True}):
+                left += queue_host.work(place.host, **asked)["passed_over_total"]
+    letters += sent
+    place.sink.open.set()
+    queue_host.deliver(place.host)
+    assert_each_once(place, letters)
+    print(
+        "{0}: {1} letters, {2} times one was left since it was in delivery".format(place.host.name, len(letters), left)
+    )
+
+
 # --- a full disk ------------------------------------------------------------------------------------------------
 
 

@@ -16,14 +16,16 @@ Delivery = namedtuple("Delivery", "sender recipient key digest mail rcpt")
 EXTENSIONS = ("sink.example.net", "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN")
 # What servers on the way add to a message.
 TRACE = (b"received:", b"return-path:", b"delivered-to:", b"x-original-to:")
+# Seconds that an answer to a lazy recipient takes.
+LAZY = 0.15
 
 
 class Sink:
     """Takes mail on an address and says to each recipient what the fate in its local part wants.
 
     ``FATE-...@...``: ``never`` is refused for good; ``later`` is deferred until ``open`` is set; ``slow`` is taken, but
-    the answer to the message's data waits until ``open`` is set; ``fickle`` is deferred twice in three times until
-    ``open`` is set; all others are taken.
+    the answer to the message's data waits until ``open`` is set; ``lazy`` is answered after a while; ``fickle`` is
+    deferred twice in three times until ``open`` is set; all others are taken.
 
     :ivar list deliveries: Delivery, as they were acknowledged
     :ivar threading.Event open: no recipient is deferred from now on
@@ -139,6 +141,8 @@ class _Session(socketserver.StreamRequestHandler):
             sink.waiting += 1
             sink.open.wait()
             sink.waiting -= 1
+        if any(address.startswith("lazy-") for address, _ in accepted):
+            time.sleep(LAZY)
         data = b"".join(lines)
         key, hashed = message_id(data), digest(data)
         sink.deliveries += [

@@ -111,10 +111,10 @@ def letters(series, count, seed=1, fate="later"):
     return made
 
 
-def spam_for(fate, count):
+def spam_for(fate, count, series="spam"):
     """Spam to one recipient each, of this fate."""
-    chance = random.Random(fate)
-    return [Letter(fate, number, True, (fate,), chance) for number in range(count)]
+    chance = random.Random(series)
+    return [Letter(series, number, True, (fate,), chance) for number in range(count)]
 
 
 # --- subjects ---------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def _encoded(data):
 # --- what must come of it ---------------------------------------------------------------------------------
 
 
-def due(some, fates=("now", "later", "slow", "fickle")):
+def due(some, fates=("now", "later", "slow", "lazy", "fickle")):
     """Counter of (key, recipient): each recipient of one of these fates once."""
     return Counter(
         (letter.key, recipient)
