@@ -8,8 +8,8 @@ look for it.
 
 A message goes back by a rename into the queue that it came from, with the same file and so the same id, which is made
 of the file's inode. One that was active goes to ``incoming``, and under another id: as long as the queue manager has
-the old one in memory it takes both for one, delivers neither and removes the file. That was seen with 3.7 and 3.10: what
-``postsuper -h`` and then ``-H`` do to active mail loses it. So that is not left to ``postsuper`` either.
+the old one in memory it takes both for one, delivers neither and removes the file. That was seen with 3.7 and 3.10,
+where ``postsuper -h`` and then ``-H`` lost active mail so. For this reason neither is used here.
 
 A run on another file system than the queue has a second directory, ``SPOOL/harden-mail/RUN``, on the queue's: messages
 are renamed to and from there, and copied between the two.
@@ -60,7 +60,7 @@ class PostfixQueue(Queue):
     def __init__(self, system, instances):
         self.system = system
         self.instances = {instance.name: instance for instance in instances}
-        self.unreadable = []
+        self.unreadable, self.met = [], 0
         self._spools = {}
         self._renames = {}
 
@@ -341,30 +341,35 @@ class Inside(Mover):
         return len(messages) - len(skipped), skipped
 
     def _hold_one(self, wanted, locks, files):
-        other = name_of(wanted.id, wanted.inode, other=True)
+        name, other = wanted.id, name_of(wanted.id, wanted.inode, other=True)
+        unused = None
+
+        def new_id(queue):
+            return other if queue == "active" else name
 
         def target(queue):
+            nonlocal unused
             if queue == "hold":
                 raise _Left("it is held already")
             if queue == "active":
-                self._link_logs(wanted.id, other)
+                self._link_logs(name, other)
+                unused = other
             return self.spool, "hold", new_id(queue)
 
-        def new_id(queue):
-            return other if queue == "active" else wanted.id
-
-        left = wanted.id
         try:
             queue, about = self.move(wanted, locks, files, target)
-            left = new_id(queue)
+            held = new_id(queue)
+            if held == other:
+                unused = name
             try:
-                self.check(wanted, queue, about, self.spool.path("hold", left), files[-1])
+                self.check(wanted, queue, about, self.spool.path("hold", held), files[-1])
             except _Left:
                 back = "incoming" if queue == "active" else queue
-                self.spool.rename(self.spool.relative("hold", left), left, self.spool, back, left)
+                self.spool.rename(self.spool.relative("hold", held), held, self.spool, back, held)
                 raise
         finally:
-            self._drop_logs(wanted.id if left == other else other)
+            if unused:
+                self._drop_logs(unused)
 
     def _link_logs(self, name, other):
         """Have what Postfix noted of a message under two ids, until it is known which one it has."""

@@ -102,6 +102,14 @@ class Spool:
             dst_dir_fd=target._descriptor(target.relative(queue, new_name), make=True),
         )
 
+    def link(self, queue, name, other):
+        """Give a file, where it is there, a second name in the same queue."""
+        source, target = self.relative(queue, name), self.relative(queue, other)
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            if self.stat(queue, name):
+                there = self._descriptor(target, make=True)
+                os.link(name, other, src_dir_fd=self._descriptor(source), dst_dir_fd=there, follow_symlinks=False)
+
     def move_logs(self, name, target, new_name):
         for log in LOGS:
             with contextlib.suppress(FileNotFoundError):
@@ -112,7 +120,7 @@ class Spool:
         self._descriptor(queue, make=True)
 
     def remove_file(self, queue, name):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(name, dir_fd=self._descriptor(self.relative(queue, name)))
 
     def make_private(self):
