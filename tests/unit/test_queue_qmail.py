@@ -214,6 +214,16 @@ def test_quarantined_messages_are_read_as_in_the_queue(spool):
     assert sorted(shown(message) for message in spool.open().quarantined(run)) == before
 
 
+def test_virtual_domains_are_as_the_sender_wrote_them_in_quarantine_too(spool, tmp_path):
+    (tmp_path / "control").mkdir()
+    (tmp_path / "control" / "virtualdomains").write_text("example.com:local\n")
+    run = spool.select()
+    spool.open().take(run, run.entries())
+    found = {one.address for message in spool.open().quarantined(run) for one in message.recipients}
+    assert "x@example.com" in found
+    assert "local-x@example.com" not in found
+
+
 def test_only_those_that_were_selected(spool):
     wanted = spool.numbers[::3]
     run = spool.select(*wanted)

@@ -69,10 +69,7 @@ class QmailQueue(Queue):
 
     def messages(self, wanted=None):
         self.unreadable, self.met = [], 0
-        for message in scan(self.layout, self.unreadable):
-            self.met += 1
-            if wanted is None or wanted(message):
-                yield message
+        self.met = yield from scan(self.layout, self.unreadable, wanted)
 
     def count(self):
         """See ``count.count_queue``. As qmail-qstat counts: every message file, also one without an envelope."""
@@ -94,9 +91,12 @@ class QmailQueue(Queue):
         for place in (staged, final):
             for number in place.numbers():
                 # On its way from one to the other it is in both.
-                message = None if place is final and _key_part(staged, number) else read(place, number)
+                message = None if place is final and _key_part(staged, number) else self._read(place, number)
                 if message is not None:
                     yield message
+
+    def _read(self, place, number):
+        return read(place, number, as_written=self.layout.as_written)
 
     # --- out of the queue -------------------------------------------------------------------------------------
 

@@ -8,16 +8,25 @@ file goes).
 """
 
 import contextlib
+import itertools
 import os
+import re
 import stat
+from array import array
+from bisect import bisect_left
 
 from .headers import origin_of, subject_of
 from .message import Message, Recipient
 from .subject import decode_subject
+from .together import together
 
 STATES = ("todo", "local", "remote", "done")
 
 PARTS = ("mess", "info", "local", "remote", "bounce", "todo", "intd")
+
+# Split in every qmail, all by the same number; the big-todo patch splits todo, and often intd, by that too.
+_ALWAYS_SPLIT = ("mess", "info", "local", "remote")
+_SOMETIMES_SPLIT = ("todo", "intd")
 
 # Bytes read of a message at once, and at most for its header.
 FIRST_BLOCK = 4096
@@ -26,8 +35,18 @@ LONGEST_HEADER = 1 << 18
 # Bytes of an envelope that are read: a message may have 50,000 recipients, but no part is a disk's.
 LONGEST_ENVELOPE = 1 << 26
 
+# No inode has more digits.
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}\Z")
+
 # Whatever else lies there is not followed, and not waited for.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+# From so many messages on, several processes read, one for each processor, up to:
+_MANY = 5000
+_PROCESSES = 8
+
+# Greater than any stride between the inodes of messages, so that every process gets its share of them.
+_PRIME = 8191
 
 
 class Layout:
@@ -41,33 +60,31 @@ class Layout:
     def __init__(self, directory, split):
         self.directory, self.split = directory, split
         self.mutex = os.path.join(directory, "lock", "sendmutex")
+        self._tops = {part: "{0}/{1}/".format(directory, part) for part in PARTS}
         self._virtual = None
 
     @classmethod
     def detect(cls, directory):
         """The layout of a queue, or None: this is none.
 
-        How much a part is split was decided when qmail was built, and is found by counting; some builds split todo.
+        How much a part is split was decided when qmail was built, and is found by counting.
         """
-        split = {}
-        for part in PARTS:
-            try:
-                names = os.listdir(os.path.join(directory, part))
-            except OSError:
-                return None
-            numbers = {
-                int(name) for name in names if name.isdigit() and os.path.isdir(os.path.join(directory, part, name))
-            }
-            count = len(numbers)
-            split[part] = count if numbers == set(range(count)) else 0
+        found = {part: _subdirectories(os.path.join(directory, part)) for part in PARTS}
+        numbers = {found[part] for part in _ALWAYS_SPLIT}
+        if None in found.values() or len(numbers) > 1 or numbers == {0}:
+            return None
+        number = numbers.pop()
+        split = dict.fromkeys(PARTS, 0)
+        split.update(dict.fromkeys(_ALWAYS_SPLIT, number))
+        split.update({part: number for part in _SOMETIMES_SPLIT if found[part] >= number})
         layout = cls(directory, split)
-        return layout if split["mess"] and os.path.isfile(layout.mutex) else None
+        return layout if os.path.isfile(layout.mutex) else None
 
     def path(self, part, number):
         split = self.split[part]
         if split:
-            return "{0}/{1}/{2}/{3}".format(self.directory, part, number % split, number)
-        return "{0}/{1}/{2}".format(self.directory, part, number)
+            return self._tops[part] + str(number % split) + "/" + str(number)
+        return self._tops[part] + str(number)
 
     def directories(self, part=None):
         """All directories that hold files, of one part or of all."""
@@ -82,11 +99,13 @@ class Layout:
 
         :param list unreadable: gets (path, why) of what else lies there
         """
-        for directory in self.directories(part):
+        is_number, split = _NUMBER.match, self.split[part] or 1
+        for rest, directory in enumerate(self.directories(part)):
             with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
                 for entry in entries:
-                    if _is_number(entry.name):
-                        yield int(entry.name)
+                    name = entry.name
+                    if is_number(name) and int(name) % split == rest:
+                        yield int(name)
                     elif unreadable is not None:
                         unreadable.append((entry.path, "not a file of qmail's"))
 
@@ -96,161 +115,233 @@ class Layout:
     def as_written(self, address):
         """A local recipient as the sender wrote it: ``control/virtualdomains`` has put a user's name before it."""
         if self._virtual is None:
-            self._virtual = _virtual_domains(os.path.join(os.path.dirname(self.directory), "control", "virtualdomains"))
-        if not self._virtual:
-            return address
-        domain = address.rpartition("@")[2].lower()
-        prefixes = [prefix for key, prefix in self._virtual.items() if address.lower() == (prefix + "-" + key).lower()]
-        prefixes += [self._virtual[key] for key in [domain] + _parents(domain) if key in self._virtual]
-        for prefix in prefixes:
-            if address.startswith(prefix + "-"):
-                return address[len(prefix) + 1 :]
-        return address
+            control = os.path.join(os.path.dirname(self.directory), "control", "virtualdomains")
+            self._virtual = _VirtualDomains(control)
+        return self._virtual.as_written(address)
 
 
 class QmailMessage(Message):
-    """See ``Message``; recipients and origin are read when they are asked for.
+    """A message in qmail's queue, or of such files elsewhere.
 
+    What is not set yet is read when it is asked for.
+
+    :ivar int number: the id's
     :ivar tuple identity: inode, size and time (ns) of the message file, and the sender
     """
 
-    __slots__ = ("_block", "_envelope", "_found", "_origin", "_place", "_unreadable", "number")
+    __slots__ = ("_as_written", "_block", "_envelope", "_path", "_problems", "number")
 
-    def __init__(self, place, number, unreadable):
-        self._place, self.number, self._unreadable = place, number, unreadable
+    def __init__(self, place, number, problems, as_written):
+        """
+        :raises FileNotFoundError: it is not complete, or gone
+        :raises OSError: it can't be read
+        :raises ValueError: it is no message; says why
+        """
+        self._path, self.number, self._problems, self._as_written = place.path, number, problems, as_written
         self.id, self.instance = str(number), None
-        self._found = self._origin = None
         about, self._block = _first_block(place.path("mess", number))
         self.size = about.st_size
-        envelope, arrival = _opened(place.path("todo", number)), about.st_mtime
-        self._envelope = envelope[1] if envelope else None
-        if not envelope:
-            info = _opened(place.path("info", number))
-            if info is None:
-                raise FileNotFoundError(place.path("info", number))
-            envelope, arrival = info, info[0].st_mtime
-        self.arrival = int(arrival)
-        sender = next((field[1:] for field in envelope[1] if field[:1] == b"F"), None)
+        todo = place.path("todo", number)
+        # Asked first, since for most messages there is none, and exceptions take time.
+        self._envelope = _fields(todo) if os.access(todo, os.F_OK) else None
+        if self._envelope is None:
+            came, content = _first_block(place.path("info", number))
+            sender = content[1:].partition(b"\0")
+            sender = sender[0] if content[:1] == b"F" and sender[1] else None
+        else:
+            came = about
+            sender = next((field[1:] for field in self._envelope if field[:1] == b"F"), None)
         if sender is None:
             raise ValueError("its envelope has no sender")
-        self.sender = _text(sender)
+        self.arrival, self.sender = int(came.st_mtime), _text(sender)
         self.identity = (about.st_ino, about.st_size, about.st_mtime_ns, self.sender)
 
-    @property
-    def recipients(self):
-        return [recipient for found in self._channels() for recipient in found[1]]
+    def keep(self):
+        """Work out all that is there to know, and let go of the files, for one that is kept.
 
-    @property
-    def states(self):
-        found = self._channels()
+        :returns: itself
+        """
+        for name in _WORKED_OUT:
+            getattr(self, name)
+        self._block = self._envelope = self._problems = None
+        return self
+
+    def told(self):
+        """What ``of_told`` makes such a message of, in another process."""
+        return [tuple(one) for one in self.recipients], [getattr(self, name) for name in _TOLD]
+
+    @classmethod
+    def of_told(cls, told):
+        """:param tuple told: as ``told`` gives it"""
+        message = cls.__new__(cls)
+        for name, value in zip(_TOLD, told[1]):
+            setattr(message, name, value)
+        message.id, message.instance = str(message.number), None
+        message.recipients = [Recipient(*one) for one in told[0]]
+        return message
+
+    def __getattr__(self, name):
+        try:
+            work_out = _WORKED_OUT[name]
+        except KeyError:
+            raise AttributeError(name) from None
+        work_out(self)
+        return getattr(self, name)
+
+    def _read_recipients(self):
         if self._envelope is not None:
-            return ("todo",)
-        return tuple(name for name, some in found if any(not one.done for one in some)) or ("done",)
+            self.states, self.recipients = ("todo",), _recipients(self._envelope)
+            return
+        local, remote = self._channel("local"), self._channel("remote")
+        if local:
+            as_written = self._as_written
+            local = [Recipient(as_written(address), done) for address, done in local]
+        channels = (("local", local), ("remote", remote))
+        states = [name for name, some in channels if any(not one.done for one in some)]
+        self.states, self.recipients = tuple(states) or ("done",), local + remote
 
-    @property
-    def subject(self):
+    def _channel(self, part):
+        path = self._path(part, self.number)
+        try:
+            return _recipients(_fields(path) or ())
+        except (OSError, ValueError) as error:
+            self._problems.append((path, _why(error)))
+        return []
+
+    def _read_subject(self):
         raw = subject_of(self._header())
-        return None if raw is None else decode_subject(raw)
+        self.subject = None if raw is None else decode_subject(raw)
 
-    @property
-    def sasl_user(self):
-        return self._who().sasl_user
-
-    @property
-    def client(self):
-        return self._who().client
-
-    @property
-    def uid(self):
-        return self._who().uid
-
-    @property
-    def script(self):
-        return self._who().script
-
-    def _channels(self):
-        """[(channel, [Recipient])], read once."""
-        if self._found is None:
-            if self._envelope is not None:
-                self._found = [("todo", _recipients(self._envelope))]
-            else:
-                self._found = []
-                for channel in ("local", "remote"):
-                    try:
-                        part = _opened(self._place.path(channel, self.number))
-                    except OSError as error:
-                        self._unreadable.append((self._place.path(channel, self.number), error.strerror))
-                        part = None
-                    if part:
-                        self._found.append((channel, self._as_written(channel, _recipients(part[1]))))
-        return self._found
-
-    def _as_written(self, channel, recipients):
-        change = getattr(self._place, "as_written", None)
-        if channel == "remote" or change is None:
-            return recipients
-        return [one._replace(address=change(one.address)) for one in recipients]
+    def _read_origin(self):
+        origin = origin_of(self._header(), "qmail")
+        self.sasl_user, self.client, self.uid, self.script = origin
+        submitted = next((field[1:] for field in self._envelope or () if field[:1] == b"u"), b"")
+        if self.uid is None and self.client is None and submitted.isdigit() and len(submitted) < 11:
+            self.uid = int(submitted)
 
     def _header(self):
         block = self._block
         if len(block) == FIRST_BLOCK and b"\n\n" not in block and b"\n\r\n" not in block:
             with contextlib.suppress(OSError):
-                self._block = block = _first_block(self._place.path("mess", self.number), LONGEST_HEADER)[1]
+                self._block = block = _first_block(self._path("mess", self.number), LONGEST_HEADER)[1]
         return block
 
-    def _who(self):
-        if self._origin is None:
-            origin = origin_of(self._header(), "qmail")
-            submitted = next((field[1:] for field in self._envelope or () if field[:1] == b"u"), b"")
-            if origin.uid is None and origin.client is None and submitted.isdigit() and len(submitted) < 11:
-                origin = origin._replace(uid=int(submitted))
-            self._origin = origin
-        return self._origin
+
+_WORKED_OUT = {
+    "states": QmailMessage._read_recipients,
+    "recipients": QmailMessage._read_recipients,
+    "subject": QmailMessage._read_subject,
+    "sasl_user": QmailMessage._read_origin,
+    "client": QmailMessage._read_origin,
+    "uid": QmailMessage._read_origin,
+    "script": QmailMessage._read_origin,
+}
+
+# What one process tells another of a message, besides its recipients.
+_TOLD = ("number", "sender", "size", "arrival", "identity", "states", "subject", "sasl_user", "client", "uid", "script")
 
 
-def scan(layout, unreadable):
+def scan(layout, unreadable, wanted=None):
     """Yield the messages of a queue, each once, reading only.
 
-    A message moves from todo to info, so todo is read first. Files without either are the rest of something, or are
-    just being made: no messages.
+    Files without todo and info are the rest of something, or are just being made: no messages. A big queue is read by
+    several processes at once.
 
     :param Layout layout: the queue
     :param list unreadable: gets (path, why) of what could not be read, or isn't qmail's
+    :param wanted: callable, says of a QmailMessage whether it is yielded; asked in the process that reads. None: all
+    :returns: yields QmailMessage, which no longer need their files; the generator's value is how many there were
     """
-    seen = set()
-    for number in layout.numbers("todo", unreadable):
-        message = read(layout, number, unreadable)
-        if message is not None:
-            seen.add(number)
-            yield message
-    for number in layout.numbers("info", unreadable):
-        if number not in seen:
-            message = read(layout, number, unreadable)
-            if message is not None:
-                yield message
+    parts = min(len(os.sched_getaffinity(0)), _PROCESSES)
+    if parts == 1 or not _has_many(layout):
+        scanner = _Scanner(layout, unreadable, wanted)
+        yield from filter(None, scanner.messages())
+        return scanner.met
+    met = 0
+    for is_message, told in together(parts, lambda part: _Scanner(layout, [], wanted, part, parts).told()):
+        if is_message:
+            yield QmailMessage.of_told(told)
+        else:
+            met += told[0]
+            unreadable += told[1]
+    return met
 
 
-def read(place, number, unreadable=None):
+def read(place, number, unreadable=None, as_written=str):
     """A message from a queue or a run.
 
     :param place: has ``path(part, number)``
+    :param list unreadable: gets (path, why) when it can't be read
+    :param as_written: callable, ``Layout.as_written`` of the queue that it is from
     :returns: QmailMessage, or None: it is not complete, or gone, or unreadable
     """
     problems = [] if unreadable is None else unreadable
     try:
-        return QmailMessage(place, number, problems)
+        return QmailMessage(place, number, problems, as_written)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        problems.append((place.path("mess", number), error.strerror or str(error)))
-    except ValueError as error:
-        problems.append((place.path("mess", number), str(error)))
+    except (OSError, ValueError) as error:
+        problems.append((place.path("mess", number), _why(error)))
     return None
 
 
-def _is_number(name):
-    # No inode has more digits; isdigit() alone takes digits of other scripts, too.
-    return len(name) < 21 and name.isdigit() and name.encode("utf-8", "surrogateescape").isdigit()
+class _Scanner:
+    """One look at the queue, or at a part of its messages."""
+
+    def __init__(self, layout, unreadable, wanted, part=0, parts=1):
+        self.layout, self.unreadable, self.wanted = layout, unreadable, wanted
+        self.part, self.parts = part, parts
+        self.met = 0
+
+    def messages(self):
+        """Yield those that are wanted, and None for each that is not, or no message."""
+        # A message moves from todo to info, so todo is read first. 8 bytes for each of a million.
+        met = array("q")
+        for number in self._numbers("todo"):
+            problems = len(self.unreadable)
+            message = read(self.layout, number, self.unreadable, self.layout.as_written)
+            if message or len(self.unreadable) > problems:
+                met.append(number)
+            yield self._wanted(message)
+        met = array("q", sorted(met))
+        for number in self._numbers("info"):
+            at = bisect_left(met, number)
+            if at == len(met) or met[at] != number:
+                yield self._wanted(read(self.layout, number, self.unreadable, self.layout.as_written))
+
+    def told(self):
+        """The same for ``together``; at the end, how many were met, and what could not be read."""
+        for message in self.messages():
+            if message:
+                yield len(message.recipients), (True, message.told())
+            else:
+                yield 1, None
+        yield 0, (False, (self.met, self.unreadable))
+
+    def _numbers(self, part):
+        mine, parts = self.part, self.parts
+        for number in self.layout.numbers(part, self.unreadable if mine == 0 else None):
+            if number % _PRIME % parts == mine:
+                yield number
+
+    def _wanted(self, message):
+        if message is None:
+            return None
+        self.met += 1
+        return message.keep() if self.wanted is None or self.wanted(message) else None
+
+
+def _has_many(layout):
+    """Whether there are so many messages that a second process is worth its start."""
+    numbers = itertools.chain(layout.numbers("todo"), layout.numbers("info"))
+    return next(itertools.islice(numbers, _MANY, None), None) is not None
+
+
+def _subdirectories(directory):
+    """How many directories there are with the names 0, 1, ... in a row; None: there is no such directory."""
+    if not os.path.isdir(directory):
+        return None
+    return next(number for number in itertools.count() if not os.path.isdir(os.path.join(directory, str(number))))
 
 
 def _first_block(path, size=FIRST_BLOCK):
@@ -268,8 +359,8 @@ def _first_block(path, size=FIRST_BLOCK):
         os.close(descriptor)
 
 
-def _opened(path):
-    """(os.stat_result, [field]) of an envelope file; None when it is not there."""
+def _fields(path):
+    """The fields (bytes) of an envelope file; None when it is not there."""
     try:
         about, content = _first_block(path)
     except FileNotFoundError:
@@ -279,7 +370,7 @@ def _opened(path):
             raise ValueError("its envelope has {0} bytes".format(about.st_size))
         content = _first_block(path, about.st_size)[1]
     # What follows the last NUL was not written to its end.
-    return about, content.split(b"\0")[:-1]
+    return content.split(b"\0")[:-1]
 
 
 def _recipients(fields):
@@ -290,18 +381,40 @@ def _text(raw):
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _virtual_domains(path):
-    """Domain, ``.domain`` or address, in lower case -> prefix, of a file of lines ``domain:prefix``."""
-    found = {}
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as handle:
-        for line in handle:
-            name, colon, prefix = line.strip().partition(":")
-            if colon and prefix and not name.startswith("#"):
-                found[name.lower()] = prefix
-    return found
+def _why(error):
+    return getattr(error, "strerror", None) or str(error)
 
 
-def _parents(domain):
-    """``.b.c`` and ``.c`` of a.b.c, as virtualdomains has wildcards."""
-    labels = domain.split(".")
-    return ["." + ".".join(labels[number:]) for number in range(1, len(labels))]
+class _VirtualDomains:
+    """What ``control/virtualdomains`` does to recipients, backwards.
+
+    As ``rewrite`` in qmail-send.c: a line ``address:prefix`` wins over ``domain:prefix``, that over ``.parent:prefix``,
+    and that over ``:prefix``; upper and lower case are the same.
+    """
+
+    def __init__(self, path):
+        self._prefixes, self._addresses = {}, {}
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="backslashreplace") as handle:
+            for line in handle:
+                name, colon, prefix = line.rstrip().lower().partition(":")
+                if colon and not name.startswith("#"):
+                    # Without a prefix it is an exception: remote, after all.
+                    if "@" not in name:
+                        self._prefixes[name] = prefix and prefix + "-"
+                    elif prefix:
+                        self._addresses[prefix + "-" + name] = len(prefix) + 1
+
+    def as_written(self, address):
+        """The address (str) before a prefix was put before it; as it is where none was."""
+        if not self._prefixes and not self._addresses:
+            return address
+        lowered = address.lower()
+        whole = self._addresses.get(lowered)
+        if whole:
+            return address[whole:]
+        labels = lowered.rpartition("@")[2].split(".")
+        names = itertools.chain(
+            [".".join(labels)], ("." + ".".join(labels[number:]) for number in range(1, len(labels))), [""]
+        )
+        prefix = next((self._prefixes[name] for name in names if name in self._prefixes), None)
+        return address[len(prefix) :] if prefix and lowered.startswith(prefix) else address
