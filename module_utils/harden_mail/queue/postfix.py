@@ -296,18 +296,21 @@ class Mover:
         """
         if not os.path.samestat(about, os.lstat(path)):
             raise _Left(REPLACED)
-        try:
-            message = read(path, wanted.id, queue, self.instance)
-        except Unreadable as error:
-            raise _Left("its file can't be read: {0}".format(error)) from None
-        if list(message.identity) != wanted.identity:
-            raise _Left(REPLACED)
+        if wanted.identity:
+            try:
+                message = read(path, wanted.id, queue, self.instance)
+            except Unreadable as error:
+                raise _Left("its file can't be read: {0}".format(error)) from None
+            if list(message.identity) != wanted.identity:
+                raise _Left(REPLACED)
         _lock(descriptor)
 
     def _where(self, wanted):
         """Directories that a message may be in: it moves between them, and may get to one that was looked at before."""
+        usual = [self.spool.relative(queue, wanted.id) for queue in (wanted.state,) + MESSAGE_QUEUES]
+        if wanted.path is None:
+            return usual * 2
         found = os.path.dirname(os.path.relpath(wanted.path, self.spool.directory))
-        usual = [self.spool.relative(queue, wanted.id) for queue in MESSAGE_QUEUES]
         return ([found] if found.partition("/")[0] in MESSAGE_QUEUES else []) + usual * 2
 
 
@@ -317,7 +320,7 @@ class Inside(Mover):
     def hold(self, messages):
         """Hold messages: (how many, [(id, why)] of those left)"""
         files = []
-        wanted = [_of_message(message) for message in messages]
+        wanted = [Wanted(message.id, message.states[0], None, message.inode, None) for message in messages]
         try:
             skipped = self.take_all(wanted, files, self._hold_one)
         finally:
@@ -543,17 +546,13 @@ def _drop(messages, place, other):
                 place.remove_file(part, name)
 
 
-# What tells a message from others. state: str; path: of its file when it was looked at
+# What tells a message from others. path: of its file when it was looked at, or None; identity: list, or None
 Wanted = namedtuple("Wanted", "id state path inode identity")
 
 
 def _of_entry(entry):
     path, inode = entry["parts"][0][:2]
     return Wanted(entry["id"], entry["states"][0], path, inode, entry["identity"])
-
-
-def _of_message(message):
-    return Wanted(message.id, message.states[0], message.path, message.inode, list(message.identity))
 
 
 class _Left(Exception):
