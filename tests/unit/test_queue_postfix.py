@@ -578,7 +578,7 @@ def test_killed_while_taking(tmp_path, crossing):
         assert sorted(delivered) == [1, 2, 3]
         if not died:
             break
-    assert fatal > 20
+    assert fatal > 12
 
 
 def test_killed_while_giving_back(tmp_path, crossing):
@@ -601,7 +601,7 @@ def test_killed_while_giving_back(tmp_path, crossing):
         assert not os.path.exists(os.path.join(spool.directory, "harden-mail"))
         if not died:
             break
-    assert fatal > 20
+    assert fatal > 12
 
 
 # --- held -------------------------------------------------------------------------------------------------------

@@ -244,25 +244,25 @@ class Mover:
     def __init__(self, system, spool, instance):
         self.system, self.spool, self.instance = system, spool, instance
         self.owner = spool.owner()
+        self._locks = None
 
     def take_all(self, wanted, files, take_one):
-        """Call ``take_one(message, inodes of locked files, files)`` for each message: [(id, why)] of those left."""
-        locks = _locked_inodes(self.system)
+        """Call ``take_one(message, files)`` for each message (Wanted): [(id, why)] of those left."""
+        self._locks = None
         skipped = []
         for one in wanted:
             try:
-                take_one(one, locks, files)
+                take_one(one, files)
             except _Left as left:
                 skipped.append((one.id, str(left)))
         return skipped
 
-    def move(self, wanted, locks, files, target):
-        """Move a message that nobody delivers.
+    def move(self, wanted, files, target):
+        """Move a message that nobody delivers, as far as can be seen before it is moved.
 
         :param Wanted wanted: which
-        :param set locks: inodes of locked files
         :param list files: gets its open file
-        :param function target: (queue, inode) -> (Spool, queue, id) that it goes to, or None: it is there already
+        :param function target: queue -> (Spool, queue, id) that it goes to
         :returns: (queue that it was in, os.stat_result)
         :raises _Left: it was left in the queue, and why
         """
@@ -278,7 +278,7 @@ class Mover:
                     raise _Left(REPLACED)
                 if not is_mail(about, self.owner):
                     raise _Left(NO_MAIL)
-                if about.st_ino in locks:
+                if queue == "active" and self._is_in_delivery(about.st_ino):
                     # Rather than to move it and back; the lock may also be that of another file system's file.
                     _lock(descriptor)
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -289,29 +289,19 @@ class Mover:
             return queue, about
         raise _Left(GONE)
 
-    def check(self, wanted, queue, about, path, descriptor):
-        """See that what was moved is the message that was meant, and lock it.
-
-        :raises _Left: it isn't, or somebody delivers it
-        """
-        if not os.path.samestat(about, os.lstat(path)):
-            raise _Left(REPLACED)
-        if wanted.identity:
-            try:
-                message = read(path, wanted.id, queue, self.instance)
-            except Unreadable as error:
-                raise _Left("its file can't be read: {0}".format(error)) from None
-            if list(message.identity) != wanted.identity:
-                raise _Left(REPLACED)
-        _lock(descriptor)
-
     def _where(self, wanted):
         """Directories that a message may be in: it moves between them, and may get to one that was looked at before."""
-        usual = [self.spool.relative(queue, wanted.id) for queue in (wanted.state,) + MESSAGE_QUEUES]
-        if wanted.path is None:
-            return usual * 2
-        found = os.path.dirname(os.path.relpath(wanted.path, self.spool.directory))
-        return ([found] if found.partition("/")[0] in MESSAGE_QUEUES else []) + usual * 2
+        if wanted.directory:
+            yield wanted.directory
+        for _ in range(2):
+            for queue in (wanted.state,) + MESSAGE_QUEUES:
+                yield self.spool.relative(queue, wanted.id)
+
+    def _is_in_delivery(self, inode):
+        """Whether somebody has, or may have, locked a file with that inode."""
+        if self._locks is None:
+            self._locks = _locked_inodes(self.system)
+        return inode in self._locks
 
 
 class Inside(Mover):
@@ -320,7 +310,7 @@ class Inside(Mover):
     def hold(self, messages):
         """Hold messages: (how many, [(id, why)] of those left)"""
         files = []
-        wanted = [Wanted(message.id, message.states[0], None, message.inode, None) for message in messages]
+        wanted = [Wanted(message.id, message.states[0], message.inode, None, None, None, None) for message in messages]
         try:
             skipped = self.take_all(wanted, files, self._hold_one)
         finally:
@@ -343,7 +333,7 @@ class Inside(Mover):
             self._drop_logs(name)
         return len(messages) - len(skipped), skipped
 
-    def _hold_one(self, wanted, locks, files):
+    def _hold_one(self, wanted, files):
         name, other = wanted.id, name_of(wanted.id, wanted.inode, other=True)
         unused = None
 
@@ -360,12 +350,12 @@ class Inside(Mover):
             return self.spool, "hold", new_id(queue)
 
         try:
-            queue, about = self.move(wanted, locks, files, target)
+            queue, _ = self.move(wanted, files, target)
             held = new_id(queue)
             if held == other:
                 unused = name
             try:
-                self.check(wanted, queue, about, self.spool.path("hold", held), files[-1])
+                _lock(files[-1])
             except _Left:
                 back = "incoming" if queue == "active" else queue
                 self.spool.rename(self.spool.relative("hold", held), held, self.spool, back, held)
@@ -414,19 +404,24 @@ class Way(Mover):
         """Move messages (lines of the manifest) out of the queue: (how many were, [(id, why)] of those that weren't)"""
         taken, files = [], []
 
-        def take_one(wanted, locks, files):
-            queue, about = self.move(wanted, locks, files, lambda queue: (self.place, queue, wanted.id))
+        def take_one(wanted, files):
+            queue, about = self.move(wanted, files, lambda queue: (self.place, queue, wanted.id))
             taken.append((queue, wanted.id))
+            # It has the time of its last delivery, or of the next one.
+            same = about.st_mtime_ns == wanted.mtime and queue == wanted.state
             try:
-                self.check(wanted, queue, about, self.place.path(queue, wanted.id), files[-1])
+                if not same:
+                    self._check(wanted, queue)
+                _lock(files[-1])
             except _Left:
                 self._put_back(queue, wanted.id)
                 taken.pop()
                 raise
-            self.spool.move_logs(wanted.id, self.place, wanted.id)
+            logs = wanted.logs if same and queue != "active" else LOGS
+            self.spool.move_logs(wanted.id, self.place, wanted.id, logs)
 
         try:
-            skipped = self.take_all(map(_of_entry, entries), files, take_one)
+            skipped = self.take_all(map(self._of_entry, entries), files, take_one)
             # Locked all the while: what has been copied is not changed any more.
             self._store(taken)
         except BaseException:
@@ -441,6 +436,25 @@ class Way(Mover):
             for descriptor in files:
                 os.close(descriptor)
         return len(taken), skipped
+
+    def _of_entry(self, entry):
+        paths = [part[0][len(self.spool.directory) + 1 :] for part in entry["parts"]]
+        _, inode, _, _, _, mtime = entry["parts"][0]
+        directory = os.path.dirname(paths[0])
+        logs = [path.partition("/")[0] for path in paths[1:]]
+        return Wanted(entry["id"], entry["states"][0], inode, entry["identity"], directory, mtime, logs)
+
+    def _check(self, wanted, queue):
+        """See that what was moved is the message that was meant.
+
+        :raises _Left: it isn't
+        """
+        try:
+            message = read(self.place.path(queue, wanted.id), wanted.id, queue, self.instance)
+        except Unreadable as error:
+            raise _Left("its file can't be read: {0}".format(error)) from None
+        if list(message.identity) != wanted.identity:
+            raise _Left(REPLACED)
 
     def settle(self):
         """Complete what a killed :meth:`take` has begun to move: how many messages are in the run."""
@@ -462,7 +476,7 @@ class Way(Mover):
                 except _Left:
                     self._put_back(queue, name)
                 else:
-                    self.spool.move_logs(name, self.place, name)
+                    self.spool.move_logs(name, self.place, name, LOGS)
                     ready.append((queue, name))
             self._store(ready)
         finally:
@@ -521,7 +535,7 @@ class Way(Mover):
         if self.spool.find(new_name):
             return "the queue has another message with its id"
         # Before it, since Postfix may deliver it at once.
-        self.place.move_logs(name, self.spool, new_name)
+        self.place.move_logs(name, self.spool, new_name, LOGS)
         self.place.rename(queue, name, self.spool, "incoming" if queue == "active" else queue, new_name)
         return None
 
@@ -546,13 +560,9 @@ def _drop(messages, place, other):
                 place.remove_file(part, name)
 
 
-# What tells a message from others. path: of its file when it was looked at, or None; identity: list, or None
-Wanted = namedtuple("Wanted", "id state path inode identity")
-
-
-def _of_entry(entry):
-    path, inode = entry["parts"][0][:2]
-    return Wanted(entry["id"], entry["states"][0], path, inode, entry["identity"])
+# A message that is to be moved. inode, mtime: of its file; directory: that it was found in, of the spool; logs: those
+# that it had; what is not known is None
+Wanted = namedtuple("Wanted", "id state inode identity directory mtime logs")
 
 
 class _Left(Exception):

@@ -110,8 +110,9 @@ class Spool:
                 there = self._descriptor(target, make=True)
                 os.link(name, other, src_dir_fd=self._descriptor(source), dst_dir_fd=there, follow_symlinks=False)
 
-    def move_logs(self, name, target, new_name):
-        for log in LOGS:
+    def move_logs(self, name, target, new_name, logs):
+        """Move what Postfix noted of a message to another spool on the same file system."""
+        for log in logs:
             with contextlib.suppress(FileNotFoundError):
                 self.rename(self.relative(log, name), name, target, log, new_name)
 
