@@ -18,6 +18,7 @@ PROJECT = os.path.dirname(os.path.dirname(HERE))
 BENCHES = {
     "submission_firewall": ["vps=deb12"],
     "queue_count": ["vps=deb12"],
+    "mail_queue_qmail": ["vps=deb12"],
 }
 
 
