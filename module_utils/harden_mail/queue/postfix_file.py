@@ -151,7 +151,7 @@ class QueueFile:
         return Envelope(found.time, found.sender, found.recipients, found.attributes)
 
     def header(self):
-        """The message's header: bytes, lines ended by LF; the first ``LONGEST_HEADER`` of them, or a few more."""
+        """The message's header: bytes, lines ended by LF; about the first ``LONGEST_HEADER`` of them."""
         if self._content is None:
             self.envelope()
         text, length, in_line = [], 0, False
@@ -242,7 +242,7 @@ def usual_head(block):
                 time = time or block[start:position]
             elif kind == _SENDER:
                 return None if time is None or position > len(block) else (time, block[start:position])
-            elif kind != _ATTRIBUTE:
+            elif kind != _ATTRIBUTE and kind not in _PASSED_OVER:
                 return None
     except IndexError:
         return None

@@ -289,7 +289,9 @@ class _Scanner:
             if met and state != STATES[-1]:
                 self._earlier.append(array("q", sorted(met)))
         # What had left for directories that were read already, before it was met where it came from.
-        late = {hash(name): (place, name, inode) for again in _AGAIN for place, name, inode in self.files(again)}
+        late = {
+            hash(name): (place, name, inode) for again in _AGAIN for place, name, inode in self.files(again) if inode
+        }
         for key in met if late else ():
             late.pop(key, None)
         for place, name, inode in late.values():
@@ -308,6 +310,9 @@ class _Scanner:
 
     def _message(self, place, name, inode, met):
         """A message that is wanted, and was not met before; else None."""
+        if inode is None:
+            self._note(place, name, "not a file of Postfix's")
+            return None
         key = hash(name)
         for earlier in self._earlier:
             at = bisect_left(earlier, key)
@@ -322,16 +327,18 @@ class _Scanner:
             return None
         except Unreadable as error:
             self._note(place, name, str(error))
+            met.append(key)
             return None
         except OSError as error:
             self._note(place, name, error.strerror)
+            met.append(key)
             return None
         met.append(key)
         self.met += 1
         return message if is_wanted else None
 
     def files(self, state):
-        """Yield (place, name, inode) of what may be messages in one of the queue's directories."""
+        """Yield (place, name, inode) of what is in one of the queue's directories; inode is None of what is foreign."""
         return self._files_below(os.path.join(self.instance.queue_dir, state), state, 0)
 
     def _files_below(self, directory, state, depth):
