@@ -545,7 +545,6 @@ class Way(Mover):
         for queue, name in messages:
             for part in LOGS + (queue,):
                 if source.stat(part, name):
-                    target.make(part)
                     pairs.append((source.path(part, name), target.path(part, name)))
         copy_all(pairs)
         target.sync()

@@ -116,19 +116,17 @@ class Spool:
             with contextlib.suppress(FileNotFoundError):
                 self.rename(self.relative(log, name), name, target, log, new_name)
 
-    def make(self, queue):
-        """Make a queue's directory."""
-        self._descriptor(queue, make=True)
-
     def remove_file(self, queue, name):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(name, dir_fd=self._descriptor(self.relative(queue, name)))
 
     def make_private(self):
-        """Make the spool's directory, and that above it, for its owner alone."""
+        """Make the spool's directory with all queues, and that above it, for its owner alone."""
         for directory in (os.path.dirname(self.directory), self.directory):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
+        for queue in MESSAGE_QUEUES + LOGS:
+            self._descriptor(queue, make=True)
 
     def remove_empty(self):
         """Remove what has become empty of the directories, and what a kill left half copied."""
