@@ -21,9 +21,9 @@ demo: ready-to-boot ## Boot a sick mail VPS, harden it, look at it from two othe
 	@$(ROOT) $(LAB) roots deb12
 	@$(ROOT) $(LAB) run -- $(PYTHON) tests/hosts/demo.py
 
-test: lint unit bench-small molecule ## Everything that a change must pass (what CI runs)
+test: lint unit fuzz-short bench-small molecule ## Everything that a change must pass (what CI runs)
 
-test-all: lint unit bench molecule-all ## The same with every scenario on every platform, benches at full size
+test-all: lint unit fuzz bench molecule-all ## The same with every scenario on every platform, benches at full size
 
 lint: ready-to-test ## ansible-lint, yamllint, ruff
 	@tools/lint
