@@ -17,6 +17,7 @@ PROJECT = os.path.dirname(os.path.dirname(HERE))
 # name of the bench (a file bench_NAME.py): the test hosts that it wants, as lab.py takes them
 BENCHES = {
     "submission_firewall": ["vps=deb12"],
+    "mail_queue_postfix": ["vps=deb12"],
     "queue_count": ["vps=deb12"],
     "mail_queue_qmail": ["vps=deb12"],
 }
