@@ -259,14 +259,12 @@ def only_one(system):
 
 def _end_hanging(handle):
     handle.seek(0)
+    # Who holds the lock writes its number and the time into it; between the two there is nothing to go by.
     holder, _, since = handle.read().partition(" ")
-    # The clock of the machine's uptime: nobody sets it back.
-    if not since or time.monotonic() - int(since) < LONGEST:
+    hung = time.monotonic() - int(since) if holder.isdigit() and since.isdigit() else 0
+    if hung < LONGEST or "queue-alert" not in (System().read("/proc/{0}/cmdline".format(holder)) or ""):
         raise UserError("another run is still at work")
-    # Who holds the lock has written its number into it, unless it is just about to.
-    if "queue-alert" not in (System().read("/proc/{0}/cmdline".format(int(holder))) or ""):
-        raise UserError("another run is still at work")
-    ways.log("ending a run that has hung for {0} seconds".format(int(time.monotonic() - int(since))), syslog.LOG_ERR)
+    ways.log("ending a run that has hung for {0:.0f} seconds".format(hung), syslog.LOG_ERR)
     with contextlib.suppress(ProcessLookupError):
         os.kill(int(holder), signal.SIGKILL)
     for _ in range(50):

@@ -167,9 +167,6 @@ def test_cron_tells_the_admin_on_another_host_within_one_interval(watched):
         assert not mail.defects
         watched.host.run("test -s /var/lib/harden-mail-test.prom")
         assert "harden_mail_queue_messages 2000" in watched.host.run("cat /var/lib/harden-mail-test.prom")
-        watched.host.run("postsuper -d ALL")
-        mails = watched.wait_for_mails(2, 75)
-        assert "All clear" in mails[1]["subject"]
     finally:
         watched.host.run("postconf -X defer_transports; postfix reload; systemctl stop cron")
 
