@@ -299,7 +299,7 @@ def test_kills_lose_no_alert_and_a_doubled_one_can_be_told(watched):
 def test_a_run_that_hangs_is_ended_by_the_next(watched):
     watched.host.run(
         "systemd-run --quiet --unit hanging bash -c 'exec 9>>/run/harden-mail/queue-alert.lock; flock 9; "
-        'echo "$$ 0" >/run/harden-mail/queue-alert.lock; exec -a queue-alert sleep 600\''
+        'echo "$$$$ 0" >/run/harden-mail/queue-alert.lock; exec -a queue-alert sleep 600\''
     )
     time.sleep(0.5)
     watched.host.run(PROGRAM)
