@@ -17,7 +17,7 @@ from hosts.lab import Lab, side_by_side
 from queue_storm import SPAM
 
 # On each of the two kinds of file system, on each host.
-KILLS = 25
+KILLS = 15
 MOUNTED = "/mnt/quarantine"
 
 
@@ -202,7 +202,7 @@ def test_taken_in_the_middle_of_deliveries_each_is_delivered_once(place):
     letters, left = [], 0
     # Whatever comes in has the queue manager look for what is new.
     with flow(place, "flow", pause=0) as sent:
-        for number in range(12):
+        for number in range(6):
             some = queue_storm.spam_for("lazy", 100, series="middle{0}".format(number))
             place.send(some)
             letters += some
