@@ -3,7 +3,6 @@
 import pytest
 from harden_mail.queue.headers import subject_of
 from harden_mail.queue.postfix_file import (
-    ATTRIBUTES,
     FIRST_BLOCK,
     Envelope,
     HalfMade,
@@ -86,13 +85,9 @@ def test_as_postcat_reads_it(one):
     assert [(b"sender", envelope.sender)] == [(name, value) for name, value in said if name == b"sender"]
     kinds = {b"recipient": False, b"done_recipient": True}
     assert envelope.recipients == [(value, kinds[name]) for name, value in said if name in kinds]
-    attributes = {}
-    for name, value in said:
-        if name == b"named_attribute":
-            attribute, text = value.split(b"=", 1)
-            if attribute + b"=" in ATTRIBUTES:
-                attributes.setdefault(attribute + b"=", text)
-    assert envelope.attributes == attributes
+    attributes = dict(value.split(b"=", 1) for name, value in said if name == b"named_attribute")
+    assert envelope.sasl_user == attributes.get(b"sasl_username")
+    assert envelope.client == (attributes.get(b"log_client_address") or attributes.get(b"client_address"))
 
 
 @pytest.mark.parametrize("one", RECORDED, ids=repr)
@@ -120,7 +115,7 @@ def test_the_short_way_is_there_for_what_is_usual(kind):
             block = one.bytes()
             _, content, recipients = sizes(block)
             assert usual_head(block)
-            assert usual_envelope(block, recipients)
+            assert usual_envelope(block, content, recipients)
             assert usual_subject(block, content)
 
 
@@ -129,7 +124,11 @@ def assert_short_way(data):
     block = data[:FIRST_BLOCK]
     _, content, recipients = sizes(block)
     one = opened(data)
-    head, envelope, subject = usual_head(block), usual_envelope(block, recipients), usual_subject(block, content)
+    head, envelope, subject = (
+        usual_head(block),
+        usual_envelope(block, content, recipients),
+        usual_subject(block, content),
+    )
     if head is not None:
         assert head == (one.envelope().time, one.envelope().sender)
     if envelope is not None:
@@ -151,10 +150,11 @@ _LINE = st.one_of(
     st.just(record(b"N")),
     st.just(pointer(0)),
 )
+ATTRIBUTES = (b"sasl_username=", b"log_client_address=", b"client_address=", b"helo=A")
 _ADDRESS = st.binary(max_size=140)
 _ENVELOPE = st.one_of(
     st.builds(record, st.sampled_from([b"R", b"D", b"O", b"S", b"T", b"/", b"W", b"F", b"L", b"w"]), _ADDRESS),
-    st.builds(lambda name, value: record(b"A", name + value), st.sampled_from(ATTRIBUTES + (b"helo=A",)), _ADDRESS),
+    st.builds(lambda name, value: record(b"A", name + value), st.sampled_from(ATTRIBUTES), _ADDRESS),
     st.just(pointer(0)),
 )
 
@@ -165,6 +165,8 @@ def _joined(parts, most):
 
 @given(_joined(_ENVELOPE, 8), _joined(_LINE, 10), _joined(_ENVELOPE, 4), st.integers(0, 4))
 @example(TODO + record(b"A", b"helo=A0sasl_username=evil"), CONTENT, b"", 1)
+@example(TODO + record(b"F", b"sasl_username=evil"), CONTENT, b"", 1)
+@example(TODO + record(b"A", b"log_client_address=") + record(b"A", b"client_address=x"), CONTENT, b"", 1)
 @example(TODO, record(b"N", b"To: N\x0bSubject: evil") + CONTENT, b"", 1)
 @example(TODO, record(b"N", b"SUBJECT: first") + CONTENT, b"", 1)
 @example(TODO, record(b"L", b"X-Long: ") + CONTENT, b"", 1)
@@ -189,7 +191,7 @@ def test_sender_and_recipients_that_a_milter_changed():
     added = record(b"R", b"added@example.org") + pointer(back + len(TODO) + 17)
     data = queue_file(envelope + pointer(length) + rest + TODO + pointer(added_at), content, behind=new + added)
     assert opened(data).envelope() == Envelope(
-        b"1 2", b"new@example.net", [(b"b@example.org", False), (b"added@example.org", False)], {}
+        b"1 2", b"new@example.net", [(b"b@example.org", False), (b"added@example.org", False)], None, None
     )
     assert usual_head(data) is None
 

@@ -28,12 +28,13 @@ _MESSAGE, _LINE, _PART, _EXTRACTED, _END, _POINTER, _PADDING = b"MNLXEpw"
 _TYPES = frozenset(b"CTcFILSDRO/WAK>fdMNwXrePpV<iomnE")
 
 # Records of an envelope that say nothing that is asked for here.
-_PASSED_OVER = frozenset(b"cFILOWVK<ion>")
+_PASSED_OVER = b"cFILOWVK<ion>"
+_USUAL = _PASSED_OVER + b"TSARD"
 
-# By the length that a record's second byte says: how far to go on in the block. A length of several bytes, and for the
-# second one an empty record, leads nowhere.
+# By a record's second byte: how long its data are, and how far it is to the next one. A length of several bytes leads
+# nowhere.
 _SHORT = tuple(length if length < 0x80 else 1 << 30 for length in range(0x100))
-_FILLED = tuple(2 + length if length else 1 << 30 for length in _SHORT)
+_STEP = tuple(2 + length for length in _SHORT)
 
 # What stands in an envelope only where its end is missing.
 _NO_ENVELOPE = (_LINE, _EXTRACTED, _END)
@@ -41,13 +42,13 @@ _NO_ENVELOPE = (_LINE, _EXTRACTED, _END)
 # What a file in maildrop can begin with; a C record there doesn't count (sendmail.c writes a preliminary one).
 _SUBMITTED_FIRST = b"TCAFS"
 
-# The attributes that are looked for: who logged in; the client as it is logged, which behind a content filter that says
-# it (XFORWARD) is the one outside; and the client that there was.
-ATTRIBUTES = SASL_USER, LOGGED_CLIENT, CLIENT = (b"sasl_username=", b"log_client_address=", b"client_address=")
+# The attributes (A records) that are looked for: who logged in; the client as it is logged, which behind a content
+# filter that says it (XFORWARD) is the one outside; and the client that there was.
+_SASL_USER, _LOGGED_CLIENT, _CLIENT = b"sasl_username=", b"log_client_address=", b"client_address="
 
 # time: bytes, the T record: seconds, and microseconds after a blank; sender: bytes; recipients: [(address, done)],
-# bytes and bool, as they come; attributes: {name: value}, bytes, the first of each of ``ATTRIBUTES``
-Envelope = namedtuple("Envelope", "time sender recipients attributes")
+# bytes and bool, as they come; sasl_user, client: bytes or None, not empty
+Envelope = namedtuple("Envelope", "time sender recipients sasl_user client")
 
 
 class Unreadable(Exception):
@@ -88,7 +89,8 @@ class _Found:
 
     def __init__(self):
         self.time = self.sender = None
-        self.recipients, self.attributes, self.addressed = [], {}, 0
+        self.recipients, self.addressed = [], 0
+        self._attributes = {}
 
     def add(self, kind, data):
         if kind in (_TODO, _DONE):
@@ -98,12 +100,16 @@ class _Found:
             self.addressed += 1
         elif kind == _ATTRIBUTE:
             name, equals, value = data.partition(b"=")
-            if name + equals in ATTRIBUTES:
-                self.attributes.setdefault(name + equals, value)
+            self._attributes.setdefault(name + equals, value)
         elif kind == _TIME and self.time is None:
             self.time = data
         elif kind == _SENDER and self.sender is None:
             self.sender = data
+
+    def envelope(self):
+        get = self._attributes.get
+        client = get(_LOGGED_CLIENT) or get(_CLIENT)
+        return Envelope(self.time, self.sender, self.recipients, get(_SASL_USER) or None, client or None)
 
 
 class QueueFile:
@@ -148,7 +154,7 @@ class QueueFile:
             found.add(kind, data)
         if found.sender is None or (found.time is None and self._size is not None):
             raise Unreadable("without a sender or a time of arrival")
-        return Envelope(found.time, found.sender, found.recipients, found.attributes)
+        return found.envelope()
 
     def header(self):
         """The message's header: bytes, lines ended by LF; about the first ``LONGEST_HEADER`` of them."""
@@ -248,52 +254,49 @@ def usual_head(block):
         return None
 
 
-def usual_envelope(block, recipients):
+def usual_envelope(block, content, recipients):
     """All of the envelope.
 
-    :param int recipients: as :func:`sizes` gives it
+    :param int content: offset of the message
+    :param int recipients: upper bound of their number
     :returns: Envelope, or None
     """
-    time = sender = None
-    found, attributes = [], []
+    starts = []
     position = 2 + block[1]
+    end = content - 2
     try:
-        while True:
-            kind = block[position]
-            start = position + 2
-            position = start + _SHORT[block[position + 1]]
-            if kind == _ATTRIBUTE:
-                attributes.append(start)
-            elif kind == _TODO:
-                found.append((block[start:position], False))
-            elif kind == _DONE:
-                found.append((block[start:position], True))
-            elif kind == _TIME:
-                time = time or block[start:position]
-            elif kind == _SENDER and sender is None:
-                sender = block[start:position]
-            elif kind == _MESSAGE:
-                break
-            elif kind not in _PASSED_OVER:
-                return None
+        while position < end:
+            starts.append(position)
+            position += _STEP[block[position + 1]]
+        kinds = bytes([block[start] for start in starts])
+        if position != end or block[end] != _MESSAGE or kinds.translate(None, _USUAL):
+            return None
     except IndexError:
         return None
-    if len(found) < recipients or time is None or sender is None:
+    time, sender, addressed = kinds.find(_TIME), kinds.find(_SENDER), kinds.count(_TODO) + kinds.count(_DONE)
+    if time < 0 or sender < 0 or addressed < recipients:
         return None
-    return Envelope(time, sender, found, _attributes(block, attributes, position))
+    starts.append(end)
+    if addressed == 1:
+        places = (max(kinds.find(_TODO), kinds.find(_DONE)),)
+    else:
+        places = [place for place, kind in enumerate(kinds) if kind in (_TODO, _DONE)]
+    return Envelope(
+        block[starts[time] + 2 : starts[time + 1]],
+        block[starts[sender] + 2 : starts[sender + 1]],
+        [(block[starts[place] + 2 : starts[place + 1]], kinds[place] == _DONE) for place in places],
+        _attribute(block, starts, end, _SASL_USER),
+        _attribute(block, starts, end, _LOGGED_CLIENT) or _attribute(block, starts, end, _CLIENT),
+    )
 
 
-def _attributes(block, starts, end):
-    """Those of ``ATTRIBUTES`` among the A records whose data start at these offsets."""
-    attributes = {}
-    for name in ATTRIBUTES:
-        start = block.find(name, 0, end)
-        # A client can have written it into its HELO, say.
-        while start >= 0 and start not in starts:
-            start = block.find(name, start + 1, end)
-        if start >= 0:
-            attributes[name] = block[start + len(name) : start + block[start - 1]]
-    return attributes
+def _attribute(block, starts, end, name):
+    """The value in the first A record of this name (with an equals sign), or None."""
+    at = block.find(name, 0, end)
+    # A client can have written it into its HELO, say, and a user into his full name.
+    while at >= 0 and (at - 2 not in starts or block[at - 2] != _ATTRIBUTE):
+        at = block.find(name, at + 1, end)
+    return block[at + len(name) : at + block[at - 1]] or None if at >= 0 else None
 
 
 def usual_subject(block, content):
@@ -311,7 +314,7 @@ def usual_subject(block, content):
         while position < record:
             if block[position] != _LINE:
                 return None
-            position += _FILLED[block[position + 1]]
+            position += _STEP[block[position + 1] or 0x80]
         # Is there another one before it, in other letters?
         if position != record or block[record + 2] not in b"Ss" or b"SUBJECT" in block[content:record].upper():
             return None

@@ -12,10 +12,7 @@ from ..errors import UserError
 from . import headers
 from .message import Message, Recipient
 from .postfix_file import (
-    CLIENT,
     FIRST_BLOCK,
-    LOGGED_CLIENT,
-    SASL_USER,
     HalfMade,
     QueueFile,
     Unreadable,
@@ -71,9 +68,10 @@ class PostfixMessage(Message):
     """A message in Postfix's queue, or in a copy of its file elsewhere.
 
     What is not set yet is worked out when it is asked for; then a file that is damaged behind its first record raises
-    Unreadable, unless `intact` was asked before.
+    Unreadable, unless it was kept.
 
     :ivar int inode: of its file
+    :ivar str path: of its file, absolute
     """
 
     __slots__ = ("_block", "_content", "_expected", "_place", "_submitter", "inode", "path")
@@ -100,20 +98,35 @@ class PostfixMessage(Message):
         return (self._place.state,)
 
     def keep(self):
-        """Work out all that is there to know, and let go of the file's bytes, for one that is kept.
+        """Work out all that is there to know, and let go of the file's bytes.
 
         :returns: itself
         """
-        for name in _WORKED_OUT:
+        self._read_envelope()
+        for name in ("path", "subject", "uid"):
             getattr(self, name)
         self._block = None
         return self
 
     def told(self):
-        """What `of_told` makes such a message of, in another process."""
+        """What `of_told` makes such a message of, in another process; of one that is kept."""
         place = self._place
-        recipients = [tuple(recipient) for recipient in self.recipients]
-        return (place.directory, place.state, recipients) + tuple([getattr(self, name) for name in _TOLD])
+        return (
+            place.directory,
+            place.state,
+            self.id,
+            self.inode,
+            self.size,
+            self.identity,
+            self.arrival,
+            self.sender,
+            [tuple(recipient) for recipient in self.recipients],
+            self.subject,
+            self.sasl_user,
+            self.client,
+            self.uid,
+            self.script,
+        )
 
     @classmethod
     def of_told(cls, told, places, instance):
@@ -121,13 +134,27 @@ class PostfixMessage(Message):
         :param tuple told: as `told` gives it
         :param dict places: those that were made by earlier calls
         """
-        directory, state, recipients = told[:3]
         message = cls.__new__(cls)
+        (
+            directory,
+            state,
+            message.id,
+            message.inode,
+            message.size,
+            message.identity,
+            message.arrival,
+            message.sender,
+            recipients,
+            message.subject,
+            message.sasl_user,
+            message.client,
+            message.uid,
+            message.script,
+        ) = told
+        message.recipients = [Recipient(*recipient) for recipient in recipients]
         if directory not in places:
             places[directory] = _Place(directory, state, instance, None)
-        message._place, message.recipients = places[directory], [Recipient(*recipient) for recipient in recipients]
-        for name, value in zip(_TOLD, told[3:]):
-            setattr(message, name, value)
+        message._place = places[directory]
         return message
 
     def __getattr__(self, name):
@@ -155,7 +182,7 @@ class PostfixMessage(Message):
         self.identity = (self.inode, _text(time or b""), self.size)
 
     def _read_envelope(self):
-        envelope = self._content and usual_envelope(self._block, self._expected)
+        envelope = self._content and usual_envelope(self._block, self._content, self._expected)
         if not envelope:
             envelope = self._file().envelope()
         self._set_head(envelope.time, envelope.sender)
@@ -166,10 +193,8 @@ class PostfixMessage(Message):
                 done[address] = is_done and done.get(address, True)
             recipients = done.items()
         self.recipients = [Recipient(_text(address), is_done) for address, is_done in recipients]
-        attributes = envelope.attributes
-        client = attributes.get(LOGGED_CLIENT) or attributes.get(CLIENT)
-        account = attributes.get(SASL_USER)
-        self.client, self.sasl_user = client and _text(client), account and _text(account)
+        self.client = envelope.client and _text(envelope.client)
+        self.sasl_user = envelope.sasl_user and _text(envelope.sasl_user)
 
     def _read_origin(self):
         if self.client or self.sasl_user:
@@ -214,9 +239,6 @@ _WORKED_OUT = {
     "uid": PostfixMessage._read_origin,
     "subject": PostfixMessage._read_subject,
 }
-
-# What one process tells another of a message, besides its recipients and where it is.
-_TOLD = tuple(sorted(set(_WORKED_OUT) - {"path", "recipients"})) + ("id", "inode", "size")
 
 
 def read(path, name, state, instance):

@@ -18,6 +18,9 @@ _REMEMBERED_LENGTH = 400
 # question marks, or the end is missing, `_broken_text` says what the text is.
 _WORD = re.compile(rb"=\?([\w.:+()-]{1,40})(?:\*[\w-]{0,40})?\?([BbQq])\?(?:([^?\s]*)\?=)?")
 
+# Most subjects in other languages than English: nothing but one word in sound Base64.
+_ONE_WORD = re.compile(rb"=\?([\w.:+()-]{1,40})\?[Bb]\?([A-Za-z0-9+/]+={0,2})\?=\Z")
+
 # RFC 5322, 2.2.3: a line break before white space only folds the line.
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
@@ -103,6 +106,12 @@ def decode_subject(raw):
 
 
 def _decoded(raw):
+    word = _ONE_WORD.match(raw)
+    if word:
+        try:
+            return _text(word.group(1).lower(), binascii.a2b_base64(word.group(2)))
+        except binascii.Error:
+            pass
     raw = _FOLD.sub(b"", raw).replace(b"\t", b" ").strip(b" \r\n")
     text = []
     # Of the encoded words since the last plain text: their set, and their bytes so far.
