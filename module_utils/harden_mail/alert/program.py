@@ -260,7 +260,7 @@ def only_one(system):
 def _end_hanging(handle):
     handle.seek(0)
     # Who holds the lock writes its number and the time into it; between the two there is nothing to go by.
-    holder, _, since = handle.read().partition(" ")
+    holder, _, since = handle.read().strip().partition(" ")
     hung = time.monotonic() - int(since) if holder.isdigit() and since.isdigit() else 0
     if hung < LONGEST or "queue-alert" not in (System().read("/proc/{0}/cmdline".format(holder)) or ""):
         raise UserError("another run is still at work")
