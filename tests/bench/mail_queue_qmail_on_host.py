@@ -22,11 +22,13 @@ from hosts.qmail_spool import Spool  # noqa: E402
 # Where qmHandle looks.
 QUEUE = "/var/qmail/queue"
 QUARANTINE = "/var/qmail/quarantine"
+ASIDE = "/var/qmail/aside"
 
 ROUNDS = 3
 
 # Half of the messages have a subject in Japanese, as ISO-2022-JP. qmHandle matches what is on the wire.
-KINDS = ("iso2022jp", "php", "iso2022jp", "logged_in", "iso2022jp", "partly", "iso2022jp", "plain")
+SELECTED = "iso2022jp"
+KINDS = (SELECTED, "php", SELECTED, "logged_in", SELECTED, "partly", SELECTED, "plain")
 SUBJECT, SUBJECT_ON_WIRE = "*お支払い*", "ISO-2022-JP"
 BODY = b"".join(b"line %d of a body that goes on for some two thousand bytes\n" % number for number in range(35))
 
@@ -87,16 +89,49 @@ def ours(**params):
     return [sys.executable, "-c", OURS, os.path.join(CODE, "module_utils"), options]
 
 
-def make(count):
-    """Make the queue anew; returns the numbers of those that are to be selected."""
-    for directory in (QUEUE, QUARANTINE):
-        shutil.rmtree(directory, ignore_errors=True)
-    spool, chosen = Spool(QUEUE).make(), []
-    for number in range(count):
-        made = spool.add(KINDS[number % len(KINDS)], body=BODY)
-        if made.kind == "iso2022jp":
-            chosen.append(made.id)
-    return chosen
+class Bench:
+    """A queue, and what is to be selected of it: half of the messages."""
+
+    def __init__(self, count):
+        self.spool, self.chosen = Spool(QUEUE).make(), os.path.join(os.path.dirname(QUEUE), "chosen")
+        self._numbers = []
+        for number in range(count):
+            made = self.spool.add(KINDS[number % len(KINDS)], body=BODY)
+            if made.kind == SELECTED:
+                self._numbers.append(int(made.id))
+        self.complete()
+
+    def complete(self):
+        """Put back what was renamed away, make anew what was deleted."""
+        for part in os.listdir(ASIDE) if os.path.exists(ASIDE) else ():
+            for name in os.listdir(os.path.join(ASIDE, part)):
+                os.rename(os.path.join(ASIDE, part, name), self.spool.path(part, int(name)))
+        shutil.rmtree(ASIDE, ignore_errors=True)
+        left = [number for number in self._numbers if os.path.exists(self.spool.path("info", number))]
+        missing = len(self._numbers) - len(left)
+        self._numbers = left + [int(self.spool.add(SELECTED, body=BODY).id) for _ in range(missing)]
+        with open(self.chosen, "w") as handle:
+            handle.writelines("{0}\n".format(number) for number in self._numbers)
+
+    def commands(self, qmhandle):
+        """(what, whether the queue must be complete before, command)"""
+        by_subject = {"subject": SUBJECT}
+
+        def floor(how):
+            return [sys.executable, "-c", CHANGE_FLOOR, QUEUE, how, ASIDE, self.chosen]
+
+        yield "list: floor (read)", True, [sys.executable, "-c", LIST_FLOOR, QUEUE]
+        yield "list: mail_queue_info", True, ours()
+        yield "list: mail_queue_info, by subject", True, ours(select=by_subject)
+        if qmhandle:
+            yield "list: qmHandle -l", True, [qmhandle, "-l"]
+        yield "move: floor (rename)", True, floor("rename")
+        yield "move: mail_queue, quarantined", True, ours(state="quarantined", select=by_subject)
+        yield "move: mail_queue, restored", False, ours(state="restored", all=True)
+        yield "delete: floor (unlink)", True, floor("unlink")
+        yield "delete: mail_queue, deleted", True, ours(state="deleted", select=by_subject)
+        if qmhandle:
+            yield "delete: qmHandle -S", True, [qmhandle, "-S" + SUBJECT_ON_WIRE]
 
 
 def timed(command):
@@ -113,46 +148,19 @@ def timed(command):
     return seconds, usage.ru_maxrss / 1024, int(numbers[-1])
 
 
-def best(what, command, before=None):
-    done = []
-    for _ in range(ROUNDS):
-        if before:
-            before()
-        done.append(timed(command))
-    seconds, _, messages = min(done)
-    return [what, seconds, max(memory for _, memory, _ in done), messages]
-
-
 def main(count, qmhandle):
-    chosen = "/var/qmail/chosen"
-    by_subject = {"subject": SUBJECT}
-
-    def anew():
-        numbers = make(count)
-        with open(chosen, "w") as handle:
-            handle.writelines(number + "\n" for number in numbers)
-
-    def quarantined():
-        anew()
-        timed(ours(state="quarantined", select=by_subject))
-
-    def floor(how):
-        return [sys.executable, "-c", CHANGE_FLOOR, QUEUE, how, QUARANTINE, chosen]
-
-    anew()
-    yield best("list: floor", [sys.executable, "-c", LIST_FLOOR, QUEUE])
-    yield best("list: mail_queue_info", ours())
-    yield best("list: mail_queue_info, by subject", ours(select=by_subject))
-    if qmhandle:
-        yield best("list: qmHandle -l", [qmhandle, "-l"])
-    yield best("change: floor, rename", floor("rename"), anew)
-    yield best("change: floor, unlink", floor("unlink"), anew)
-    yield best("change: mail_queue, quarantined", ours(state="quarantined", select=by_subject), anew)
-    yield best("change: mail_queue, restored", ours(state="restored", all=True), quarantined)
-    yield best("change: mail_queue, deleted", ours(state="deleted", select=by_subject), anew)
-    if qmhandle:
-        yield best("change: qmHandle -S", [qmhandle, "-S" + SUBJECT_ON_WIRE], anew)
+    bench, found = Bench(count), {}
+    for _ in range(ROUNDS):
+        for what, must_be_complete, command in bench.commands(qmhandle):
+            if must_be_complete:
+                bench.complete()
+            found.setdefault(what, []).append(timed(command))
+    rows = []
+    for what, done in found.items():
+        seconds, _, messages = min(done)
+        rows.append([what, seconds, max(memory for _, memory, _ in done), messages])
+    json.dump(rows, sys.stdout)
 
 
 if __name__ == "__main__":
-    json.dump(list(main(int(sys.argv[2]), (sys.argv[3:] or [None])[0])), sys.stdout)
+    main(int(sys.argv[2]), (sys.argv[3:] or [None])[0])
