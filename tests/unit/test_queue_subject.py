@@ -214,9 +214,9 @@ def test_only_the_first_16_kib_count():
 )
 def test_hostile_values_take_no_time(pattern):
     for raw in (pattern * 60000, pattern * 60000 + b"\x80", b"=?iso-2022-jp?q?\x1b$B" + pattern * 60000):
-        start = time.perf_counter()
+        start = time.process_time()
         text = decode_subject(raw)
-        assert time.perf_counter() - start < 0.3
+        assert time.process_time() - start < 0.3
         printable(text).encode("utf-8")
 
 

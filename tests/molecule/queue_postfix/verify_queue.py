@@ -16,6 +16,9 @@ from queue_storm import SPAM
 LETTERS = 2000
 HELD = 60
 
+# The test that failed, or that runs just now.
+BROKEN_OFF = []
+
 
 class Night:
     """One host and what happened to it.
@@ -82,14 +85,14 @@ def state(lab):
     return {host.name: (host.snapshot(), queue_host.listing(host)) for host in lab.hosts()}
 
 
-def each(check, broken=[]):  # noqa: B006
+def each(check):
     """A test that does the same on all hosts at the same time, unless the story has broken off before."""
 
     def test(nights):
-        assert not broken, "{0} failed".format(*broken)
-        broken.append(check.__name__)
+        assert not BROKEN_OFF, "{0} failed".format(*BROKEN_OFF)
+        BROKEN_OFF.append(check.__name__)
         side_by_side(check, nights)
-        broken.clear()
+        BROKEN_OFF.clear()
 
     test.__doc__ = check.__doc__
     return test
