@@ -64,12 +64,14 @@ def folded(text):
     ``folded(folded(text)) == folded(text)``.
     """
     text = text[:LONGEST_FOLDED]
+    normal = unicodedata.normalize("NFKC", text)
     while True:
         before = text
-        text = _IGNORED.sub("", unicodedata.normalize("NFKC", text))
+        text = _IGNORED.sub("", normal)
         for one, other in _ONE_OF_TWO:
             text = text.replace(one, other)
         text = " ".join(text.casefold().split())[:LONGEST_FOLDED].rstrip()
-        # A fold can make something that NFKC would change again; twice is enough for all but a few rare characters.
-        if text == before:
+        # A fold can make something that NFKC would change again, or change back; most texts need only one.
+        normal = unicodedata.normalize("NFKC", text)
+        if text in (normal, before):
             return text
