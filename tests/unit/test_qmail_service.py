@@ -221,38 +221,44 @@ from harden_mail.queue.qmail_service import Commands, stopped
 from harden_mail.system import System
 system = System({root!r})
 service = Commands(system, "the stand-in", [{stop!r}], [{start!r}])
-if {early}:
-    qmail_service._Watchdog.will_be_needed = lambda self: (print("here", flush=True), time.sleep(60))
+tell = qmail_service._Watchdog.stop_service
+if {dies!r} == "before":
+    qmail_service._Watchdog.stop_service = lambda self: (print("here", flush=True), time.sleep(60))
+if {dies!r} == "told":
+    qmail_service._Watchdog.stop_service = lambda self: (tell(self), print("here", flush=True), os.kill(os.getpid(), 9))
 with stopped(system, service, {mutex!r}):
     print("here", flush=True)
     time.sleep(60)
 """
 
 
-def mortal(daemon, early=False):
-    """A process, with a group of its own, that has stopped the daemon and waits to be killed."""
+def mortal(daemon, dies="inside"):
+    """A process, with a group of its own, that stops the daemon, says so and waits to be killed."""
     text = MORTAL.format(
         utils=MODULE_UTILS,
         root=daemon.system.root,
         stop=daemon.stop,
         start=daemon.start,
         mutex=daemon.mutex,
-        early=early,
+        dies=dies,
     )
-    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, start_new_session=True)
+
+
+def kill(process, number=signal.SIGKILL, how=os.kill):
+    """Kill it once it has said what it does."""
     assert process.stdout.readline() == b"here\n"
-    return process
+    how(process.pid, number)
+    process.communicate()
 
 
-@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["process", "process group"])
+@pytest.mark.parametrize("how", [os.kill, os.killpg], ids=["process", "process group"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_a_kill_starts_it_within_seconds(daemon, kill, number):
+def test_a_kill_starts_it_within_seconds(daemon, how, number):
     daemon.run()
-    process = mortal(daemon)
+    kill(mortal(daemon), number, how)
     assert daemon.count("end") == 1
     began = time.monotonic()
-    kill(process.pid, number)
-    process.communicate()
     daemon.wait_for(lambda: daemon.count("start") == 2)
     assert time.monotonic() - began < 5
     assert daemon.runs()
@@ -261,29 +267,31 @@ def test_a_kill_starts_it_within_seconds(daemon, kill, number):
 def test_a_kill_with_starts_that_fail_twice(daemon):
     daemon.run()
     daemon.set_up(refuse=2)
-    process = mortal(daemon)
-    process.kill()
-    process.communicate()
+    kill(mortal(daemon))
     daemon.wait_for(lambda: daemon.count("start") == 2)
 
 
 def test_a_kill_before_the_stop_starts_nothing(daemon):
     daemon.run()
-    process = mortal(daemon, early=True)
-    process.kill()
-    process.communicate()
+    kill(mortal(daemon, dies="before"))
     daemon.wait_for(lambda: not watchdog_lives(daemon))
     assert daemon.words() == ["call", "start"]
+
+
+def test_a_kill_as_soon_as_it_was_told_to_stop(daemon):
+    """Whether it was stopped by then or not, it runs afterwards, and nobody waits for it any more."""
+    daemon.run()
+    mortal(daemon, dies="told").communicate()
+    daemon.wait_for(lambda: daemon.count("start") == 2)
+    daemon.wait_for(lambda: not watchdog_lives(daemon))
+    assert daemon.runs()
 
 
 def test_a_kill_while_it_ends_is_waited_out(daemon):
     """Killed while the old process still holds the mutex: what counts is that another one has it."""
     daemon.set_up(linger=1.5)
     daemon.run()
-    text = MORTAL.format(
-        utils=MODULE_UTILS, root=daemon.system.root, stop=daemon.stop, start=daemon.start, mutex=daemon.mutex, early=0
-    )
-    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE)
+    process = mortal(daemon)
     daemon.wait_for(lambda: watchdog_lives(daemon))
     time.sleep(0.5)
     assert daemon.words() == ["call", "start"]
@@ -294,16 +302,15 @@ def test_a_kill_while_it_ends_is_waited_out(daemon):
     assert daemon.runs()
 
 
-def test_the_next_run_waits_for_the_watchdog_of_a_killed_one(daemon):
-    """Between a kill and the start the mutex is free; a run that came then would leave qmail-send stopped."""
+def test_the_next_run_starts_what_a_killed_one_has_stopped(daemon):
+    """Between a kill and the start the mutex is free, and the watchdog may end while the next run has it."""
     daemon.run()
     daemon.set_up(refuse=1)
-    process = mortal(daemon)
-    process.kill()
-    process.communicate()
+    kill(mortal(daemon))
     with stopped(daemon.system, daemon.service, daemon.mutex) as stop:
-        assert stop.began is not None
-    assert daemon.count("start") == 3
+        assert daemon.count("start") == 1
+        time.sleep(3)
+    assert stop.seconds > 3
     assert daemon.runs()
 
 
@@ -347,7 +354,7 @@ def test_unknown():
 def test_daemontools_and_its_kin(tmp_path, program, stop, start):
     service = find_service(FakeSystem(tmp_path, {program: ""}), facts("/service/qmail-send"), "systemd")
     path = "/usr/sbin/" + program
-    assert service.stop == [path, stop, "/service/qmail-send"]
+    assert service.stop(None) == [path, stop, "/service/qmail-send"]
     assert service.start == [path, start, "/service/qmail-send"]
 
 
@@ -355,7 +362,7 @@ def test_daemontools_in_its_own_place(tmp_path):
     (tmp_path / "command").mkdir()
     (tmp_path / "command" / "svc").write_text("")
     service = find_service(FakeSystem(tmp_path), facts("/service/qmail-send"), None)
-    assert service.stop == ["/command/svc", "-d", "/service/qmail-send"]
+    assert service.stop(None) == ["/command/svc", "-d", "/service/qmail-send"]
 
 
 def test_daemontools_without_programs(tmp_path):
@@ -364,7 +371,7 @@ def test_daemontools_without_programs(tmp_path):
 
 def test_init_script(tmp_path):
     service = find_service(FakeSystem(tmp_path), facts("qmail"), "sysvinit")
-    assert service.stop == ["/etc/init.d/qmail", "stop"]
+    assert service.stop(None) == ["/etc/init.d/qmail", "stop"]
     assert service.start == ["/etc/init.d/qmail", "start"]
 
 
@@ -379,21 +386,18 @@ class TestSystemd:
     def lines(self, service):
         return [line for line, _ in service.system.calls if " show " not in line]
 
-    def test_only_qmail_send_is_asked_to_end(self, tmp_path, monkeypatch):
-        killed = []
-        monkeypatch.setattr(qmail_service.os, "kill", lambda *arguments: killed.append(arguments))
+    def test_only_qmail_send_is_asked_to_end(self, tmp_path):
         service = self.unit(tmp_path, main=4321)
         service.check(4321)
-        service.ask_to_stop(4321)
-        assert killed == [(4321, signal.SIGTERM)]
+        assert service.stop(4321) == ["kill", "-TERM", "4321"]
         assert self.lines(service) == []
         service.has_stopped()
         assert self.lines(service) == ["systemctl stop qmail.service"]
 
-    def test_unit_of_an_init_script_is_stopped(self, tmp_path):
-        service = self.unit(tmp_path, main=0)
-        service.ask_to_stop(4321)
-        assert self.lines(service) == ["systemctl --no-block stop qmail.service"]
+    @pytest.mark.parametrize("main", [0, 77])
+    def test_unit_whose_main_process_is_another_is_stopped(self, tmp_path, main):
+        """Of an init script, or of a shell around qmail-start."""
+        assert self.unit(tmp_path, main=main).stop(4321) == ["systemctl", "--no-block", "stop", "qmail.service"]
 
     def test_qmail_send_of_somebody_else(self, tmp_path):
         service = self.unit(tmp_path, active="inactive")

@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import select
-import signal
+import shlex
 import subprocess
 import time
 
@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..system import SEARCH_PATH
 from .backend import Unfinished
 
-# Held by the watchdog as long as it lives: while one is at work, a free mutex doesn't mean that qmail-send was down.
+# Locked (shared) by each watchdog as long as it lives: a free mutex doesn't mean then that qmail-send was down.
 WATCHDOG_LOCK = "/run/harden-mail/qmail-watchdog.lock"
 
 # Seconds that deliveries in flight are given to end. (qmail-remote may wait for 20 minutes; mail must not.)
@@ -28,18 +28,19 @@ LIMIT = 60
 # Seconds that qmail-send is given to come up again until that counts as a failure; the watchdog goes on for an hour.
 START_LIMIT = 30
 
-# $1: lines of /proc/locks that say the mutex is held ("untold": they don't say it), $2: but by whom it doesn't count.
+# $1: lines of /proc/locks that say the mutex is held ("untold": they don't say it), $2: but by whom it doesn't count,
+# $3 and $4: commands that stop and start. It stops qmail-send itself, for whoever told it to may be killed before he
+# can: then qmail-send would run on, and nobody could know that it will.
 _WATCHDOG = r"""
-held=$1 former=$2
-shift 2
+held=$1 former=$2 stop=$3 start=$4
 echo armed
 exec >/dev/null
-began=
-while read -r word; do began=$word; done
-[ "$began" ] || exit 0
+read -r _ || exit 0
+eval "$stop" </dev/null 2>/dev/null
+while read -r _; do :; done
 tries=0
 while [ $tries -lt 1800 ]; do
-    "$@" </dev/null 2>/dev/null && [ "$held" = untold ] && exit 0
+    eval "$start" </dev/null 2>/dev/null && [ "$held" = untold ] && exit 0
     for pause in 0.05 0.15 0.3 0.5 1; do
         sleep $pause
         grep -E "$held" /proc/locks | grep -qvE "$former" && exit 0
@@ -66,12 +67,12 @@ class SystemdUnit:
                 "by {1}, or stop it yourself for the time of this run.".format(holder or "unknown", self.unit)
             )
 
-    def ask_to_stop(self, holder):
+    def stop(self, holder):
+        """The command that tells qmail-send to end."""
         # To stop the unit would, with the usual KillMode, kill deliveries in flight too: some would be made twice.
         if holder and self._show()["MainPID"] == str(holder):
-            os.kill(holder, signal.SIGTERM)
-        else:
-            self.system.run(["systemctl", "--no-block", "stop", self.unit])
+            return ["kill", "-TERM", str(holder)]
+        return ["systemctl", "--no-block", "stop", self.unit]
 
     def has_stopped(self):
         """The mutex is ours: keep the unit's own Restart= from starting it."""
@@ -86,14 +87,15 @@ class Commands:
     """qmail behind a command that stops it and one that starts it: daemontools and its kin, init scripts."""
 
     def __init__(self, system, name, stop, start):
-        self.system, self.name, self.stop, self.start = system, name, stop, start
+        self.system, self.name, self.start = system, name, start
+        self._stop = stop
 
     def check(self, holder):
         pass
 
-    def ask_to_stop(self, _holder):
+    def stop(self, _holder):
         # Whether it worked is told by the mutex; init scripts end with all sorts of statuses.
-        self.system.run(self.stop, check=False, timeout=LIMIT)
+        return self._stop
 
     def has_stopped(self):
         pass
@@ -135,8 +137,9 @@ def stopped(system, service, mutex_path, limit=LIMIT):
     :raises Unfinished: it didn't come up again
     """
     stop = Stop()
-    with _watchdog_slot(system) as slot, contextlib.closing(_Mutex(mutex_path)) as mutex:
-        if mutex.take():
+    with _watchdog_slot(system) as (slot, is_being_started), contextlib.closing(_Mutex(mutex_path)) as mutex:
+        is_free = mutex.take()
+        if is_free and not (is_being_started and service):
             yield stop
             return
         if service is None:
@@ -146,12 +149,12 @@ def stopped(system, service, mutex_path, limit=LIMIT):
                 "queue that this host's qmail uses."
             )
         holder = mutex.holder()
-        service.check(holder)
+        if not is_free:
+            service.check(holder)
         watchdog = _Watchdog(service, mutex, holder, slot)
         try:
-            watchdog.will_be_needed()
             stop.began = time.monotonic()
-            service.ask_to_stop(holder)
+            watchdog.stop_service()
             if not mutex.take(limit):
                 watchdog.patience = 0
                 raise UserError(
@@ -221,7 +224,8 @@ class _Watchdog:
         held = mutex.lines if holder else "untold"
         # Neither the process that was told to end counts, nor this one.
         former = "WRITE +({0}|{1}) ".format(holder, os.getpid())
-        command = ["/bin/sh", "-c", _WATCHDOG, "harden-mail-start-qmail", held, former] + service.start
+        command = ["/bin/sh", "-c", _WATCHDOG, "harden-mail-start-qmail", held, former]
+        command += [" ".join(map(shlex.quote, argv)) for argv in (service.stop(holder), service.start)]
         self._process = None
         if service.system.is_dir("/run/systemd/system"):
             # In our own scope it would be killed together with the timer's service or the session that runs us.
@@ -230,8 +234,8 @@ class _Watchdog:
         if self._process is None:
             raise UserError("qmail-send can't be stopped safely: no shell can be run that would start it again.")
 
-    def will_be_needed(self):
-        """From now on its end of the pipe starts qmail-send."""
+    def stop_service(self):
+        """Tell qmail-send to end; from now on the end of the pipe starts it again."""
         self._process.stdin.write(b"stop\n")
         self._process.stdin.flush()
 
@@ -273,20 +277,14 @@ def _spawn(argv, slot):
 
 @contextlib.contextmanager
 def _watchdog_slot(system):
-    """Wait until no watchdog of a killed run is at work, and hold the place for one."""
+    """What a watchdog holds to be known, and whether another one, of a killed run, is at work."""
     path = system.real(WATCHDOG_LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "a", encoding="ascii") as handle:
-        deadline = time.monotonic() + LIMIT + START_LIMIT
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        "qmail-send is still being started after a run that was interrupted; look why it doesn't "
-                        "start, and run this again."
-                    ) from None
-            time.sleep(0.1)
-        yield handle
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            others = False
+        except BlockingIOError:
+            others = True
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield handle, others
