@@ -155,7 +155,7 @@ def quarantined(runs, columns):
     rows = [("RUN", "MESSAGES", "SELECTED BY")] + [
         (
             run["run"],
-            number(run["messages"]),
+            "" if run["messages"] is None else number(run["messages"]),
             (run["selection"] or "") + (" (interrupted)" if run["unfinished"] else ""),
         )
         for run in runs

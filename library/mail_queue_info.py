@@ -168,7 +168,7 @@ quarantine:
     run: {description: "Its name, to restore it by.", type: str}
     created: {description: When it began (seconds since 1970)., type: int}
     selection: {description: What was selected., type: str}
-    messages: {description: How many messages it took., type: int}
+    messages: {description: "How many messages are in it; null where it is another mail server's.", type: int}
     unfinished: {description: "Whether it was interrupted; the next run of M(mail_queue) completes it.", type: bool}
 not_applicable:
   description: Why there is nothing to look at on this host.

@@ -64,13 +64,16 @@ class FakeQueue(Queue):
                 for name in sorted(os.listdir(run.path(state))):
                     yield _read(run.path(state, name), name, state)
 
+    def count_quarantined(self, run):
+        return sum(1 for _ in self.quarantined(run))
+
     def give_back(self, run, entries):
         moved = 0
         for entry in entries:
-            path = run.path(entry["states"][0], entry["id"])
-            if os.path.exists(path):
-                os.rename(path, self.path(entry["states"][0], entry["id"]))
-                moved += 1
+            for state in self.STATES:
+                if os.path.exists(run.path(state, entry["id"])):
+                    os.rename(run.path(state, entry["id"]), self.path(state, entry["id"]))
+                    moved += 1
         return Outcome(moved, [])
 
     def hold(self, messages):

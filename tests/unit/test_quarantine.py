@@ -72,16 +72,18 @@ def open_text(path):
 
 def test_unfinished_until_it_is_said_to_be_done(system):
     run = Run.begin(system, QUARANTINE, HEADER)
-    assert run.unfinished() == {"what": "take"}
+    assert run.unfinished() == "remove"
     # Nothing was taken before the manifest was on disk.
     assert run.header() is None
     assert list(run.entries()) == []
     run.seal()
-    assert run.unfinished() == {"what": "take"}
+    assert run.unfinished() == "take"
     run.finish()
     assert run.unfinished() is None
-    run.mark({"what": "give back", "messages": [[None, "ABC1"]]})
-    assert quarantine.find_run(system, QUARANTINE, run.name).unfinished()["messages"] == [[None, "ABC1"]]
+    run.mark("give back", [{"instance": None, "id": "ABC1", "subject": "x"}])
+    found = quarantine.find_run(system, QUARANTINE, run.name)
+    assert found.unfinished() == "give back"
+    assert list(found.marked()) == [{"instance": None, "id": "ABC1"}]
     run.finish()
     run.finish()
 
@@ -93,7 +95,7 @@ def test_killed_in_its_first_and_its_last_moment(system):
     os.mkdir(empty, 0o700)
     (found, _) = quarantine.runs(system, QUARANTINE)
     assert found.name == "20200101T000000Z-000000"
-    assert found.unfinished() == {"what": "remove"}
+    assert found.unfinished() == "remove"
     found.remove()
     assert [one.name for one in quarantine.runs(system, QUARANTINE)] == [run.name]
 

@@ -8,6 +8,7 @@ from fake_queue import LOCKED, FakeQueue
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.queue import engine, listing, quarantine
+from harden_mail.queue.message import Message
 
 SPAM = {"sender": "spam*"}
 QUARANTINE = "/var/lib/harden-mail/quarantine"
@@ -265,6 +266,112 @@ def test_a_kill_while_restoring_loses_nothing_and_doubles_nothing(tmp_path, monk
         assert host.runs() == [], at
         if not killed:
             return
+
+
+def interrupted(host, monkeypatch, state, **params):
+    """Kill the module when half of the messages are moved."""
+
+    class Half(FakeQueue):
+        def take(self, run, entries, begun=False):
+            super().take(run, entries if begun else list(entries)[:2], begun)
+            raise Killed()
+
+        def give_back(self, run, entries):
+            super().give_back(run, list(entries)[:2])
+            raise Killed()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host.queue, "__class__", Half)
+        with pytest.raises(Killed):
+            host.run(state, **params)
+
+
+@pytest.mark.parametrize("before", ["quarantined", "deleted", "restored"])
+@pytest.mark.parametrize(
+    ("state", "params"),
+    [
+        ("quarantined", {"select": SPAM}),
+        ("deleted", {"all": True}),
+        ("held", {"select": SPAM}),
+        ("released", {"all": True}),
+        ("restored", {"all": True}),
+        ("restored", {"select": {"id": ["s0", "s9"]}}),
+    ],
+)
+def test_check_mode_knows_what_an_interrupted_run_will_have_done_first(host, monkeypatch, before, state, params):
+    if before == "restored":
+        host.run("quarantined", SPAM)
+        interrupted(host, monkeypatch, "restored", all=True)
+    else:
+        interrupted(host, monkeypatch, before, select=SPAM)
+    files = host.state()
+    predicted = host.run(state, check_mode=True, **params)
+    assert host.state() == files
+    made = host.run(state, **params)
+    for name in ("changed", "matched", "moved", "states", "resumed", "diff"):
+        assert made[name] == predicted[name], name
+    assert made["resumed"] == 1
+    again = host.run(state, **params)
+    assert (again["changed"], again["resumed"]) == (False, 0)
+
+
+def test_a_full_disk_does_not_keep_a_run_from_being_removed(host, monkeypatch):
+    before = host.state()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    def refuse(run, entries, begun=False):
+        monkeypatch.setattr(quarantine, "write_synced", full)
+        raise UserError("full")
+
+    monkeypatch.setattr(host.queue, "take", refuse)
+    with pytest.raises(UserError, match=r"^full"):
+        host.run("quarantined", SPAM)
+    assert host.state() == before
+
+
+def test_what_was_finished_first_is_not_denied(host, monkeypatch):
+    interrupted(host, monkeypatch, "quarantined", select=SPAM)
+    with pytest.raises(UserError, match=r"^expect is 5, but 2 messages match; nothing else was changed\."):
+        host.run("quarantined", SPAM, expect=5)
+
+
+def test_what_is_listed_was_read_before_it_was_moved(host, monkeypatch):
+    class Lazy(Message):
+        __slots__ = ("path",)
+
+        @property
+        def subject(self):
+            assert os.path.exists(self.path), "it has been moved"
+            return "lazy"
+
+    def lazily(self, wanted=None):
+        path = self.path("deferred", "w0")
+        yield Lazy(
+            path=path,
+            id="w0",
+            instance=None,
+            states=("deferred",),
+            sender="x",
+            recipients=[],
+            size=1,
+            arrival=1,
+            sasl_user=None,
+            client=None,
+            uid=None,
+            script=None,
+            identity=(1,),
+        )
+
+    monkeypatch.setattr(FakeQueue, "messages", lazily)
+    assert host.run("quarantined", all=True)["messages"][0]["subject"] == "lazy"
+
+
+def test_info_counts_what_is_in_a_run_and_not_what_was(host):
+    name = host.run("quarantined", SPAM)["run"]
+    host.run("restored", {"id": "s0"}, run=name)
+    assert [run["messages"] for run in host.info()["quarantine"]] == [3]
 
 
 def test_info_counts_lists_the_newest_and_names_the_runs(host):

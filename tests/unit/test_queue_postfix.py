@@ -536,7 +536,7 @@ def resume(spool):
         work = run.unfinished()
         if work and run.header() is None:
             run.remove()
-        elif work and work["what"] == "take":
+        elif work and work == "take":
             spool.open().take(run, run.entries(), begun=True)
             run.finish()
         elif work:
@@ -587,7 +587,7 @@ def test_killed_while_giving_back(tmp_path, crossing):
         fill_little(spool)
         run = spool.select()
         spool.open().take(run, run.entries())
-        run.mark({"what": "give back", "messages": []})
+        run.mark("give back")
         died = Mortal(fatal).dies(lambda run=run, spool=spool: spool.open().give_back(run, entries(run)))
         queued = spool.bodies("incoming", "active", "deferred", "hold")
         kept = set(in_run(run) + staged(spool))

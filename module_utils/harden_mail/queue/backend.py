@@ -85,10 +85,14 @@ class Queue:
         """Yield the messages (:class:`Message`) whose files are in a run; ``states``: those they had in the queue."""
         raise NotImplementedError
 
+    def count_quarantined(self, run):
+        """How many there are, without reading them."""
+        raise NotImplementedError
+
     def give_back(self, run, entries):
         """Move messages of a run back into the queue, into the state that they had; the reverse of ``take``.
 
-        :param entries: iterable of manifest lines
+        :param entries: iterable of dicts with ``instance`` and ``id``, read in batches; may be a million
         :returns: Outcome
         :raises UserError: nothing was changed, and why
         :raises Unfinished: something was changed

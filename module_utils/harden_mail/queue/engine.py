@@ -4,6 +4,9 @@ Written once for all MTAs: selection, check mode, the manifest, resumption after
 moved is the queue's business (``backend.py``).
 """
 
+import itertools
+import json
+import tempfile
 import time
 from collections import Counter
 
@@ -40,6 +43,20 @@ def run(system, params, check_mode):
         return work.by_state[state]()
 
 
+class Rows:
+    """Rows that JSON can write, in a file, for there may be a million of them."""
+
+    def __init__(self, handle):
+        self._handle = handle
+
+    def add(self, row):
+        self._handle.write(json.dumps(row) + "\n")
+
+    def __iter__(self):
+        self._handle.seek(0)
+        return map(json.loads, self._handle)
+
+
 class Work:
     """One call of the module."""
 
@@ -50,6 +67,8 @@ class Work:
         self.listed = Listed(params["limit_listed"])
         self.skipped = []
         self.resumed = 0
+        # In check mode: runs that would be gone, and those that messages would be back in the queue from.
+        self.gone, self.returning = set(), []
         self.states = Counter()
         self.by_state = {
             "quarantined": self._take_out,
@@ -62,23 +81,31 @@ class Work:
     # --- what was interrupted -----------------------------------------------------------------------------
 
     def finish_interrupted(self):
-        """Complete what a killed run left; in check mode, count it."""
+        """Complete what a killed run left; in check mode, note what that would be."""
         for run in quarantine.runs(self.system, self.quarantine_dir):
-            work = run.unfinished()
-            if work is None:
-                continue
-            header = run.header()
-            if header is not None and header["mta"] != self.queue.name:
+            work, header = run.unfinished(), run.header()
+            if work is None or (header and header["mta"] != self.queue.name):
                 continue
             self.resumed += 1
             if self.check_mode:
-                continue
-            if header is None or work["what"] == "remove":
+                self._foresee(run, work, header)
+            elif work == "remove":
                 run.remove()
-            elif work["what"] == "give back":
-                self._give_back(run, {tuple(key) for key in work["messages"]})
+            elif work == "give back":
+                self._give_back(run)
             else:
                 self._take(run, header["action"], begun=True)
+
+    def _foresee(self, run, work, header):
+        if work == "give back":
+            keys = {(message["instance"], message["id"]) for message in run.marked()}
+            self.returning.append((run, keys))
+        elif work == "remove" or header["action"] == "delete":
+            self.gone.add(run.name)
+
+    def _would_be_back(self, run):
+        """Ids (with instances) of the messages that an interrupted run would have given back."""
+        return next((keys for other, keys in self.returning if other.name == run.name), ())
 
     # --- out of the queue ---------------------------------------------------------------------------------
 
@@ -144,32 +171,37 @@ class Work:
             found = [quarantine.find_run(self.system, self.quarantine_dir, wanted)]
         else:
             found = quarantine.runs(self.system, self.quarantine_dir)
-        chosen = []
-        for run in found:
-            header = run.header()
-            if header is None or header["mta"] != self.queue.name:
-                continue
-            keys = set()
-            for message in self.queue.quarantined(run):
-                if self.selection(message):
-                    self._note(message)
-                    keys.add((message.instance, message.id))
-            if keys:
-                chosen.append((run, keys))
-        matched = sum(len(keys) for _, keys in chosen)
-        self._check_expected(matched)
-        if self.check_mode:
-            return self._result(matched, matched)
         moved = 0
-        for run, keys in chosen:
-            run.mark({"what": "give back", "messages": sorted(keys, key=str)})
-            moved += self._give_back(run, keys)
+        with _scratch_file() as handle:
+            rows = Rows(handle)
+            counts = [(run, self._choose(run, rows)) for run in found]
+            matched = sum(count for _, count in counts)
+            self._check_expected(matched)
+            if self.check_mode:
+                return self._result(matched, matched)
+            chosen = iter(rows)
+            for run, count in counts:
+                if count:
+                    run.mark("give back", itertools.islice(chosen, count))
+                    moved += self._give_back(run)
         return self._result(matched, moved)
 
-    def _give_back(self, run, keys):
-        entries = (entry for entry in run.entries() if (entry["instance"], entry["id"]) in keys)
+    def _choose(self, run, rows):
+        """Add the selected messages of a run to rows; returns how many they are."""
+        header = run.header()
+        if header is None or header["mta"] != self.queue.name or run.name in self.gone:
+            return 0
+        count, back = 0, self._would_be_back(run)
+        for message in self.queue.quarantined(run):
+            if (message.instance, message.id) not in back and self.selection(message):
+                self._note(message)
+                rows.add({"instance": message.instance, "id": message.id})
+                count += 1
+        return count
+
+    def _give_back(self, run):
         try:
-            outcome = self.queue.give_back(run, entries)
+            outcome = self.queue.give_back(run, run.marked())
         except Unfinished:
             raise
         except UserError:
@@ -194,25 +226,30 @@ class Work:
         if self.params["expect"] is not None:
             self._check_expected(sum(1 for _ in filter(to_change, self._selected())))
         matched = moved = 0
-        # A list of what is to be changed, for a queue that is changed while it is read may show a message twice.
-        wanted = []
-        for message in self._selected():
-            matched += 1
-            if to_change(message):
-                self._note(message)
-                wanted.append(Handle(message.id, message.instance, message.states, message.identity[0]))
-        if self.check_mode:
-            return self._result(matched, len(wanted))
-        for batch in quarantine.in_batches(wanted, 5000):
-            outcome = change(batch)
-            moved += outcome.moved
-            self.skipped += outcome.skipped
+        # Read to its end before it is changed, for a queue that is changed meanwhile may show a message twice.
+        with _scratch_file() as handle:
+            wanted = Rows(handle)
+            for message in self._selected():
+                matched += 1
+                if to_change(message):
+                    self._note(message)
+                    wanted.add((message.id, message.instance, message.states, message.identity[0]))
+            if self.check_mode:
+                return self._result(matched, sum(self.states.values()))
+            for batch in quarantine.in_batches(itertools.starmap(_handle, wanted), 5000):
+                outcome = change(batch)
+                moved += outcome.moved
+                self.skipped += outcome.skipped
         return self._result(matched, moved)
 
     # --- shared -------------------------------------------------------------------------------------------
 
     def _selected(self):
-        return self.queue.messages(self.selection)
+        yield from self.queue.messages(self.selection)
+        for run, keys in self.returning:
+            for message in self.queue.quarantined(run):
+                if (message.instance, message.id) in keys and self.selection(message):
+                    yield message
 
     def _note(self, message):
         self.states["+".join(message.states)] += 1
@@ -222,8 +259,8 @@ class Work:
         expected = self.params["expect"]
         if expected is not None and expected != matched:
             raise UserError(
-                "expect is {0}, but {1} messages match; nothing was changed. Look at them again, and give the number "
-                "that you mean.".format(expected, matched)
+                "expect is {0}, but {1} messages match; nothing {2}was changed. Look at them again, and give the "
+                "number that you mean.".format(expected, matched, "else " if self.resumed else "")
             )
 
     def _result(self, matched, moved, run=None):
@@ -254,3 +291,11 @@ class Work:
                 )
             ]
         return result
+
+
+def _scratch_file():
+    return tempfile.TemporaryFile("w+", encoding="ascii")
+
+
+def _handle(message_id, instance, states, inode):
+    return Handle(message_id, instance, tuple(states), inode)

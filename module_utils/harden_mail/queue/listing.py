@@ -28,13 +28,17 @@ class Listed:
 
     def add(self, message):
         if len(self._heap) < self.limit:
-            heapq.heappush(self._heap, (message.arrival, next(self._number), message))
+            heapq.heappush(self._heap, self._entry(message))
         elif self.limit and message.arrival > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (message.arrival, next(self._number), message))
+            heapq.heapreplace(self._heap, self._entry(message))
+
+    def _entry(self, message):
+        # Worked out now: its files may be elsewhere when the result is asked for.
+        return message.arrival, next(self._number), as_result(message)
 
     def result(self):
         """Newest first, as dicts fit for a result."""
-        return [as_result(message) for _, _, message in sorted(self._heap, key=lambda item: item[:2], reverse=True)]
+        return [shown for _, _, shown in sorted(self._heap, key=lambda item: item[:2], reverse=True)]
 
 
 def info(system, params):
@@ -54,16 +58,17 @@ def info(system, params):
         messages=listed.result(),
         unreadable=[{"path": path, "reason": why} for path, why in queue.unreadable[: params["limit_listed"]]],
         unreadable_total=len(queue.unreadable),
-        quarantine=[_about(run) for run in quarantine.runs(system, params["quarantine_dir"])],
+        quarantine=[_about(queue, run) for run in quarantine.runs(system, params["quarantine_dir"])],
     )
 
 
-def _about(run):
+def _about(queue, run):
     header = run.header() or {}
+    is_ours = header.get("mta", queue.name) == queue.name
     return {
         "run": run.name,
         "created": header.get("created"),
         "selection": header.get("selection"),
-        "messages": sum(1 for _ in run.entries()),
+        "messages": queue.count_quarantined(run) if is_ours else None,
         "unfinished": run.unfinished() is not None,
     }

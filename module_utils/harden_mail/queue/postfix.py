@@ -154,6 +154,15 @@ class PostfixQueue(Queue):
         return Outcome(moved, skipped)
 
     def quarantined(self, run):
+        for place, queue, message_id, instance in self._kept(run):
+            with contextlib.suppress(Unreadable, FileNotFoundError):
+                yield read(place.path(queue, message_id), message_id, queue, instance)
+
+    def count_quarantined(self, run):
+        return sum(1 for _ in self._kept(run))
+
+    def _kept(self, run):
+        """Yield (Spool, queue, id, Instance) of the messages that are in a run."""
         for label in sorted(os.listdir(run.directory)):
             if not os.path.isdir(run.path(label)):
                 continue
@@ -166,8 +175,7 @@ class PostfixQueue(Queue):
                         # On its way from one to the other it is in both.
                         if place is not staged and staged and staged.stat(queue, message_id):
                             continue
-                        with contextlib.suppress(Unreadable, FileNotFoundError):
-                            yield read(place.path(queue, message_id), message_id, queue, instance)
+                        yield place, queue, message_id, instance
 
     # --- back into the queue ----------------------------------------------------------------------------------
 

@@ -87,13 +87,22 @@ class QmailQueue(Queue):
         return found
 
     def quarantined(self, run):
+        for place, number in self._kept(run):
+            message = self._read(place, number)
+            if message is not None:
+                yield message
+
+    def count_quarantined(self, run):
+        return sum(1 for _ in self._kept(run))
+
+    def _kept(self, run):
+        """Yield (Place, number) of the messages that are in a run."""
         staged, final = self._staging(run), Place(run.directory)
         for place in (staged, final):
             for number in place.numbers():
                 # On its way from one to the other it is in both.
-                message = None if place is final and _key_part(staged, number) else self._read(place, number)
-                if message is not None:
-                    yield message
+                if place is staged or not _key_part(staged, number):
+                    yield place, number
 
     def _read(self, place, number):
         return read(place, number, as_written=self.layout.as_written)

@@ -5,9 +5,9 @@
 - ``manifest.jsonl``: a line (JSON object) about the run, then one for each selected message; complete and on disk
   before the first message leaves the queue. A message is quarantined when its files are here; a line without files is
   a message that was skipped, or is back in the queue.
-- ``unfinished``: there while work is under way: ``{"what": "take"}``, ``{"what": "remove"}``, or ``{"what": "give
-  back", "messages": [[instance, id], ...]}``. A run that has it when nobody works on it was interrupted, and the next
-  run completes it.
+- ``unfinished``: there while work is under way: a line ``{"what": "take"}``, or ``{"what": "give back"}`` and a line
+  ``{"instance": ..., "id": ...}`` for each message that goes back. A run that has it when nobody works on it was
+  interrupted, and the next run completes it; one without a manifest is of no more use, and is removed.
 - what else is there is the queue's own business (``postfix.py``, ``qmail.py``).
 """
 
@@ -62,7 +62,7 @@ class Run:
         name = "{0}-{1}".format(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), os.urandom(3).hex())
         run = cls(os.path.join(_checked(system, quarantine_dir), name))
         os.mkdir(run.directory, 0o700)
-        run.mark({"what": "take"})
+        run.mark("take")
         run._manifest = _new_file(run.path(MANIFEST + HALF_COPIED))
         run._write_line(dict(header, version=VERSION, run=name, created=now))
         return run
@@ -90,20 +90,27 @@ class Run:
         self.sync()
         sync_directory(os.path.dirname(self.directory))
 
-    def mark(self, work):
-        """Note on disk that work is under way; a kill from now on leaves a run that is ``unfinished``."""
-        write_synced(self.path(UNFINISHED), json.dumps(work))
+    def mark(self, what, messages=()):
+        """Note on disk that work is under way; a kill from now on leaves a run that is ``unfinished``.
+
+        :param str what: ``take`` or ``give back``
+        :param messages: iterable of dicts with ``instance`` and ``id``, which the work is about
+        """
+        write_synced(self.path(UNFINISHED), (json.dumps(line) + "\n" for line in _work_lines(what, messages)))
         self.sync()
 
     def unfinished(self):
-        """The work that was interrupted (dict), or None."""
-        try:
-            with open(self.path(UNFINISHED), encoding="ascii") as handle:
-                text = handle.read()
-        except FileNotFoundError:
-            # Without a manifest it is the first or the last moment of a run.
-            return None if os.path.exists(self.path(MANIFEST)) else {"what": "remove"}
-        return json.loads(text)
+        """The work that was interrupted (str: ``take``, ``give back``, ``remove``), or None."""
+        # Without a manifest it is the first or the last moment of a run.
+        if not os.path.exists(self.path(MANIFEST)):
+            return "remove"
+        with contextlib.closing(_json_lines(self.path(UNFINISHED))) as lines:
+            work = next(lines, None)
+        return work and work["what"]
+
+    def marked(self):
+        """Yield the messages (dicts) that the work under way is about, as :meth:`mark` was given them."""
+        return itertools.islice(_json_lines(self.path(UNFINISHED)), 1, None)
 
     def finish(self):
         """The work is done."""
@@ -112,35 +119,25 @@ class Run:
         self.sync()
 
     def remove(self):
-        """Remove the run with all that is in it, for good. A kill in between leaves a rest that is ``unfinished``."""
-        self.mark({"what": "remove"})
-        for name in sorted(set(os.listdir(self.directory)) - {UNFINISHED}):
-            path = self.path(name)
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
+        """Remove the run with all that is in it, for good. A kill in between leaves a rest that is ``unfinished``.
+
+        Needs no room on disk.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(MANIFEST))
         self.sync()
-        os.unlink(self.path(UNFINISHED))
-        os.rmdir(self.directory)
+        shutil.rmtree(self.directory)
 
     # --- reading ------------------------------------------------------------------------------------------
 
     def header(self):
         """The manifest's first line, or None: it was never sealed, so no message was taken."""
-        with contextlib.closing(self._lines()) as lines:
+        with contextlib.closing(_json_lines(self.path(MANIFEST))) as lines:
             return next(lines, None)
 
     def entries(self):
         """Yield the lines of messages (dicts, as :meth:`enter` writes them)."""
-        lines = self._lines()
-        next(lines, None)
-        yield from lines
-
-    def _lines(self):
-        with contextlib.suppress(FileNotFoundError), open(self.path(MANIFEST), encoding="ascii") as handle:
-            for line in handle:
-                yield json.loads(line)
+        return itertools.islice(_json_lines(self.path(MANIFEST)), 1, None)
 
     def has_messages(self):
         """Whether any file is here besides the run's own."""
@@ -242,10 +239,23 @@ def in_batches(items, size):
         yield batch
 
 
-def write_synced(path, text):
-    """Replace a small file in one step, synced (its directory is the caller's)."""
+def _work_lines(what, messages):
+    yield {"what": what}
+    for message in messages:
+        yield {"instance": message["instance"], "id": message["id"]}
+
+
+def _json_lines(path):
+    """Yield what the lines of a file say; nothing when it isn't there."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as handle:
+        for line in handle:
+            yield json.loads(line)
+
+
+def write_synced(path, lines):
+    """Replace a file in one step, synced (its directory is the caller's)."""
     with _new_file(path + HALF_COPIED) as handle:
-        handle.write(text)
+        handle.writelines(lines)
         handle.flush()
         os.fsync(handle.fileno())
     os.rename(path + HALF_COPIED, path)
