@@ -2,13 +2,15 @@
 
 import json
 import os
+import tracemalloc
 
 import pytest
 from fake_queue import LOCKED, FakeQueue
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.queue import engine, listing, quarantine
-from harden_mail.queue.message import Message
+from harden_mail.queue.backend import Outcome
+from harden_mail.queue.message import Message, Recipient
 
 SPAM = {"sender": "spam*"}
 QUARANTINE = "/var/lib/harden-mail/quarantine"
@@ -112,6 +114,83 @@ def test_restoring_by_selection_leaves_the_rest(host):
     assert host.run("restored", {"id": ["w0", "s1"]})["moved"] == 2
     assert host.queue.ids() == {"w0": "deferred", "s1": "deferred"}
     assert len(host.quarantined()) == 4
+
+
+def test_one_selection_restores_from_several_runs(host, monkeypatch):
+    marked = []
+    mark = quarantine.Run.mark
+
+    def noted(self, what, messages=()):
+        mark(self, what, messages)
+        marked.append([message["id"] for message in self.marked()])
+
+    host.run("quarantined", {"id": ["s0", "s1", "w0"]})
+    host.run("quarantined", {"id": ["s2", "s9"]})
+    monkeypatch.setattr(quarantine.Run, "mark", noted)
+    assert host.run("restored", SPAM)["moved"] == 4
+    assert sorted(marked) == [["s0", "s1"], ["s2", "s9"]]
+    assert host.quarantined() == {"w0": "deferred"}
+    assert host.run("restored", all=True)["moved"] == 1
+    assert host.runs() == []
+
+
+class Endless(FakeQueue):
+    """As many messages as are wanted, without files."""
+
+    count = 20000
+
+    def messages(self, wanted=None):
+        self.met = self.count
+        for number in range(self.count):
+            message = Message(
+                id="4F1C2A{0:07X}".format(number),
+                instance=None,
+                states=("deferred",),
+                sender="user{0}@{0}.example".format(number),
+                recipients=[Recipient("{0}@r{0}.example".format(number), False)],
+                subject="当選 {0}".format(number),
+                size=2000,
+                arrival=1700000000 + number,
+                sasl_user="account{0}".format(number),
+                client="10.0.{0}.{1}".format(number >> 8, number & 255),
+                uid=None,
+                script=None,
+                identity=(number,),
+            )
+            if wanted is None or wanted(message):
+                yield message
+
+    def parts(self, message):
+        return [("/queue/" + message.id, os.lstat("/"))]
+
+    def quarantined(self, run):
+        return self.messages()
+
+    def take(self, run, entries, begun=False):
+        with open(run.path("file"), "w"):
+            return Outcome(sum(1 for _ in entries), [])
+
+    def give_back(self, run, entries):
+        return Outcome(sum(1 for _ in entries), [])
+
+    def hold(self, messages):
+        return Outcome(len(messages), [])
+
+
+@pytest.mark.parametrize("work", ["info", "held", "quarantined", "restored"])
+def test_memory_does_not_grow_with_the_queue(host, monkeypatch, work):
+    monkeypatch.setattr(host.queue, "__class__", Endless)
+    if work == "restored":
+        host.run("quarantined", all=True)
+    tracemalloc.start()
+    try:
+        made = host.info() if work == "info" else host.run(work, all=True)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made["matched"] == Endless.count
+    # What is held goes in batches of 5000; a summary keeps 5000 values of each kind.
+    assert most < (5 if work == "info" else 3) << 20, most
 
 
 def test_deleted_is_gone_for_good(host):
