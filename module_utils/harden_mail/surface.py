@@ -22,7 +22,7 @@ def run_module(module, work):
         where = " ({0})".format(error.filename) if error.filename else ""
         module.fail_json(msg="The host's file system said: {0}{1}.".format(error.strerror or error, where))
     except Exception as error:  # a defect of ours: said in one line, with the place, for a bug report
-        module.fail_json(msg="harden-mail has a defect: {0}; please report it.".format(_place_of(error)))
+        module.fail_json(msg="harden-mail has a defect: {0}; please report it.".format(place_of(error)))
     module.exit_json(**_without_warnings(module, result))
 
 
@@ -33,7 +33,8 @@ def _without_warnings(module, result):
     return {name: value for name, value in result.items() if name != "warnings"}
 
 
-def _place_of(error):
+def place_of(error):
+    """What kind of exception it is and where it came from; without its text, which may quote anything."""
     trace = error.__traceback__
     while trace.tb_next:
         trace = trace.tb_next

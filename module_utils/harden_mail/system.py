@@ -151,8 +151,7 @@ class System:
             former = os.stat(target)
         except FileNotFoundError:
             former = None
-        # A fixed name (callers hold a lock): what a kill leaves behind, the next run uses up.
-        temporary = os.path.join(directory, ".{0}.harden-mail".format(os.path.basename(target)))
+        temporary = self.temporary(target)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         descriptor = os.open(temporary, flags, 0o600)
         try:
@@ -169,6 +168,14 @@ class System:
                 os.unlink(temporary)
             raise
         self.sync_directory(directory)
+
+    @staticmethod
+    def temporary(path):
+        """Where ``write`` makes the new content of a file; after a kill it may still be there.
+
+        A fixed name (callers hold a lock): what a kill leaves behind, the next run uses up.
+        """
+        return os.path.join(os.path.dirname(path), ".{0}.harden-mail".format(os.path.basename(path)))
 
     def remove(self, path):
         """Remove a file; nothing happens when it is not there."""
