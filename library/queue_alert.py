@@ -20,7 +20,7 @@ options:
     choices: [present, absent]
     default: present
   scheduler:
-    description: What runs it. V(auto) is cron where C(/etc/cron.d) is there, or else a systemd timer.
+    description: What runs it. V(auto) is cron where there is one that reads C(/etc/cron.d), or else a systemd timer.
     type: str
     choices: [auto, cron, timer]
     default: auto
@@ -36,7 +36,9 @@ options:
     type: str
     default: "300"
   clear_below:
-    description: The alarm ends when there are this many messages or fewer. Left out, 80 % of the limit.
+    description:
+      - The alarm ends when there are this many messages or fewer. Left out, 80 % of the limit, as for the other
+        conditions.
     type: int
   oldest_minutes:
     description: Alarm as well when the oldest message (held ones apart) is older than this.
@@ -45,11 +47,13 @@ options:
     description: Alarm as well when the queue has grown by more than this within O(growth_minutes).
     type: int
   growth_minutes:
-    description: See O(growth_messages).
+    description: See O(growth_messages). 1440 at most.
     type: int
     default: 30
   one_origin:
-    description: Alarm as well when one origin or one envelope sender has more messages than this.
+    description:
+      - Alarm as well when one origin or one envelope sender has more messages than this. Up to 100,000 messages are
+        looked at.
     type: int
   todo_limit:
     description: Alarm as well when more messages than this are not yet preprocessed (qmail).
@@ -130,7 +134,8 @@ options:
       template:
         description:
           - What is posted with O(ways[].shape=json). In its texts, C($text), C($subject), C($body), C($host),
-            C($count), C($limit), C($kind) and C($message_id) are filled in.
+            C($count), C($limit), C($kind) and C($message_id) are filled in. It is shown, so it is no place for
+            secrets.
         type: dict
       headers:
         description: More HTTP headers (webhook).
@@ -139,7 +144,7 @@ options:
         description: The program (sendmail). C(/usr/sbin/sendmail) if left out.
         type: path
       timeout:
-        description: Seconds for each answer. 20 if left out, 30 for sendmail.
+        description: Seconds for each answer, 60 at most. 20 if left out, 30 for sendmail.
         type: int
   ping_url:
     description: Called after every good run, so that a dead man's switch elsewhere notices silence.

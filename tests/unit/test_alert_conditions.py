@@ -161,8 +161,8 @@ def test_alarms_and_ends_alternate(totals):
 
 def test_messages_are_read_only_where_a_condition_asks_for_it():
     assert not conditions.needs_messages(check({}), 10**6)
-    assert not conditions.needs_messages(check({"one_origin": 50}), 50)
-    assert conditions.needs_messages(check({"one_origin": 50}), 51)
+    assert not conditions.needs_messages(check({"one_origin": 50}), 40)
+    assert conditions.needs_messages(check({"one_origin": 50}), 41)
     assert conditions.needs_messages(check({"oldest_minutes": 5}), 1)
     assert not conditions.needs_messages(check({"oldest_minutes": 5}), 0)
 
@@ -171,7 +171,10 @@ def test_the_store_keeps_what_it_is_given(tmp_path):
     system = FakeSystem(tmp_path)
     store = Store(system)
     kinds(store, check({}), [400, 500])
-    store.waiting = [{"key": "a", "text": "件名"}]
+    store.waiting = [
+        dict.fromkeys(["kind", "key", "host", "subject", "text", "brief"], "件名"),
+    ]
+    store.waiting[0]["created"] = START
     store.save()
     again = Store(system)
     assert (again.alarm, again.waiting, again.recent, again.begun) == (

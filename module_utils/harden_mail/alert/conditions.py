@@ -13,6 +13,9 @@ Counts = namedtuple("Counts", "total held todo oldest top")
 # What is over its limit: a name that notice.py has words for, how much it is, and the limit.
 Excess = namedtuple("Excess", "name value limit")
 
+# The same of what may be over it; end: at this value and below, an alarm about it is over
+_Measure = namedtuple("_Measure", "name value limit end")
+
 HOUR = 3600
 WEEK = 7 * 24 * HOUR
 # How long the automatic limit remembers: a host's month has its newsletters in it.
@@ -35,36 +38,15 @@ def current_limit(settings, store, now):
     return limit
 
 
-def clear_below(settings, limit):
-    """The count at which an alarm ends: 80 % of the limit, unless the settings say."""
-    return limit * 4 // 5 if settings["clear_below"] is None else min(settings["clear_below"], limit)
-
-
 def needs_messages(settings, total):
     """Whether a condition asks for more than numbers of files, so that messages must be read."""
-    return bool(total and (settings["oldest_minutes"] or (settings["one_origin"] or total) < total))
+    one_origin = settings["one_origin"]
+    return bool(total and (settings["oldest_minutes"] or (one_origin and _well_below(one_origin) < total)))
 
 
 def excesses(settings, store, counts, now):
     """What is over its limit now: list of Excess."""
-    limit = current_limit(settings, store, now)
-    found = []
-    if counts.total > limit:
-        found.append(Excess("total", counts.total, limit))
-    if settings["oldest_minutes"] and counts.oldest is not None:
-        minutes = int(now - counts.oldest) // 60
-        if minutes > settings["oldest_minutes"]:
-            found.append(Excess("oldest", minutes, settings["oldest_minutes"]))
-    if settings["growth_messages"]:
-        since = now - 60 * settings["growth_minutes"]
-        lowest = min([count for at, count in store.recent if at >= since] + [counts.total])
-        if counts.total - lowest > settings["growth_messages"]:
-            found.append(Excess("growth", counts.total - lowest, settings["growth_messages"]))
-    if settings["one_origin"] and counts.top and counts.top[1] > settings["one_origin"]:
-        found.append(Excess("origin", counts.top[1], settings["one_origin"]))
-    if settings["todo_limit"] is not None and (counts.todo or 0) > settings["todo_limit"]:
-        found.append(Excess("todo", counts.todo, settings["todo_limit"]))
-    return found
+    return [Excess(*one[:3]) for one in _measures(settings, store, counts, now) if one.value > one.limit]
 
 
 def decide(settings, store, counts, now):
@@ -75,24 +57,52 @@ def decide(settings, store, counts, now):
 
     :returns: (kind, excesses): kind is ``alarm``, ``repeat``, ``clear`` or None
     """
+    measures = _measures(settings, store, counts, now)
     over = excesses(settings, store, counts, now)
-    limit = current_limit(settings, store, now)
     _remember(store, counts.total, now, bool(over or store.alarm), settings["growth_minutes"])
+    names = [excess.name for excess in over]
     if store.alarm is None:
         if not over:
             return None, over
-        store.alarm = {"since": int(now), "sequence": 1, "last": int(now), "peak": counts.total}
+        store.alarm = {"since": int(now), "sequence": 1, "last": int(now), "peak": counts.total, "over": names}
         return "alarm", over
-    store.alarm["peak"] = max(store.alarm["peak"], counts.total)
-    if not over and counts.total <= clear_below(settings, limit):
-        store.ended, store.alarm = store.alarm, None
+    alarm = store.alarm
+    alarm["peak"] = max(alarm["peak"], counts.total)
+    alarm["over"] = sorted(set(alarm["over"] + names))
+    # What began it, or came to it, must be well below its limit, or a queue that flaps would be told each time.
+    if not any(one.name in alarm["over"] and one.value > one.end for one in measures):
+        store.ended, store.alarm = alarm, None
         return ("clear" if settings["all_clear"] else None), over
-    due = now - store.alarm["last"] >= 60 * settings["repeat_minutes"]
-    if due and not is_quiet(settings, now):
-        store.alarm["sequence"] += 1
-        store.alarm["last"] = int(now)
+    # A clock that was set back must not hold back repeats until it is where it was.
+    is_due = not 0 <= now - alarm["last"] < 60 * settings["repeat_minutes"]
+    if is_due and not is_quiet(settings, now):
+        alarm["sequence"] += 1
+        alarm["last"] = int(now)
         return "repeat", over
     return None, over
+
+
+def _measures(settings, store, counts, now):
+    """What the settings ask for, as far as it was looked at: list of _Measure."""
+    limit = current_limit(settings, store, now)
+    below = settings["clear_below"]
+    found = [_Measure("total", counts.total, limit, _well_below(limit) if below is None else min(below, limit))]
+
+    def add(name, value, most):
+        if most is not None and value is not None:
+            found.append(_Measure(name, value, most, _well_below(most)))
+
+    add("oldest", None if counts.oldest is None else int(now - counts.oldest) // 60, settings["oldest_minutes"])
+    since = now - 60 * settings["growth_minutes"]
+    lowest = min([count for at, count in store.recent if since <= at <= now] + [counts.total])
+    add("growth", counts.total - lowest, settings["growth_messages"])
+    add("origin", counts.top and counts.top[1], settings["one_origin"])
+    add("todo", counts.todo, settings["todo_limit"])
+    return found
+
+
+def _well_below(limit):
+    return limit * 4 // 5
 
 
 def is_quiet(settings, now):

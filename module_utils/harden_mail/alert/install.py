@@ -1,15 +1,20 @@
 """Puts the alert on a host, or takes it away: what module ``queue_alert`` does."""
 
+import ast
+import contextlib
+import importlib.util
 import io
 import json
 import os
 import re
 import stat
 import sys
+import time
 import zipfile
 
 from ..errors import UserError
 from ..host.services import find_services
+from ..system import System
 from . import program
 from .settings import CONFIG, DEFAULTS, check, describe
 from .store import DIRECTORY
@@ -20,7 +25,12 @@ CRON = "/etc/cron.d/harden-mail-queue-alert"
 SERVICE = "/etc/systemd/system/harden-mail-queue-alert.service"
 TIMER = "/etc/systemd/system/harden-mail-queue-alert.timer"
 TIMER_NAME = "harden-mail-queue-alert.timer"
-ENABLED = "/etc/systemd/system/timers.target.wants/" + TIMER_NAME
+
+# Unversioned, so that it outlives the distribution's next Python.
+PYTHON = "/usr/bin/python3"
+
+# Seconds to wait for a run of the program that is at work while it is taken away.
+PATIENCE = 30
 
 CRON_TEXT = """\
 # Tells people when the mail queue is too long. Made by harden-mail; changes are undone by its next run.
@@ -57,7 +67,7 @@ WantedBy=timers.target
 DRILL_TAKES = 900
 
 # Home-made jobs, as one finds them everywhere: a program that counts the queue, called by cron.
-COUNTS_A_QUEUE = re.compile(r"qmail-qstat|qmail-qread|\bmailq\b|postqueue\s+-[pj]|qshape|mailqueuemng")
+COUNTS_A_QUEUE = re.compile(r"qmail-qstat|qmail-qread|cron-qstat|\bmailq\b|postqueue\s+-[pj]|qshape|mailqueuemng")
 CRON_PLACES = (
     "/etc/crontab",
     "/etc/cron.d/*",
@@ -79,6 +89,7 @@ def run(system, params, check_mode):
 class Install:
     def __init__(self, system, params):
         self.system, self.params = system, params
+        self.services = find_services(system)
         self.differences = []
 
     # --- present ------------------------------------------------------------------------------------------
@@ -93,22 +104,35 @@ class Install:
                 "interval is {0}: give a number of minutes by which an hour can be divided, 1 to 30.".format(minutes)
             )
         by_timer = self._by_timer()
-        files = [
+        files = _leftovers(PROGRAM, CONFIG) + [
             (PROGRAM, build_program(), 0o755),
             (CONFIG, json.dumps(settings, indent=2, sort_keys=True) + "\n", 0o600),
+        ]
+        former = self._metrics()
+        if former and former != checked["prometheus_file"]:
+            # Its numbers would stay what they are for ever; before the configuration that says whose it is.
+            files = _removed(former) + files
+        self._write_all(self._to_change(files), check_mode)
+        jobs = [
             (CRON, None if by_timer else CRON_TEXT.format(minutes=minutes, program=PROGRAM), 0o644),
             (SERVICE, SERVICE_TEXT.format(program=PROGRAM, longest=program.LONGEST) if by_timer else None, 0o644),
             (TIMER, TIMER_TEXT.format(minutes=minutes) if by_timer else None, 0o644),
         ]
-        changed = self._change(files, by_timer, check_mode)
+        self._schedule(jobs, by_timer, check_mode)
         drilled = self._drill() if self.params["drill"] and not check_mode else {}
-        findings = self._no_way_out(checked) + [
-            "{0} counts the queue, too: {1}. Its alert waits in the queue that it counts; take it away.".format(*job)
+        findings = self._no_way_out(checked)
+        findings += [
+            "The drill's test alert was not taken by every way: {0}.".format(result["reason"])
+            for result in drilled.get("drill", [])
+            if not result["accepted"]
+        ]
+        findings += [
+            "{0}, line {1}, counts the queue, too. Its alert waits in that queue; take it away.".format(*job)
             for job in home_made_jobs(self.system)
         ]
         return {
             **drilled,
-            "changed": changed,
+            "changed": bool(self.differences),
             "diff": self._diff(),
             "findings": findings,
             "evidence": [
@@ -120,17 +144,19 @@ class Install:
 
     def _by_timer(self):
         wanted = self.params["scheduler"]
-        manager = find_services(self.system).manager
+        services = self.services
         if wanted == "timer":
-            if manager != "systemd":
+            if services.manager != "systemd":
                 raise UserError("scheduler is timer, but this host has no systemd; give cron.")
             return True
-        has_cron = self.system.is_dir("/etc/cron.d")
+        # The directory alone says nothing: other packages bring it along.
+        cron = services.find_cron(self.system)[0]
+        has_cron = bool(cron["directory"] and (cron["service"] or services.manager is None))
         if wanted == "cron" and not has_cron:
-            raise UserError("scheduler is cron, but this host has no /etc/cron.d; install cron, or give timer.")
-        if wanted == "auto" and not has_cron and manager != "systemd":
-            raise UserError("scheduler is auto, but this host has neither /etc/cron.d nor systemd.")
-        return wanted == "auto" and not has_cron
+            raise UserError("scheduler is cron, but this host has no cron with /etc/cron.d; install it, or give timer.")
+        if not has_cron and services.manager != "systemd":
+            raise UserError("scheduler is auto, but this host has neither cron with /etc/cron.d nor systemd.")
+        return not has_cron
 
     def _drill(self):
         done = self.system.run([PROGRAM, "--drill"], check=False, timeout=DRILL_TAKES)
@@ -155,51 +181,113 @@ class Install:
     # --- absent -------------------------------------------------------------------------------------------
 
     def take_away(self, check_mode):
-        files = [(path, None, 0) for path in (CRON, TIMER, SERVICE, PROGRAM)]
-        metrics = _metrics_of(self.system.read(CONFIG))
-        files += [(path, None, 0) for path in ([metrics] if metrics else []) + [CONFIG]]
-        state = [DIRECTORY + "/" + name for name in self.system.listdir(DIRECTORY)]
-        changed = self._change(files + [(path, None, 0) for path in state], False, check_mode)
+        self._schedule([(path, None, 0) for path in (CRON, TIMER, SERVICE)], False, check_mode)
+        metrics = self._metrics()
+        with self._nobody_at_work(check_mode):
+            files = [(DIRECTORY + "/" + name, None, 0) for name in self.system.listdir(DIRECTORY)]
+            files += (_removed(metrics) if metrics else []) + _removed(PROGRAM)
+            # What says which file of metrics is ours goes last.
+            self._write_all(self._to_change(files + _removed(CONFIG)), check_mode)
         if not check_mode:
             for directory in (DIRECTORY, os.path.dirname(DIRECTORY), LIBRARY, os.path.dirname(CONFIG)):
                 self.system.remove_empty_dir(directory)
-        return {"changed": changed, "diff": self._diff(), "findings": [], "evidence": []}
+        return {"changed": bool(self.differences), "diff": self._diff(), "findings": [], "evidence": []}
+
+    @contextlib.contextmanager
+    def _nobody_at_work(self, check_mode):
+        """A run that began before its job was taken away would write its state and its metrics once more."""
+        if check_mode:
+            yield
+            return
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with program.only_one(self.system):
+                    yield
+                    self.system.remove(program.LOCK)
+                return
+            except program.Busy:
+                if time.monotonic() > end:
+                    raise UserError(
+                        "A run of {0} is at work and has not ended within {1} seconds; its job is taken away, the rest "
+                        "is not. Run this again in five minutes.".format(PROGRAM, PATIENCE)
+                    ) from None
+                time.sleep(0.5)
 
     # --- shared -------------------------------------------------------------------------------------------
 
-    def _change(self, files, by_timer, check_mode):
-        enabled = self.system.exists(ENABLED)
-        to_change = [file for file in files if self._differs(*file)]
-        if enabled and not by_timer:
-            self.differences.append((TIMER_NAME, "enabled\n", ""))
-            if not check_mode:
-                self.system.run(["systemctl", "disable", "--now", TIMER_NAME])
-        if not check_mode:
-            for path, content, mode in to_change:
-                if content is None:
-                    self.system.remove(path)
-                else:
-                    self._write(path, content, mode)
-            if any(path in (SERVICE, TIMER) for path, _, _ in to_change):
-                self.system.run(["systemctl", "daemon-reload"])
-        if by_timer and not enabled:
-            self.differences.append((TIMER_NAME, "", "enabled\n"))
-            if not check_mode:
-                self.system.run(["systemctl", "enable", "--now", TIMER_NAME])
-        return bool(self.differences)
+    def _metrics(self):
+        """The Prometheus file that the configuration on the host names, or None."""
+        try:
+            named = json.loads(self.system.read(CONFIG) or "{}").get("prometheus_file")
+        except (ValueError, AttributeError):
+            return None
+        return named if isinstance(named, str) else None
+
+    def _to_change(self, files):
+        """Those of some (path, content or None, mode) that are not so on the host; noted as differences."""
+        return [file for file in files if self._differs(*file)]
+
+    def _write_all(self, files, check_mode):
+        for path, content, mode in [] if check_mode else files:
+            if content is None:
+                self.system.remove(path)
+            else:
+                self._write(path, content, mode)
+
+    def _schedule(self, jobs, by_timer, check_mode):
+        """Make the files of the jobs what they are to be, and systemd know it; also where a former run was killed."""
+        timer = self._timer()
+        is_enabled, is_active = timer.get("UnitFileState") == "enabled", timer.get("ActiveState") == "active"
+        is_right = is_enabled and is_active if by_timer else not is_enabled and not is_active
+        if not is_right:
+            self.differences.append((TIMER_NAME, *(("", "running\n") if by_timer else ("running\n", ""))))
+        to_change = self._to_change(jobs)
+        is_stale = timer.get("NeedDaemonReload") == "yes"
+        if any(path in (SERVICE, TIMER) for path, _, _ in to_change):
+            is_stale = bool(timer)
+        elif is_stale:
+            self.differences.append((TIMER_NAME, "not yet read by systemd\n", "read by systemd\n"))
+        if check_mode:
+            return
+        if not by_timer and not is_right:
+            self.system.run(["systemctl", "disable", "--now", TIMER_NAME])
+        self._write_all(to_change, check_mode)
+        if is_stale:
+            self.system.run(["systemctl", "daemon-reload"])
+        if by_timer and not is_right:
+            self.system.run(["systemctl", "enable", "--now", TIMER_NAME])
+
+    def _timer(self):
+        """What systemd knows of the timer: dict of its properties; empty where there is no systemd."""
+        if self.services.manager != "systemd":
+            return {}
+        wanted = "ActiveState,UnitFileState,NeedDaemonReload"
+        timer, service = (
+            dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+            for block in self.system.run(
+                ["systemctl", "show", "--property=" + wanted, TIMER_NAME, os.path.basename(SERVICE)]
+            ).out.split("\n\n")[:2]
+        )
+        return dict(timer, NeedDaemonReload=max(one["NeedDaemonReload"] for one in (timer, service)))
 
     def _write(self, path, content, mode):
-        # Before secrets are in it, for a file that is replaced keeps its mode.
+        # Before secrets are in it, for a file that is replaced keeps its owner and mode.
         if self.system.exists(path):
+            os.chown(self.system.real(path), os.geteuid(), os.getegid())
             os.chmod(self.system.real(path), mode)
         self.system.write(path, content, mode)
 
     def _differs(self, path, content, mode):
         before = self.system.read(path)
-        if before == content and (content is None or _mode(self.system, path) == mode):
+        if before == content and (content is None or self._is_ours(path, mode)):
             return False
         self.differences.append((path, _shown(path, before), _shown(path, content)))
         return True
+
+    def _is_ours(self, path, mode):
+        about = os.stat(self.system.real(path))
+        return stat.S_IMODE(about.st_mode) == mode and about.st_uid == os.geteuid()
 
     def _diff(self):
         return [
@@ -216,47 +304,79 @@ def build_program():
     :returns: str, its bytes by surrogateescape, as ``System`` reads and writes files
     """
     prefix = __name__.rsplit(".", 2)[0]
-    sources = {}
-    for name, module in sorted(sys.modules.items()):
-        if name == prefix or name.startswith(prefix + "."):
-            path = name[len(prefix) - len("harden_mail") :].replace(".", "/")
-            path += "/__init__.py" if hasattr(module, "__path__") else ".py"
-            sources[path] = module.__spec__.loader.get_source(name) or ""
-    sources["__main__.py"] = "import sys\n\nfrom harden_mail.alert.program import main\n\nsys.exit(main())\n"
+    sources = {"__main__.py": "import sys\n\nfrom harden_mail.alert.program import main\n\nsys.exit(main())\n"}
+    for name, source in _sources(program.__name__, prefix).items():
+        path = name[len(prefix) - len("harden_mail") :].replace(".", "/")
+        sources[path + ("/__init__.py" if hasattr(sys.modules[name], "__path__") else ".py")] = source
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(sources):
             about = zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0))
             about.external_attr = 0o644 << 16
             archive.writestr(about, sources[path])
-    return "#!{0} -I\n".format(sys.executable) + buffer.getvalue().decode("utf-8", "surrogateescape")
+    python = PYTHON if os.path.realpath(PYTHON) == os.path.realpath(sys.executable) else sys.executable
+    return "#!{0} -I\n".format(python) + buffer.getvalue().decode("utf-8", "surrogateescape")
+
+
+def _sources(name, prefix):
+    """{name: source} of a module and all of ours that it imports, whatever else is loaded."""
+    found, waiting = {}, [name]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not (name + ".").startswith(prefix + "."):
+            continue
+        module = sys.modules[name]
+        found[name] = source = module.__spec__.loader.get_source(name) or ""
+        waiting.append(name.rpartition(".")[0])
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), module.__package__)
+                waiting.append(base)
+                waiting += [base + "." + alias.name for alias in node.names if base + "." + alias.name in sys.modules]
+    return found
 
 
 def home_made_jobs(system):
-    """[(file of cron, the line)] of jobs that count the queue, themselves or by a script that they call."""
+    """[(file of cron, number of the line)] of jobs that count the queue, themselves or by a script that they call.
+
+    The lines themselves may hold passwords.
+    """
     found = []
     for pattern in CRON_PLACES:
         for path in system.glob(pattern):
             text = None if path == CRON or system.is_dir(path) else system.read(path)
-            lines = (line.strip() for line in (text or "").splitlines())
-            job = next((line for line in lines if line[:1] not in ("", "#") and _counts_a_queue(system, line)), None)
-            if job:
-                found.append((path, job[:200]))
+            for number, line in enumerate((text or "").splitlines(), 1):
+                if _counts_a_queue(system, line):
+                    found.append((path, number))
+                    break
     return found
 
 
 def _counts_a_queue(system, line):
-    if COUNTS_A_QUEUE.search(line):
-        return True
-    scripts = [
-        word for word in line.split() if word.startswith("/") and not word.startswith(("/dev/", "/bin/", "/usr/bin/"))
-    ]
-    return any(COUNTS_A_QUEUE.search(system.read(path) or "") for path in scripts[:5] if _is_script(system, path))
+    code = _code(line)
+    words = [word.strip("\"'`;|&()<>") for word in code.split()]
+    scripts = [word for word in words if word.startswith("/") and not word.startswith(("/dev/", "/bin/", "/usr/bin/"))]
+    texts = [code] + [_code(system.read(path) or "") for path in scripts[:5] if _is_script(system, path)]
+    return any(map(COUNTS_A_QUEUE.search, texts))
+
+
+def _code(script):
+    """A shell script without its comments."""
+    return re.sub(r"(?m)(^|\s)#.*$", "", script)
 
 
 def _is_script(system, path):
     real = system.real(path)
     return os.path.isfile(real) and os.path.getsize(real) < 100000
+
+
+def _removed(path):
+    """A file that is to go, and what a killed run may have left of making it."""
+    return _leftovers(path) + [(path, None, 0)]
+
+
+def _leftovers(*paths):
+    return [(System.temporary(path), None, 0) for path in paths]
 
 
 def _shown(path, content):
@@ -268,24 +388,14 @@ def _shown(path, content):
         return hidden(content)
     if path.startswith(DIRECTORY):
         return "what the alert remembers\n"
+    if path in (System.temporary(PROGRAM), System.temporary(CONFIG)):
+        return "what a killed run has left\n"
     return content
 
 
 def _said(way):
     """Of a way, what was said: Ansible adds every option there is as None."""
     return {name: value for name, value in way.items() if value is not None}
-
-
-def _mode(system, path):
-    return stat.S_IMODE(os.stat(system.real(path)).st_mode)
-
-
-def _metrics_of(config):
-    """The Prometheus file that a configuration names, or None."""
-    try:
-        return json.loads(config or "{}").get("prometheus_file")
-    except (ValueError, AttributeError):
-        return None
 
 
 def hidden(text):

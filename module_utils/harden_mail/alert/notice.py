@@ -86,7 +86,8 @@ def notice(kind, host, language, now, sequence, since, **facts):
         a notice is sent once more after a crash
     :param dict facts: total, held, todo, limit, peak; ``over`` (list of Excess); ``summary`` (of
         ``queue.summary.Summary.result``, or None); ``read``: messages in it when not all were read, or None
-    :returns: dict of str, int and None: JSON
+    :returns: dict of str, int and None: JSON; ``brief`` is the text without anything that the queue's messages say, for
+        who takes the subject of spam for spam
     """
     words = WORDS[language]
     known = dict(facts, host=host, since=local_time(since))
@@ -97,16 +98,18 @@ def notice(kind, host, language, now, sequence, since, **facts):
         lines.append(words["drill_text"].format(**known))
     else:
         lines += [""] + _table(words, known)
+    busiest, commands = [], []
     if kind in ("alarm", "repeat"):
-        lines += _busiest(words, facts.get("summary"), facts.get("read"))
-        lines += ["", words["next"], "  " + words["list"].format(**known), "  " + words["quarantine"].format(**known)]
+        busiest = _busiest(words, facts.get("summary"), facts.get("read"))
+        commands = ["", words["next"]] + ["  " + words[name].format(**known) for name in ("list", "quarantine")]
     return {
         "kind": kind,
         "key": "{0}.{1}.{2}".format(int(since), sequence, kind),
         "created": int(now),
         "host": host,
         "subject": words[kind].format(**known),
-        "text": "\n".join(lines) + "\n",
+        "text": "\n".join(lines + busiest + commands) + "\n",
+        "brief": "\n".join(lines + commands) + "\n",
         "count": facts.get("total"),
         "limit": facts.get("limit"),
     }
@@ -117,9 +120,10 @@ def message_id(kept):
     return "<harden-mail.queue-alert.{0}@{1}>".format(kept["key"], kept["host"])
 
 
-def mail(kept, sender, recipients, charset):
+def mail(kept, sender, recipients, charset, text="text"):
     """A notice as a mail: bytes with CRLF (RFC 5322), 7 bits only.
 
+    :param str text: which of the notice's texts: ``text`` or ``brief``
     :param str charset: ``utf-8``, or ``iso-2022-jp`` for old phones: what it has no letter for becomes a question mark
     """
     encoding = Charset(charset)
@@ -134,9 +138,8 @@ def mail(kept, sender, recipients, charset):
     message["Auto-Submitted"] = "auto-generated"
     message["X-Harden-Mail"] = "queue-alert; kind={0}".format(kept["kind"])
     message["MIME-Version"] = "1.0"
-    message.set_payload(_in_charset(kept["text"], charset), encoding)
-    text = message.as_bytes()
-    return b"\r\n".join(text.splitlines()) + b"\r\n"
+    message.set_payload(_in_charset(kept[text], charset), encoding)
+    return b"\r\n".join(message.as_bytes().splitlines()) + b"\r\n"
 
 
 def local_time(seconds):

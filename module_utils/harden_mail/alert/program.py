@@ -11,9 +11,9 @@ it is sent (``store.py``).
 import argparse
 import contextlib
 import fcntl
-import itertools
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,6 +24,8 @@ from ..errors import UserError
 from ..queue.count import count_queue
 from ..queue.queues import open_queue
 from ..queue.summary import Summary
+from ..queue.text import printable
+from ..surface import place_of
 from ..system import System
 from . import conditions, ways
 from .notice import NAMED, notice
@@ -38,6 +40,14 @@ LONGEST = 240
 # Messages that are read for the text of an alarm; with more, it says so.
 READ = 100000
 
+# Seconds that reading them, and the ways out, may take together; with the counting, a run must end before LONGEST.
+READING = 40
+SENDING = 150
+
+
+class Busy(UserError):
+    """Another run is at work, and has not been so for long."""
+
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="queue-alert", description="Tell people when the mail queue is too long.")
@@ -46,23 +56,37 @@ def main(arguments=None):
     what.add_argument("--drill", action="store_true", help="send a marked test alert by every way")
     what.add_argument("--count", action="store_true", help="only count the queue")
     options = parser.parse_args(arguments)
-    os.umask(0o077)
-    system = System()
+    # Of what is private, each file and directory has its own mode.
+    os.umask(0o022)
     try:
-        settings = check(read_config(system, options.config))
-        if options.count:
-            print(json.dumps(look(system, settings)[0]._asdict()))
-            return 0
-        if options.drill:
-            results = drill(settings)
-            print(json.dumps(results))
-            return 0 if any(result["accepted"] for result in results) else 1
-        with only_one(system):
-            return 0 if run(system, settings, time.time()) else 1
+        return work(System(), options)
     except UserError as error:
-        ways.log(str(error), syslog.LOG_ERR)
-        print("queue-alert: {0}".format(error), file=sys.stderr)
-        return 2
+        reason, status = str(error), 2
+    except OSError as error:
+        reason, status = "the host's file system said: {0} ({1})".format(error.strerror, error.filename), 2
+    except Exception as error:
+        # Cron throws away what is printed, and the exception may quote a secret.
+        reason, status = "a defect of harden-mail: {0}; please report it".format(place_of(error)), 3
+    ways.log(reason, syslog.LOG_ERR)
+    print("queue-alert: {0}".format(printable(reason, 1000)), file=sys.stderr)
+    return status
+
+
+def work(system, options):
+    """:returns: the exit status"""
+    settings = check(read_config(system, options.config))
+    if options.count:
+        print(json.dumps(look(system, settings)[0]._asdict()))
+        return 0
+    if options.drill:
+        results = drill(settings)
+        print(json.dumps(results))
+        return 0 if any(result["accepted"] for result in results) else 1
+    # So that whatever it starts can be ended with it.
+    if os.getpgrp() != os.getpid():
+        os.setpgrp()
+    with only_one(system):
+        return 0 if run(system, settings, time.time()) else 1
 
 
 def read_config(system, path):
@@ -90,15 +114,22 @@ def run(system, settings, now):
     store = Store(system)
     if store.damaged:
         ways.log("the state file was damaged; beginning anew", syslog.LOG_ERR)
-    counts, queue = look(system, settings)
+    try:
+        counts, seen = look(system, settings)
+    except (UserError, OSError):
+        # What waits has nothing to do with it.
+        deliver(store, settings)
+        raise
     kind, over = conditions.decide(settings, store, counts, now)
     limit = conditions.current_limit(settings, store, now)
     if kind:
-        summary, read = busiest(queue) if kind != "clear" else (None, None)
+        ways.log("{0}: {1} messages (limit {2})".format(kind, counts.total, limit))
         about = store.alarm or store.ended
+        if kind in ("alarm", "repeat"):
+            seen.read()
         made = notice(
             kind,
-            socket.getfqdn(),
+            host_name(),
             settings["language"],
             now,
             about["sequence"],
@@ -109,44 +140,54 @@ def run(system, settings, now):
             limit=limit,
             peak=about["peak"],
             over=over,
-            summary=summary,
-            read=read,
+            summary=seen.summary,
+            read=seen.only,
         )
         if kind == "repeat":
             # A newer number of the same alarm takes the place of one that nobody took.
             store.waiting = [kept for kept in store.waiting if kept["kind"] != "repeat"]
         store.waiting.append(made)
-    store.save()
-    if kind:
-        ways.log("{0}: {1} messages (limit {2})".format(kind, counts.total, limit))
+    save(store)
     deliver(store, settings)
     if settings["prometheus_file"]:
-        write_metrics(system, settings["prometheus_file"], counts, limit, store, now)
+        try:
+            write_metrics(system, settings["prometheus_file"], counts, limit, store, now)
+        except OSError as error:
+            ways.log("{0}: {1}".format(settings["prometheus_file"], error.strerror), syslog.LOG_ERR)
     if not store.waiting and settings["ping_url"]:
         try:
-            with deadline(60):
-                ways.ping(settings["ping_url"])
-        except (ways.WayError, TimeoutError) as error:
+            ways.ping(settings["ping_url"])
+        except ways.WayError as error:
             ways.log(str(error))
     return not store.waiting
 
 
+def save(store):
+    """Keep the state; what can't be kept is told nevertheless, for a clogged queue may have filled the disk."""
+    try:
+        store.save()
+    except OSError as error:
+        ways.log("what is remembered can't be written: {0}".format(error.strerror), syslog.LOG_ERR)
+
+
 def deliver(store, settings):
-    """Hand what waits to the ways, in their order, until one accepts it. Each acceptance is on disk before the next."""
+    """Hand what waits to the ways, in their order, until one accepts it. Each acceptance is on disk before the next.
+
+    A way that fails is left alone for the rest of the run, and none may use up the time of those after it.
+    """
+    left, end = list(settings["ways"]), time.monotonic() + SENDING
     for kept in list(store.waiting):
-        for way in settings["ways"]:
+        for way in list(left):
+            seconds = (end - time.monotonic()) / (len(left) - left.index(way))
             try:
-                with deadline(3 * way["timeout"]):
-                    ways.send(kept, way, settings)
-            except (ways.WayError, TimeoutError) as error:
-                ways.log(str(error) or "a way took too long")
+                ways.send(kept, way, settings, min(3 * way["timeout"], seconds))
+            except ways.WayError as error:
+                ways.log(str(error))
+                left.remove(way)
                 continue
             store.waiting.remove(kept)
-            store.save()
+            save(store)
             break
-        else:
-            # The next one would fare no better, and the run must end before the next one begins.
-            return
 
 
 def drill(settings):
@@ -155,51 +196,80 @@ def drill(settings):
     :returns: list of {way, accepted, reason}
     """
     now = time.time()
-    made = notice("drill", socket.getfqdn(), settings["language"], now, os.getpid(), int(now))
+    made = notice("drill", host_name(), settings["language"], now, os.getpid(), int(now))
     results = []
     for way in settings["ways"]:
         reason = None
         try:
-            with deadline(3 * way["timeout"]):
-                ways.send(made, way, settings)
-        except (ways.WayError, TimeoutError) as error:
-            reason = str(error) or "took too long"
+            ways.send(made, way, settings, 3 * way["timeout"])
+        except ways.WayError as error:
+            reason = str(error)
         results.append({"way": ways.describe(way), "accepted": reason is None, "reason": reason})
     ways.log("drill: {0} of {1} ways took it".format(sum(result["accepted"] for result in results), len(results)))
     return results
 
 
+def host_name():
+    """This host's name as it stands in an alert's headers; no name server is asked if the host knows its whole name."""
+    name = os.uname().nodename
+    return re.sub(r"[^A-Za-z0-9.-]", "-", name if "." in name else socket.getfqdn(name)) or "localhost"
+
+
 def look(system, settings):
     """Count the queue; messages are read only where a condition needs it.
 
-    :returns: (Counts, queue)
+    :returns: (Counts, Seen)
     """
     queue = open_queue(system, settings)
     total, held, todo = count_queue(queue)
-    oldest = top = None
+    seen = Seen(queue)
     if conditions.needs_messages(settings, total):
-        summary = Summary(NAMED)
-        for message in queue.messages():
-            if "hold" in message.states:
-                continue
-            summary.add(message)
-            oldest = message.arrival if oldest is None else min(oldest, message.arrival)
-        busiest_ones = [
-            (entry["value"], entry["count"])
-            for name in ("top_origins", "top_senders")
-            for entry in summary.result()[name][:1]
-        ]
-        top = max(busiest_ones, key=lambda one: one[1]) if busiest_ones else None
-    return conditions.Counts(total, held, todo, oldest, top), queue
+        seen.read()
+    return conditions.Counts(total, held, todo, seen.oldest, seen.top()), seen
 
 
-def busiest(queue):
-    """(summary of the messages, how many were read if not all)."""
-    summary, read = Summary(NAMED), 0
-    for message in itertools.islice(queue.messages(), READ):
-        summary.add(message)
-        read += 1
-    return summary.result(), read if read == READ else None
+class Seen:
+    """What the messages that are to be delivered have in common: of as many as can be read in a short time.
+
+    :ivar dict summary: see ``queue.summary.Summary.result``; None before ``read``
+    :ivar int oldest: epoch seconds of the oldest one, or None
+    :ivar int only: how many were read, if not all, else None
+    """
+
+    def __init__(self, queue):
+        self.summary = self.oldest = self.only = None
+        self._queue = queue
+
+    def read(self):
+        """Read the messages, if that was not done yet. Where it fails there is an alert nevertheless."""
+        if self.summary is not None:
+            return
+        found, is_all = Summary(NAMED), False
+        try:
+            with ways.deadline(READING):
+                for message in self._queue.messages():
+                    if found.matched >= READ:
+                        break
+                    if "hold" not in message.states:
+                        found.add(message)
+                else:
+                    is_all = True
+        except (ways.WayError, UserError, OSError, RuntimeError) as error:
+            ways.log("not all messages could be read: {0}".format(error))
+        self.summary = found.result()
+        self.oldest = self.summary["oldest"]
+        self.only = None if is_all else found.matched
+
+    def top(self):
+        """(origin or envelope sender, messages) of the busiest one, or None; bounces have no sender to be busy."""
+        if self.summary is None:
+            return None
+        entries = [entry for name in ("top_origins", "top_senders") for entry in self.summary[name]]
+        return max(
+            ((entry["value"], entry["count"]) for entry in entries if entry["value"] != "<>"),
+            key=lambda one: one[1],
+            default=None,
+        )
 
 
 def write_metrics(system, path, counts, limit, store, now):
@@ -222,26 +292,11 @@ def write_metrics(system, path, counts, limit, store, now):
 
 
 @contextlib.contextmanager
-def deadline(seconds):
-    """Raise TimeoutError when a block takes longer: an answer of a byte a minute outlives a socket's timeout."""
-
-    def over(*_):
-        raise TimeoutError("gave up after {0} seconds".format(seconds))
-
-    former = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, former)
-
-
-@contextlib.contextmanager
 def only_one(system):
     """Hold the lock of the program; whoever has held it too long is ended.
 
-    :raises UserError: another run is at work, and has not been so for long
+    :raises Busy: another run is at work, and has not been so for long
+    :raises UserError: one that hangs could not be ended
     """
     path = system.real(LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -263,10 +318,11 @@ def _end_hanging(handle):
     holder, _, since = handle.read().strip().partition(" ")
     hung = time.monotonic() - int(since) if holder.isdigit() and since.isdigit() else 0
     if hung < LONGEST or "queue-alert" not in (System().read("/proc/{0}/cmdline".format(holder)) or ""):
-        raise UserError("another run is still at work")
+        raise Busy("another run is still at work")
     ways.log("ending a run that has hung for {0:.0f} seconds".format(hung), syslog.LOG_ERR)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(int(holder), signal.SIGKILL)
+        end = os.killpg if os.getpgid(int(holder)) == int(holder) else os.kill
+        end(int(holder), signal.SIGKILL)
     for _ in range(50):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

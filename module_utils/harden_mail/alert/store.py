@@ -16,7 +16,8 @@ EMPTY = {"alarm": None, "waiting": [], "recent": [], "hours": [], "begun": None}
 
 
 class Store:
-    """:ivar dict alarm: {since, sequence, last, peak} of the alarm that is on, or None
+    """:ivar dict alarm: {since, sequence, last, peak, over} of the alarm that is on, or None; over: the names of the
+        conditions that have been over their limits since it began
     :ivar dict ended: the alarm that ended in this run, or None; not saved
     :ivar list waiting: notices (dicts, see ``notice.py``) that no way has accepted yet, oldest first
     :ivar list recent: [[epoch seconds, count], ...] of the last runs, for growth
@@ -28,13 +29,13 @@ class Store:
         self.system = system
         self.damaged, self.ended = False, None
         values = dict(EMPTY)
-        text = system.read(STATE)
-        if text is not None:
-            try:
+        try:
+            text = system.read(STATE)
+            if text is not None:
                 values.update(_checked(json.loads(text)))
-            except (ValueError, TypeError):
-                # A half-dead disk must not silence the alert; the program says so in the log.
-                self.damaged = True
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            # A half-dead disk must not silence the alert; the program says so in the log.
+            self.damaged = True
         self.alarm, self.begun = values["alarm"], values["begun"]
         self.waiting, self.recent, self.hours = list(values["waiting"]), list(values["recent"]), list(values["hours"])
 
@@ -48,11 +49,18 @@ class Store:
 
 
 def _checked(values):
-    """:raises ValueError: that is no state"""
-    if not isinstance(values, dict) or any(
-        not isinstance(values.get(name, empty), (type(empty), dict) if empty is None else type(empty))
-        for name, empty in EMPTY.items()
-        if name != "begun"
+    """:raises Exception: that is no state, nor what an earlier version of this kept"""
+    alarm, numbers = values["alarm"], [values["begun"]]
+    if alarm is not None:
+        numbers += [alarm[name] for name in ("since", "sequence", "last", "peak")]
+        numbers += [len(over) for over in alarm.setdefault("over", [])]
+    for series in ("recent", "hours"):
+        for at, count in values[series]:
+            numbers += [at, count]
+    texts = [kept[name] for kept in values["waiting"] for name in ("kind", "key", "host", "subject", "text", "brief")]
+    numbers += [kept["created"] for kept in values["waiting"]]
+    if not all(isinstance(text, str) for text in texts) or not all(
+        type(number) in (int, type(None)) for number in numbers
     ):
         raise ValueError("no state")
-    return {name: values[name] for name in EMPTY if name in values}
+    return {name: values[name] for name in EMPTY}

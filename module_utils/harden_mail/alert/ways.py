@@ -1,8 +1,10 @@
-"""How a notice gets out. Each way is given its own time limit, and says in a sentence why it failed; never a secret."""
+"""How a notice gets out. A way that fails says why in a sentence; never a secret."""
 
 import contextlib
 import json
+import signal
 import smtplib
+import socket
 import ssl
 import string
 import subprocess
@@ -11,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from ..queue.text import printable
 from .notice import mail, message_id
 from .settings import describe
 
@@ -19,59 +22,95 @@ class WayError(Exception):
     """Why a way did not take a notice: a sentence without any secret."""
 
 
-def send(kept, way, settings):
+class _Late(BaseException):
+    """The time is over. Not an Exception: libraries take OSError for the failure of one address, and try the next."""
+
+
+def send(kept, way, settings, seconds):
     """Hand a notice to one way.
 
     :param dict kept: see ``notice.notice``
     :param dict way: as ``settings.check`` gives it
+    :param float seconds: for all of it; each answer has the way's own time limit
     :raises WayError: it was not accepted
     """
-    try:
-        {"smtp": _smtp, "webhook": _webhook, "sendmail": _sendmail}[way["type"]](kept, way, settings)
-    except WayError as error:
-        raise WayError("{0}: {1}".format(describe(way), error)) from None
-    except (OSError, smtplib.SMTPException, subprocess.SubprocessError, ValueError) as error:
-        # An answer may quote what was sent to it; only its kind and code are safe to show.
-        raise WayError("{0}: {1}".format(describe(way), _reason(error))) from None
+    hand_over = {"smtp": _smtp, "webhook": _webhook, "sendmail": _sendmail}[way["type"]]
+    with _said_by(describe(way)), deadline(seconds):
+        hand_over(kept, way, settings)
 
 
 def log(text, level=syslog.LOG_WARNING):
     """A line in the system's log, whatever else fails."""
     with contextlib.suppress(OSError):
         syslog.openlog("harden-mail-queue-alert", syslog.LOG_PID, syslog.LOG_MAIL)
-        syslog.syslog(level, text)
+        syslog.syslog(level, printable(text, 2000))
 
 
-def ping(url, timeout=20):
+def ping(url, seconds=20):
     """Tell a dead man's switch that this run was good.
 
     :raises WayError: it did not answer 2xx
     """
+    with _said_by("ping_url"), deadline(seconds):
+        request = urllib.request.Request(url, headers=_AGENT)
+        urllib.request.urlopen(request, timeout=seconds).close()
+
+
+@contextlib.contextmanager
+def deadline(seconds):
+    """End a block that takes longer by WayError: an answer of a byte a minute outlives a socket's timeout."""
+
+    def over(*_):
+        raise _Late
+
+    former = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=_AGENT), timeout=timeout) as answer:
-            answer.read(1024)
-    except (OSError, ValueError) as error:
-        raise WayError("ping_url: {0}".format(_reason(error))) from None
+        yield
+    except _Late:
+        raise WayError("took longer than {0:.0f} seconds".format(seconds)) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+
+@contextlib.contextmanager
+def _said_by(name):
+    """Whatever goes wrong with a way is a sentence, and the next way is tried."""
+    try:
+        yield
+    except WayError as error:
+        raise WayError("{0}: {1}".format(name, error)) from None
+    except Exception as error:
+        # An answer may quote what was sent to it, and an exception a URL; only kinds and codes are safe to show.
+        raise WayError("{0}: {1}".format(name, _reason(error))) from None
 
 
 _AGENT = {"User-Agent": "harden-mail-queue-alert"}
 
 
 def _smtp(kept, way, settings):
-    context = _tls(way)
+    context = None if way["tls"] == "none" else _tls(way)
     sender = way["from"] or _default_sender(kept)
     if way["tls"] == "tls":
-        session = smtplib.SMTP_SSL(way["host"], way["port"], _name(kept), timeout=way["timeout"], context=context)
+        session = smtplib.SMTP_SSL(way["host"], way["port"], kept["host"], timeout=way["timeout"], context=context)
     else:
-        session = smtplib.SMTP(way["host"], way["port"], _name(kept), timeout=way["timeout"])
+        session = smtplib.SMTP(way["host"], way["port"], kept["host"], timeout=way["timeout"])
     with contextlib.closing(session):
         if way["tls"] == "starttls":
             session.starttls(context=context)
         if way["user"]:
             session.login(way["user"], way["password"])
-        refused = session.sendmail(sender, way["to"], mail(kept, sender, way["to"], settings["charset"]))
+        try:
+            refused = session.sendmail(sender, way["to"], mail(kept, sender, way["to"], settings["charset"]))
+        except smtplib.SMTPDataError as error:
+            if error.smtp_code < 500:
+                raise
+            # Most likely a filter, which took the spam's subjects in it for spam.
+            brief = mail(kept, sender, way["to"], settings["charset"], "brief")
+            refused = session.sendmail(sender, way["to"], brief)
         # It is the relay's from the moment of its 250; what it says to QUIT changes nothing.
-        with contextlib.suppress(smtplib.SMTPException, OSError):
+        with contextlib.suppress(smtplib.SMTPException, OSError, _Late):
             session.quit()
     if refused:
         log("{0}: refused {1} of {2} recipients".format(describe(way), len(refused), len(way["to"])))
@@ -93,17 +132,18 @@ def _sendmail(kept, way, settings):
 
 def _webhook(kept, way, settings):
     headers = dict(_AGENT, **(way["headers"] or {}))
-    text = "{0}\n\n{1}".format(kept["subject"], kept["text"])
     if way["shape"] == "chatwork":
         headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        body = urllib.parse.urlencode({"body": text}).encode("ascii")
+        # In a code block, nothing is a mention or a link.
+        code = kept["text"].replace("[/code]", "[/ code]")
+        body = urllib.parse.urlencode({"body": "{0}\n[code]{1}[/code]".format(kept["subject"], code)}).encode("ascii")
     else:
         headers.setdefault("Content-Type", "application/json")
-        body = json.dumps(_shaped(way, kept, text)).encode("ascii")
+        body = json.dumps(_shaped(way, kept)).encode("ascii")
     request = urllib.request.Request(way["url"], data=body, headers=headers, method="POST")
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls(way)), _NoRedirect)
-    with opener.open(request, timeout=way["timeout"]) as answer:
-        answer.read(1024)
+    # With a good status it is accepted, whatever becomes of the rest of the answer.
+    opener.open(request, timeout=way["timeout"]).close()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -113,22 +153,27 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _shaped(way, kept, text):
-    """What a service wants as JSON. Slack and Mattermost read ``text`` as their markup, so it goes as a code block."""
+def _shaped(way, kept):
+    """What a service wants as JSON. Spammers write subjects: no mention, link or markup of theirs may work there."""
     if way["shape"] in ("slack", "mattermost"):
-        return {"text": "{0}\n```\n{1}```".format(kept["subject"], kept["text"].replace("```", "'''"))}
+        code = kept["text"].replace("```", "'''")
+        if way["shape"] == "slack":
+            # Its <!channel> and <link|text> work in a code block, too; these three are what it wants escaped.
+            code = code.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return {"text": "{0}\n```\n{1}```".format(kept["subject"], code)}
     if way["shape"] == "teams":
+        # A TextBlock would read markdown, a TextRun does not, and has no line breaks.
+        runs = [{"type": "TextRun", "text": line or " ", "fontType": "Monospace"} for line in kept["text"].splitlines()]
         card = {
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "type": "AdaptiveCard",
             "version": "1.2",
-            "body": [
-                {"type": "TextBlock", "text": kept["subject"], "weight": "bolder", "wrap": True},
-                {"type": "TextBlock", "text": kept["text"].replace("\n", "\n\n"), "wrap": True},
-            ],
+            "body": [{"type": "TextBlock", "text": kept["subject"], "weight": "bolder", "wrap": True}]
+            + [{"type": "RichTextBlock", "spacing": "none", "inlines": [run]} for run in runs],
         }
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
         return {"type": "message", "attachments": [attachment]}
+    text = "{0}\n\n{1}".format(kept["subject"], kept["text"])
     names = dict(kept, text=text, body=kept["text"], message_id=message_id(kept))
     return _filled(way["template"], {name: "" if value is None else str(value) for name, value in names.items()})
 
@@ -142,7 +187,10 @@ def _filled(template, names):
 
 
 def _tls(way):
-    context = ssl.create_default_context(cafile=way["ca_file"])
+    try:
+        context = ssl.create_default_context(cafile=way["ca_file"])
+    except OSError as error:
+        raise WayError("ca_file {0}: {1}".format(way["ca_file"], error.strerror or "no certificates")) from None
     if not way.get("verify", True):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -153,10 +201,6 @@ def _default_sender(kept):
     return "root@" + kept["host"]
 
 
-def _name(kept):
-    return kept["host"]
-
-
 def _reason(error):
     if isinstance(error, urllib.error.HTTPError):
         return "answered with status {0}".format(error.code)
@@ -164,10 +208,20 @@ def _reason(error):
         return "refused every recipient ({0})".format(", ".join(str(code) for code, _ in error.recipients.values()))
     if isinstance(error, smtplib.SMTPResponseException):
         return "answered {0} ({1})".format(error.smtp_code, type(error).__name__)
-    if isinstance(error, urllib.error.URLError):
-        error = error.reason if isinstance(error.reason, OSError) else error
-    if isinstance(error, subprocess.TimeoutExpired):
-        return "took longer than its timeout"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return "does not offer STARTTLS or AUTH"
+    return _failure(error.reason if isinstance(error, urllib.error.URLError) else error)
+
+
+def _failure(error):
+    """Of what came to no answer."""
+    if isinstance(error, (subprocess.TimeoutExpired, socket.timeout, TimeoutError)):
+        return "gave no answer in time"
+    if isinstance(error, ssl.CertificateError):
+        # Its text quotes a whole certificate on Python 3.6.
+        return "its certificate is not valid ({0})".format(getattr(error, "verify_message", "for another name"))
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed ({0})".format(error.reason)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

@@ -1,0 +1,519 @@
+"""The alert put on a host and taken away, and what a killed run leaves."""
+
+import itertools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.alert import install, program
+from harden_mail.alert.install import CONFIG, CRON, LIBRARY, PROGRAM, SERVICE, TIMER, TIMER_NAME, build_program
+from harden_mail.alert.settings import DEFAULTS
+from harden_mail.alert.store import DIRECTORY, STATE
+from harden_mail.errors import UserError
+from harden_mail.host import services
+
+ROOT = pathlib.Path(__file__).parents[2]
+CANARY = "canary5ecret"
+METRICS = "/var/lib/node/mail.prom"
+WAYS = [
+    {"type": "smtp", "host": "smtp.example.net", "to": ["a@example.net"], "user": "a", "password": CANARY},
+    {
+        "type": "webhook",
+        "url": "https://hooks.example.net/" + CANARY,
+        "headers": {"X-Token": CANARY},
+        # As Ansible gives what was not said.
+        "host": None,
+        "password": None,
+    },
+]
+
+
+class Host:
+    """A host whose systemd, if it has one, reads its units when it is told to.
+
+    :ivar list calls: what systemctl was told to change
+    """
+
+    def __init__(self, root, cron=True, systemd=True, cron_service=None):
+        self.root, self.cron = root, cron if cron_service is None else cron_service
+        self.system = FakeSystem(root, {"systemctl": self.systemctl, "queue-alert": "[]"})
+        for path in (["/etc/cron.d"] if cron else []) + (["/run/systemd/system"] if systemd else ["/etc/rc3.d"]):
+            os.makedirs(self.system.real(path))
+        if not systemd and cron:
+            self.put("/etc/init.d/cron", "#!/bin/sh\n")
+            self.put("/etc/rc3.d/S01cron", "#!/bin/sh\n")
+        self.calls = []
+        # On disk, for what a killed process told it holds.
+        self.manager = root / "systemd.json"
+        self.manager.write_text(json.dumps({"read": {}, "enabled": False, "active": False}))
+
+    def systemctl(self, argv, _):
+        known = json.loads(self.manager.read_text())
+        if argv[1] == "show":
+            return "\n\n".join(self.shown(name, known) for name in argv[3:])
+        self.calls.append(" ".join(argv[1:]))
+        units = {path: self.system.read(path) for path in (SERVICE, TIMER)}
+        if argv[1] == "daemon-reload":
+            known["read"] = units
+        else:
+            assert argv[2:] == ["--now", TIMER_NAME]
+            assert units[TIMER] is not None, "systemctl fails when there is no such unit"
+            known["enabled"] = known["active"] = argv[1] == "enable"
+            # It reads units by itself when it enables one.
+            known["read"] = units
+        self.manager.write_text(json.dumps(known))
+        return ""
+
+    def shown(self, name, known):
+        if name == TIMER_NAME:
+            about = {
+                "ActiveState": "active" if known["active"] else "inactive",
+                "UnitFileState": "enabled" if known["enabled"] and self.system.exists(TIMER) else "",
+            }
+        else:
+            is_there = self.cron and name == "cron.service"
+            about = {"LoadState": "loaded" if is_there else "not-found", "ActiveState": "inactive", "UnitFileState": ""}
+        path = "/etc/systemd/system/" + name
+        stale = path in (SERVICE, TIMER) and known["read"].get(path) != self.system.read(path)
+        about["NeedDaemonReload"] = "yes" if stale else "no"
+        return "\n".join("{0}={1}".format(*pair) for pair in about.items())
+
+    def put(self, path, text):
+        self.system.write(path, text)
+
+    def run(self, check_mode=False, **params):
+        usual = {name: default for name, (_, default) in DEFAULTS.items()}
+        usual.update({"state": "present", "scheduler": "auto", "interval": 5, "drill": False, "ways": WAYS})
+        return install.run(self.system, dict(usual, **params), check_mode)
+
+    def files(self):
+        """Path -> (content, mode) of all there is, but for the directories of the test itself."""
+        found = {}
+        for directory, _, names in os.walk(str(self.root)):
+            for name in names:
+                path = pathlib.Path(directory, name)
+                if not directory.endswith("/run/harden-mail"):
+                    found["/" + str(path.relative_to(self.root))] = (path.read_bytes(), path.stat().st_mode & 0o777)
+        return found
+
+    def unit(self):
+        """What systemd runs: the timer it has read, if it is to run, and now, and at the next boot."""
+        known = json.loads(self.manager.read_text())
+        return known["read"].get(TIMER) if known["enabled"] and known["active"] else None
+
+
+@pytest.fixture(params=["cron", "timer", "sysv"])
+def host(request, tmp_path):
+    return Host(tmp_path / "host", cron=request.param != "timer", systemd=request.param != "sysv")
+
+
+@pytest.fixture
+def cron_host(tmp_path):
+    return Host(tmp_path / "host")
+
+
+def mode(host, path):
+    return os.stat(host.system.real(path)).st_mode & 0o777
+
+
+def test_it_is_put_there_once_and_predicted_exactly(host):
+    before = host.files()
+    predicted = host.run(check_mode=True)
+    assert host.files() == before
+    assert host.calls == []
+    done = host.run()
+    assert predicted == done
+    assert done["changed"]
+    assert (mode(host, PROGRAM), mode(host, CONFIG)) == (0o755, 0o600)
+    assert (mode(host, CRON) if host.system.exists(CRON) else mode(host, TIMER)) == 0o644
+    after, host.calls = host.files(), []
+    again = host.run()
+    assert (again["changed"], again["diff"]) == (False, [])
+    assert host.files() == after
+    assert host.calls == []
+    assert done["findings"] == []
+
+
+def test_cron_or_a_timer_runs_it(tmp_path):
+    with_cron, without = Host(tmp_path / "a"), Host(tmp_path / "b", cron=False)
+    assert with_cron.run(interval=1)["evidence"][0] == "{0} every 1 minutes by {1}".format(PROGRAM, CRON)
+    assert "*/1 * * * * root {0} ".format(PROGRAM) in with_cron.system.read(CRON)
+    assert with_cron.unit() is None
+    without.run(interval=10)
+    assert "OnCalendar=*:0/10\n" in without.unit()
+    assert "ExecStart={0}\n".format(PROGRAM) in without.system.read(SERVICE)
+    assert not without.system.exists(CRON)
+
+
+def test_a_directory_of_cron_without_cron_runs_nothing(tmp_path):
+    host = Host(tmp_path / "host", cron_service=False)
+    host.run()
+    assert host.unit()
+    assert not host.system.exists(CRON)
+
+
+def test_from_cron_to_a_timer_and_back(cron_host):
+    cron_host.run()
+    assert cron_host.run(scheduler="timer")["changed"]
+    assert cron_host.unit()
+    assert not cron_host.system.exists(CRON)
+    assert not cron_host.run(scheduler="timer")["changed"]
+    predicted = cron_host.run(check_mode=True)
+    assert cron_host.run() == predicted
+    assert cron_host.unit() is None
+    assert (cron_host.system.exists(CRON), cron_host.system.exists(TIMER)) == (True, False)
+
+
+def test_another_interval_is_read_by_systemd(tmp_path):
+    host = Host(tmp_path / "host", cron=False)
+    host.run()
+    host.run(interval=15)
+    assert "OnCalendar=*:0/15\n" in host.unit()
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "parts"),
+    [
+        ({}, {"interval": 7}, ["interval", "7", "hour"]),
+        ({}, {"interval": 0}, ["interval", "0"]),
+        ({}, {"interval": 60}, ["interval", "60"]),
+        ({}, {"limit": "some"}, ["limit", "some"]),
+        ({"cron": False}, {"scheduler": "cron"}, ["scheduler", "timer"]),
+        ({"cron_service": False}, {"scheduler": "cron"}, ["scheduler", "timer"]),
+        ({"systemd": False}, {"scheduler": "timer"}, ["scheduler", "cron"]),
+        ({"systemd": False, "cron": False}, {}, ["scheduler", "neither"]),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_changed(tmp_path, kind, params, parts):
+    host = Host(tmp_path / "host", **kind)
+    before = host.files()
+    with pytest.raises(UserError) as caught:
+        host.run(**params)
+    for part in parts:
+        assert part in str(caught.value)
+    assert host.files() == before
+
+
+def test_no_secret_is_in_a_result(cron_host):
+    results = [cron_host.run(), cron_host.run(ways=WAYS[:1]), cron_host.run(ping_url="https://a.example/" + CANARY)]
+    cron_host.put(CONFIG, '{"ways": "' + CANARY)
+    results.append(cron_host.run())
+    cron_host.put(cron_host.system.temporary(CONFIG), CANARY)
+    results.append(cron_host.run())
+    cron_host.put(cron_host.system.temporary(CONFIG), CANARY)
+    results.append(cron_host.run(state="absent"))
+    assert all(result["changed"] and result["diff"] for result in results)
+    assert CANARY not in json.dumps(results)
+    assert "(not shown)" in json.dumps(results)
+
+
+def test_the_configuration_is_private_from_its_first_moment(cron_host, monkeypatch):
+    cron_host.put(CONFIG, "{}")
+    assert mode(cron_host, CONFIG) == 0o644
+    seen = []
+    original = os.rename
+
+    def rename(before, after):
+        seen.append((os.stat(before).st_mode & 0o777, os.stat(before).st_uid))
+        original(before, after)
+
+    monkeypatch.setattr(os, "rename", rename)
+    cron_host.run()
+    assert (0o600, os.geteuid()) in seen
+    assert mode(cron_host, CONFIG) == 0o600
+    os.chmod(cron_host.system.real(CONFIG), 0o644)
+    assert cron_host.run(check_mode=True)["changed"]
+    cron_host.run()
+    assert mode(cron_host, CONFIG) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_configuration_that_somebody_else_owns_is_taken_over(cron_host):
+    cron_host.run()
+    os.chown(cron_host.system.real(CONFIG), 65534, 65534)
+    assert cron_host.run()["changed"]
+    assert os.stat(cron_host.system.real(CONFIG)).st_uid == 0
+
+
+def test_what_is_written_is_what_was_said_and_the_program_takes_it(cron_host):
+    cron_host.run(limit="500", all_clear=False)
+    written = program.read_config(cron_host.system, CONFIG)
+    assert (written["limit"], written["all_clear"]) == ("500", False)
+    assert "host" not in written["ways"][1]
+
+
+def test_the_metrics_of_a_former_configuration_go(cron_host):
+    cron_host.run(prometheus_file=METRICS)
+    cron_host.put(METRICS, "harden_mail_queue_messages 5\n")
+    assert not cron_host.run(prometheus_file=METRICS)["changed"]
+    cron_host.run(prometheus_file=METRICS + "2")
+    assert not cron_host.system.exists(METRICS)
+
+
+def test_absent_takes_away_all_of_it_and_nothing_else(host):
+    host.put("/etc/harden-mail/other", "kept\n")
+    before = host.files()
+    host.run(prometheus_file=METRICS)
+    host.put(STATE, "{}")
+    host.put(METRICS, "1\n")
+    host.put(METRICS + "2", "kept\n")
+    for path in (CONFIG, PROGRAM, STATE, METRICS):
+        host.put(host.system.temporary(path), CANARY)
+    predicted = host.run(state="absent", check_mode=True)
+    assert host.run(state="absent") == predicted
+    assert predicted["changed"]
+    before[METRICS + "2"] = (b"kept\n", 0o644)
+    after = host.files()
+    before.pop("/systemd.json"), after.pop("/systemd.json")
+    assert after == before
+    assert not host.system.exists(LIBRARY)
+    assert not host.system.exists(DIRECTORY)
+    assert host.unit() is None
+    host.calls = []
+    assert not host.run(state="absent")["changed"]
+    assert host.calls == []
+
+
+def test_absent_waits_for_a_run_that_is_at_work(cron_host, monkeypatch):
+    cron_host.run()
+    monkeypatch.setattr(install, "PATIENCE", 0.1)
+    with program.only_one(cron_host.system), pytest.raises(UserError, match="is at work"):
+        cron_host.run(state="absent")
+    assert not cron_host.system.exists(CRON)
+    assert cron_host.run(state="absent")["changed"]
+    assert not cron_host.system.exists(PROGRAM)
+
+
+def test_no_way_out_but_the_own_queue_is_a_finding(cron_host):
+    for ways in ([], [{"type": "sendmail", "to": ["root"]}]):
+        (finding,) = cron_host.run(ways=ways)["findings"]
+        assert "no way out but this host's own queue" in finding
+
+
+# --- drill --------------------------------------------------------------------------------------------------
+
+
+def drill(host, answer):
+    host.system.commands["queue-alert"] = answer if isinstance(answer, str) else json.dumps(answer)
+    return host.run(drill=True)
+
+
+def test_a_drill_that_one_way_takes_names_those_that_did_not(cron_host):
+    results = [
+        {"way": "smtp", "accepted": False, "reason": "smtp: Connection refused"},
+        {"way": "webhook", "accepted": True, "reason": None},
+    ]
+    done = drill(cron_host, results)
+    assert done["drill"] == results
+    assert done["findings"] == ["The drill's test alert was not taken by every way: smtp: Connection refused."]
+
+
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [
+        (
+            [{"way": "a", "accepted": False, "reason": "a: gone"}, {"way": "b", "accepted": False, "reason": "b: no"}],
+            "a: gone; b: no",
+        ),
+        ([], "ways is empty"),
+        ("", "no answer"),
+    ],
+)
+def test_a_drill_that_no_way_takes_fails(cron_host, answer, part):
+    with pytest.raises(UserError, match=part):
+        drill(cron_host, answer)
+
+
+def test_a_drill_is_not_sent_in_check_mode(cron_host):
+    assert "drill" not in cron_host.run(drill=True, check_mode=True)
+    assert not any(line.startswith("queue-alert") for line, _ in cron_host.system.calls)
+
+
+# --- killed -------------------------------------------------------------------------------------------------
+
+
+def dies(host, work, fatal):
+    """Run work in a process that dies, as of kill -9, before its call number ``fatal`` that changes the host."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    left = itertools.count(1)
+
+    def mortal(original, counts=lambda *_: True):
+        def counted(*arguments, **options):
+            if counts(*arguments) and next(left) == fatal:
+                os._exit(9)
+            return original(*arguments, **options)
+
+        return counted
+
+    for name in ("rename", "unlink", "mkdir", "rmdir", "fchmod", "chmod", "chown"):
+        setattr(os, name, mortal(getattr(os, name)))
+    os.open = mortal(os.open, lambda path, flags, *_: flags & os.O_CREAT)
+    host.system.run = mortal(host.system.run, lambda argv, **_: "show" not in argv)
+    work()
+    os._exit(0)
+    return None
+
+
+START_WITH = {"nothing": None, "another": {"scheduler": "cron", "interval": 1, "prometheus_file": METRICS}}
+
+
+@pytest.mark.parametrize("former", sorted(START_WITH))
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"scheduler": "timer", "interval": 10},
+        {"scheduler": "cron", "interval": 10},
+        {"state": "absent"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("by_timer", [False, True])
+def test_killed_anywhere_the_next_run_completes_it(tmp_path, monkeypatch, former, wanted, by_timer):
+    # It is built hundreds of times here, and the same each time.
+    monkeypatch.setattr(install, "build_program", lambda: "the program\n")
+
+    def fresh(name):
+        made = Host(tmp_path / name)
+        if START_WITH[former]:
+            made.run(**dict(START_WITH[former], scheduler="timer" if by_timer else "cron"))
+            made.put(METRICS, "1\n")
+            made.put(STATE, "{}")
+        return made
+
+    right = fresh("right")
+    right.run(**wanted)
+    for fatal in range(1, 200):
+        host = fresh(str(fatal))
+        died = dies(host, lambda host=host: host.run(**wanted), fatal)
+        predicted = host.run(check_mode=True, **wanted)
+        assert host.run(**wanted) == predicted
+        assert (host.files(), host.unit()) == (right.files(), right.unit()), fatal
+        assert not host.run(**wanted)["changed"], fatal
+        if not died:
+            break
+    assert not died
+    assert fatal > (3 if former == "another" or wanted != {"state": "absent"} else 0)
+
+
+# --- home-made jobs -----------------------------------------------------------------------------------------
+
+
+def test_home_made_jobs_are_found_and_named(cron_host):
+    cron_host.put("/root/cron-qstat.sh", "#!/bin/bash\nN=$(/var/qmail/bin/qmail-qstat | head -1)\n")
+    cron_host.put("/opt/watch", "#!/bin/sh\npostqueue -p | tail -1\n")
+    cron_host.put("/var/spool/cron/root", "MAILTO=x\n# watch\n*/5 * * * * /bin/bash /root/cron-qstat.sh; true\n")
+    cron_host.put("/etc/cron.d/watch", "*/5 * * * * root test -x /opt/watch && '/opt/watch' --token=" + CANARY + "\n")
+    cron_host.put("/etc/cron.d/direct", "SHELL=/bin/sh\n*/5 * * * * root mailq | grep -c '^[A-F0-9]'\n")
+    cron_host.put("/var/spool/cron/crontabs/bob", "* * * * * cron-qstat.sh\n")
+    cron_host.put("/etc/cron.daily/queue", "#!/bin/sh\n\nqshape deferred\n")
+    findings = cron_host.run()["findings"]
+    assert [re.match(r"(\S+), line (\d+), ", finding).groups() for finding in findings] == [
+        ("/etc/cron.d/direct", "2"),
+        ("/etc/cron.d/watch", "1"),
+        ("/etc/cron.daily/queue", "3"),
+        ("/var/spool/cron/root", "3"),
+        ("/var/spool/cron/crontabs/bob", "1"),
+    ]
+    assert CANARY not in json.dumps(findings)
+
+
+def test_other_jobs_and_comments_are_no_home_made_jobs(cron_host):
+    cron_host.run()
+    cron_host.put("/opt/backup", "#!/bin/sh\n# unlike mailq, this is quick\ntar c /etc # not postqueue -p\n")
+    cron_host.put("/opt/big", "mailq\n" + "#" * 200000)
+    cron_host.put("/etc/cron.d/backup", "# mailq\n@daily root /opt/backup # no mailq\n@daily root /opt/big\n")
+    cron_host.put("/etc/crontab", "17 * * * * root cd / && run-parts --report /etc/cron.hourly\n")
+    cron_host.put("/etc/cron.daily/mailqueue-report", "#!/bin/sh\necho hello >/var/spool/mailq2\n")
+    os.makedirs(cron_host.system.real("/etc/cron.d/directory"))
+    os.symlink("/no/where", cron_host.system.real("/etc/cron.d/dangling"))
+    cron_host.put("/etc/cron.d/binary", "\udcff\x00\n")
+    assert cron_host.run()["findings"] == []
+
+
+# --- the program --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    path = tmp_path_factory.mktemp("built") / "queue-alert"
+    path.write_bytes(build_program().encode("utf-8", "surrogateescape"))
+    path.chmod(0o755)
+    return path
+
+
+def test_the_program_is_what_it_needs_and_nothing_more(built):
+    assert services.__name__ in sys.modules
+    with zipfile.ZipFile(str(built)) as archive:
+        names = set(archive.namelist())
+        source = archive.read("harden_mail/alert/program.py")
+    assert {"__main__.py", "harden_mail/__init__.py", "harden_mail/queue/qmail.py", "harden_mail/host/mta.py"} <= names
+    assert not {"harden_mail/alert/install.py", "harden_mail/smtp_auth.py", "harden_mail/queue/engine.py"} & names
+    assert source == (ROOT / "module_utils/harden_mail/alert/program.py").read_bytes()
+
+
+def test_the_same_code_makes_the_same_program(built):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import harden_mail.smtp_auth\n"
+        "from harden_mail.alert.install import build_program\n"
+        "sys.stdout.buffer.write(build_program().encode('utf-8', 'surrogateescape'))\n"
+    )
+    again = subprocess.check_output([sys.executable, "-c", code, str(ROOT / "module_utils")])
+    assert again == built.read_bytes()
+
+
+def test_the_program_outlives_the_python_that_installed_it(monkeypatch, tmp_path):
+    versioned, plain = tmp_path / "python3.11", tmp_path / "python3"
+    versioned.write_text("")
+    plain.symlink_to(versioned)
+    monkeypatch.setattr(install, "PYTHON", str(plain))
+    monkeypatch.setattr(install.sys, "executable", str(versioned))
+    assert build_program().startswith("#!{0} -I\n".format(plain))
+    monkeypatch.setattr(install, "PYTHON", str(tmp_path / "gone"))
+    assert build_program().startswith("#!{0} -I\n".format(versioned))
+
+
+def call(built, *arguments):
+    """Run it as cron does on a bad day: with nothing in its environment."""
+    return subprocess.run(
+        ["env", "-i", str(built)] + list(arguments),
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        check=False,
+    )
+
+
+def test_the_program_counts_a_real_queue_with_an_empty_environment(built, tmp_path):
+    data = ROOT / "tests/data/qmail-queue"
+    with tarfile.open(str(data / "queue.tar.xz")) as archive:
+        for member in archive:
+            path = tmp_path / member.name
+            if member.isdir():
+                path.mkdir()
+            else:
+                path.write_bytes(b"")
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"mta": "qmail", "queue_dir": str(tmp_path / "queue")}))
+    done = call(built, "--config", str(config), "--count")
+    assert done.stderr == ""
+    counted = json.loads(done.stdout)
+    said = [int(number) for number in re.findall(r": (\d+)", (data / "qmail-qstat.txt").read_text(encoding="ascii"))]
+    assert [counted["total"], counted["todo"]] == said
+
+
+def test_the_program_says_what_is_wrong_in_a_line(built, tmp_path):
+    done = call(built, "--config", str(tmp_path / "\u3042"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.match(r"queue-alert: --config is \S+, but there is no such file\.\n\Z", done.stderr)

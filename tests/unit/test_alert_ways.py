@@ -1,0 +1,317 @@
+"""Each way out, to a server that really listens."""
+
+import email
+import email.policy
+import json
+import socket
+import time
+
+import pytest
+from alert_servers import GONE, SILENT, HttpServer, SmtpServer, form, make_certificate, make_sendmail, passwords
+from harden_mail.alert import ways
+from harden_mail.alert.conditions import Excess
+from harden_mail.alert.notice import message_id, notice
+from harden_mail.alert.settings import check
+
+CANARY = "canary5ecret"
+EVIL = "<!channel> [code]```[toall] [free](http://evil.example) *x* & \u3042"
+SUMMARY = {
+    "top_origins": [{"value": "account bob", "count": 9}],
+    "top_senders": [],
+    "top_recipient_domains": [],
+    "top_subjects": [{"value": EVIL, "count": 9}],
+}
+KEPT = notice(
+    "alarm",
+    "vps1.example.com",
+    "en",
+    1700000060,
+    1,
+    1700000000,
+    total=2000,
+    held=0,
+    todo=None,
+    limit=300,
+    peak=2000,
+    over=[Excess("total", 2000, 300)],
+    summary=SUMMARY,
+    read=None,
+)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
+
+
+@pytest.fixture(scope="module")
+def other_certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("tls"), "other.example.com")
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(ways.syslog, "syslog", lambda level, text: lines.append(text))
+    return lines
+
+
+def send(way, seconds=10, **settings):
+    checked = check(dict(settings, ways=[way]))
+    ways.send(KEPT, checked["ways"][0], checked, seconds)
+
+
+def refused(way, **more):
+    """The sentence by which a way fails; it and all that belongs to it have no secret in them."""
+    with pytest.raises(ways.WayError) as caught:
+        send(way, **more)
+    assert CANARY not in str(caught.value) + repr(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def smtp(server, **more):
+    return dict({"type": "smtp", "host": "localhost", "port": server.port, "to": ["admin@example.org"]}, **more)
+
+
+def with_login(server, certificate, **more):
+    return smtp(server, user="alert", password=CANARY, ca_file=certificate[0], **more)
+
+
+# --- smtp ---------------------------------------------------------------------------------------------------
+
+
+def test_a_relay_gets_the_mail_by_tls_after_the_password(certificate):
+    with SmtpServer(certificate) as server:
+        send(with_login(server, certificate, **{"from": "alert@example.com"}))
+    ((sender, recipients, data),) = server.mails
+    assert (sender, recipients) == ("<alert@example.com>", ["<admin@example.org>"])
+    message = email.message_from_bytes(data, policy=email.policy.SMTP)
+    assert message["message-id"] == message_id(KEPT)
+    assert "2000" in message.get_content()
+    assert EVIL.split(maxsplit=1)[0] in message.get_content()
+    assert passwords(server) == [("alert", CANARY, True)]
+    assert ("ehlo vps1.example.com", True) in server.heard
+
+
+def test_a_password_is_not_sent_to_a_relay_that_has_no_tls(certificate):
+    with SmtpServer(None) as server:
+        assert "STARTTLS" in refused(with_login(server, certificate))
+    assert passwords(server) == []
+    assert server.mails == []
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_certificate_for_another_name_is_refused_unless_it_is_not_to_be_looked_at(other_certificate, verify):
+    with SmtpServer(other_certificate) as server:
+        way = with_login(server, other_certificate, verify=verify)
+        if verify:
+            assert "its certificate is not valid" in refused(way)
+            assert (passwords(server), server.mails) == ([], [])
+        else:
+            send(way)
+            assert len(server.mails) == 1
+
+
+def test_a_certificate_that_nobody_has_signed_is_refused(certificate):
+    with SmtpServer(certificate) as server:
+        reason = refused(smtp(server, user="alert", password=CANARY))
+    assert "certificate" in reason or "CERTIFICATE" in reason
+    assert passwords(server) == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"AUTH": "535 wrong: " + CANARY}, "answered 535 (SMTPAuthenticationError)"),
+        ({"RCPT": "550 " + CANARY}, "refused every recipient (550)"),
+        ({"MAIL": "451 " + CANARY}, "answered 451 (SMTPSenderRefused)"),
+        ({".": "451 " + CANARY}, "answered 451 (SMTPDataError)"),
+        ({"DATA": GONE}, "SMTPServerDisconnected"),
+        ({"EHLO": "502 what", "HELO": "502 what"}, "answered 502 (SMTPHeloError)"),
+        ({"STARTTLS": "454 not now"}, "answered 454 (SMTPResponseException)"),
+    ],
+)
+def test_a_relay_that_refuses_is_a_sentence_without_its_words(certificate, answers, said):
+    with SmtpServer(certificate, answers) as server:
+        assert said in refused(with_login(server, certificate))
+    assert server.mails == []
+
+
+def test_a_relay_that_takes_the_subjects_for_spam_gets_the_alert_without_them(certificate):
+    def spam(data):
+        text = email.message_from_bytes(data, policy=email.policy.SMTP).get_content()
+        return "554 spam" if "evil.example" in text else "250 queued"
+
+    with SmtpServer(certificate, {".": spam}) as server:
+        send(with_login(server, certificate))
+    ((_, _, data),) = server.mails
+    message = email.message_from_bytes(data, policy=email.policy.SMTP)
+    assert message["message-id"] == message_id(KEPT)
+    assert "2000" in message.get_content()
+    assert "account bob" not in message.get_content()
+
+
+def test_one_recipient_of_two_is_enough_and_the_other_is_logged(certificate, logged):
+    with SmtpServer(certificate, {"RCPT": lambda line: "550 no" if "gone" in line else "250 ok"}) as server:
+        send(with_login(server, certificate, to=["gone@example.org", "admin@example.org"]))
+    assert len(server.mails) == 1
+    assert "refused 1 of 2 recipients" in logged[0]
+
+
+@pytest.mark.parametrize("word", ["EHLO", "RCPT"])
+def test_a_relay_that_says_nothing_is_given_up(certificate, word):
+    with SmtpServer(certificate, {word: SILENT}) as server:
+        begin = time.monotonic()
+        reason = refused(with_login(server, certificate, timeout=1))
+    assert time.monotonic() - begin < 5
+    assert "answer" in reason or "Disconnected" in reason
+
+
+def test_what_is_said_to_quit_changes_nothing(certificate):
+    with SmtpServer(certificate, {"QUIT": GONE}) as server:
+        send(with_login(server, certificate))
+    with SmtpServer(certificate, {"QUIT": SILENT}) as server:
+        begin = time.monotonic()
+        send(with_login(server, certificate), seconds=1)
+    assert time.monotonic() - begin < 5
+    assert len(server.mails) == 1, "it is accepted, and must not be sent by the next way, too"
+
+
+def test_nobody_there_and_no_such_certificates_are_sentences(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    way = {"type": "smtp", "host": "localhost", "port": port, "to": ["a@example.org"], "timeout": 2}
+    assert refused(way) == "smtp to localhost:{0}: Connection refused".format(port)
+    gone = str(tmp_path / "gone.pem")
+    assert refused(dict(way, ca_file=gone)).endswith("ca_file {0}: No such file or directory".format(gone))
+
+
+# --- webhook ------------------------------------------------------------------------------------------------
+
+
+def hook(server, shape="slack", **more):
+    return dict({"type": "webhook", "url": server.url + "/" + CANARY, "shape": shape}, **more)
+
+
+def posted(shape, **more):
+    with HttpServer() as server:
+        send(hook(server, shape, **more))
+    ((method, path, headers, body),) = server.posted
+    assert (method, path) == ("POST", "/hook/" + CANARY)
+    return headers, body
+
+
+def test_slack_reads_no_mention_or_link_of_a_spammer():
+    headers, body = posted("slack")
+    text = json.loads(body)["text"]
+    assert headers["Content-Type"] == "application/json"
+    assert "2000 messages" in text
+    assert "<" not in text
+    assert "&lt;!channel&gt;" in text
+    assert text.count("```") == 2
+
+
+def test_mattermost_gets_one_code_block():
+    text = json.loads(posted("mattermost")[1])["text"]
+    assert text.count("```") == 2
+    assert "<!channel>" in text.split("```")[1]
+
+
+def test_teams_gets_a_card_in_which_only_the_first_line_may_be_markdown():
+    card = json.loads(posted("teams")[1])["attachments"][0]["content"]
+    assert card["type"] == "AdaptiveCard"
+    assert [one["type"] for one in card["body"][:2]] == ["TextBlock", "RichTextBlock"]
+    assert {one["type"] for one in card["body"][1:]} == {"RichTextBlock"}
+    assert card["body"][0]["text"] == KEPT["subject"]
+    assert any(EVIL in one["inlines"][0]["text"] for one in card["body"][1:])
+
+
+def test_chatwork_gets_a_form_with_one_code_block():
+    headers, body = posted("chatwork", headers={"X-ChatWorkToken": CANARY})
+    assert headers["X-Chatworktoken" if "X-Chatworktoken" in headers else "X-ChatWorkToken"] == CANARY
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    text = form(body)["body"]
+    assert text.endswith("[/code]")
+    assert text.count("[/code]") == 1
+    assert "[toall]" in text.split("[code]", 1)[1]
+
+
+def test_a_template_is_filled_at_any_depth():
+    template = {"a": ["$subject", {"b": "$count of $limit $$5 $unknown"}], "n": 5, "id": "$message_id", "t": "$text"}
+    filled = json.loads(posted("json", template=template)[1])
+    assert filled["a"] == [KEPT["subject"], {"b": "2000 of 300 $5 $unknown"}]
+    assert (filled["n"], filled["id"]) == (5, message_id(KEPT))
+    assert EVIL in filled["t"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_no_acceptance_and_is_not_followed(status):
+    with HttpServer() as target, HttpServer(status, location=target.url) as server:
+        assert "answered with status {0}".format(status) in refused(hook(server, headers={"X-Token": CANARY}))
+    assert target.posted == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(500, "status 500"), (404, "status 404"), (0, "BadStatusLine"), (None, "took longer than")]
+)
+def test_what_is_no_good_answer_is_a_sentence(status, said):
+    with HttpServer(status) as server:
+        begin = time.monotonic()
+        assert said in refused(hook(server, headers={"X-Token": CANARY}), seconds=1)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_webhook_is_asked_for_its_certificate(certificate, other_certificate):
+    with HttpServer(certificate=certificate) as server:
+        send(hook(server, ca_file=certificate[0]))
+        assert "ertificate" in refused(hook(server)) or "CERTIFICATE" in refused(hook(server))
+    assert len(server.posted) == 1
+    with HttpServer(certificate=other_certificate) as server:
+        assert "its certificate is not valid" in refused(hook(server, ca_file=other_certificate[0]))
+    assert server.posted == []
+
+
+# --- sendmail, ping, log, deadline --------------------------------------------------------------------------
+
+
+def test_sendmail_gets_it_with_the_recipients_as_arguments(tmp_path):
+    read = make_sendmail(tmp_path / "sendmail")
+    send({"type": "sendmail", "path": str(tmp_path / "sendmail"), "to": ["root", "b@example.org"]})
+    arguments, text = read()
+    assert arguments.split() == ["-i", "-f", "root@vps1.example.com", "--", "root", "b@example.org"]
+    assert email.message_from_string(text)["Message-ID"] == message_id(KEPT)
+
+
+def test_a_sendmail_that_fails_hangs_or_is_not_there_is_a_sentence(tmp_path):
+    make_sendmail(tmp_path / "sendmail", 75)
+    way = {"type": "sendmail", "path": str(tmp_path / "sendmail"), "to": ["root"], "timeout": 1}
+    assert refused(way) == "sendmail to root: exited with 75"
+    # Python 3.6 names the file, too.
+    assert refused(dict(way, path=str(tmp_path / "gone"))).startswith("sendmail to root: No such file or directory")
+    (tmp_path / "sendmail").write_text("#!/bin/sh\nexec sleep 30\n", encoding="ascii")
+    assert refused(way) == "sendmail to root: gave no answer in time"
+
+
+def test_a_ping_says_only_how_it_failed():
+    with HttpServer() as server:
+        ways.ping(server.url)
+    assert server.posted[0][:2] == ("GET", "/hook")
+    with HttpServer(500) as server, pytest.raises(ways.WayError, match=r"^ping_url: answered with status 500$"):
+        ways.ping(server.url + "/" + CANARY)
+
+
+def test_a_line_of_the_log_is_one_line_whatever_it_says(logged):
+    ways.log("a\nb\x00c\udc80")
+    assert logged == ["a\\x0ab\\x00c\\udc80"]
+
+
+def test_a_deadline_is_not_taken_for_an_error_of_the_system():
+    with pytest.raises(ways.WayError, match="took longer than"), ways.deadline(0.1):
+        try:
+            time.sleep(5)
+        except OSError:
+            pytest.fail("a library would try its next address")
