@@ -52,7 +52,7 @@ class Host:
         self.calls = []
         # On disk, for what a killed process told it holds.
         self.manager = root / "systemd.json"
-        self.manager.write_text(json.dumps({"read": {}, "enabled": False, "active": False}))
+        self.manager.write_text(json.dumps({"read": {}, "enabled": False, "active": False, "failed": False}))
 
     def systemctl(self, argv, _):
         known = json.loads(self.manager.read_text())
@@ -62,6 +62,8 @@ class Host:
         units = {path: self.system.read(path) for path in (SERVICE, TIMER)}
         if argv[1] == "daemon-reload":
             known["read"] = units
+        elif argv[1] == "reset-failed":
+            known["failed"] = False
         else:
             assert argv[2:] == ["--now", TIMER_NAME]
             assert units[TIMER] is not None, "systemctl fails when there is no such unit"
@@ -83,6 +85,8 @@ class Host:
         path = "/etc/systemd/system/" + name
         stale = path in (SERVICE, TIMER) and known["read"].get(path) != self.system.read(path)
         about["NeedDaemonReload"] = "yes" if stale else "no"
+        if path == SERVICE and known["failed"]:
+            about["ActiveState"] = "failed"
         return "\n".join("{0}={1}".format(*pair) for pair in about.items())
 
     def put(self, path, text):
@@ -102,6 +106,13 @@ class Host:
                 if not directory.endswith("/run/harden-mail"):
                     found["/" + str(path.relative_to(self.root))] = (path.read_bytes(), path.stat().st_mode & 0o777)
         return found
+
+    def fail(self):
+        """The last run by the timer had something left to say."""
+        self.manager.write_text(json.dumps(dict(json.loads(self.manager.read_text()), failed=True)))
+
+    def failed(self):
+        return json.loads(self.manager.read_text())["failed"]
 
     def unit(self):
         """What systemd runs: the timer it has read, if it is to run, and now, and at the next boot."""
@@ -387,6 +398,8 @@ def test_killed_anywhere_the_next_run_completes_it(tmp_path, monkeypatch, former
             made.run(**dict(START_WITH[former], scheduler="timer" if by_timer else "cron"))
             made.put(METRICS, "1\n")
             made.put(STATE, "{}")
+            if by_timer:
+                made.fail()
         return made
 
     right = fresh("right")
@@ -397,6 +410,7 @@ def test_killed_anywhere_the_next_run_completes_it(tmp_path, monkeypatch, former
         predicted = host.run(check_mode=True, **wanted)
         assert host.run(**wanted) == predicted
         assert (host.files(), host.unit()) == (right.files(), right.unit()), fatal
+        assert wanted.get("scheduler") == "timer" or not host.failed()
         assert not host.run(**wanted)["changed"], fatal
         if not died:
             break

@@ -24,7 +24,7 @@ PROGRAM = LIBRARY + "/queue-alert"
 CRON = "/etc/cron.d/harden-mail-queue-alert"
 SERVICE = "/etc/systemd/system/harden-mail-queue-alert.service"
 TIMER = "/etc/systemd/system/harden-mail-queue-alert.timer"
-TIMER_NAME = "harden-mail-queue-alert.timer"
+TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
 
 # Unversioned, so that it outlives the distribution's next Python.
 PYTHON = "/usr/bin/python3"
@@ -248,6 +248,9 @@ class Install:
             is_stale = bool(timer)
         elif is_stale:
             self.differences.append((TIMER_NAME, "not yet read by systemd\n", "read by systemd\n"))
+        is_failed = not by_timer and timer.get("ServiceState") == "failed"
+        if is_failed:
+            self.differences.append((SERVICE_NAME, "failed\n", ""))
         if check_mode:
             return
         if not by_timer and not is_right:
@@ -255,21 +258,28 @@ class Install:
         self._write_all(to_change, check_mode)
         if is_stale:
             self.system.run(["systemctl", "daemon-reload"])
+        if is_failed:
+            # Or systemd remembers the last run of what is no longer there.
+            self.system.run(["systemctl", "reset-failed", SERVICE_NAME])
         if by_timer and not is_right:
             self.system.run(["systemctl", "enable", "--now", TIMER_NAME])
 
     def _timer(self):
-        """What systemd knows of the timer: dict of its properties; empty where there is no systemd."""
+        """What systemd knows of the timer: dict of its properties, and the service's state; empty without systemd."""
         if self.services.manager != "systemd":
             return {}
         wanted = "ActiveState,UnitFileState,NeedDaemonReload"
         timer, service = (
             dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
             for block in self.system.run(
-                ["systemctl", "show", "--property=" + wanted, TIMER_NAME, os.path.basename(SERVICE)]
+                ["systemctl", "show", "--property=" + wanted, TIMER_NAME, SERVICE_NAME]
             ).out.split("\n\n")[:2]
         )
-        return dict(timer, NeedDaemonReload=max(one["NeedDaemonReload"] for one in (timer, service)))
+        return dict(
+            timer,
+            NeedDaemonReload=max(one["NeedDaemonReload"] for one in (timer, service)),
+            ServiceState=service["ActiveState"],
+        )
 
     def _write(self, path, content, mode):
         # Before secrets are in it, for a file that is replaced keeps its owner and mode.

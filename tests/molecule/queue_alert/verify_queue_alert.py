@@ -97,11 +97,11 @@ class Watched:
 
     @contextlib.contextmanager
     def relay_down(self):
-        self.other.run("postfix stop", check=False)
+        self.other.run("systemctl stop postfix")
         try:
             yield
         finally:
-            self.other.run("postfix start", check=False)
+            self.other.run("systemctl start postfix")
 
 
 @pytest.fixture(params=HOSTS)
