@@ -189,6 +189,18 @@ def test_another_interval_is_read_by_systemd(tmp_path):
     assert "OnCalendar=*:0/15\n" in host.unit()
 
 
+@pytest.mark.parametrize("change", [{"active": False}, {"enabled": False}])
+def test_a_timer_that_somebody_has_stopped_runs_again(tmp_path, change):
+    host = Host(tmp_path / "host", cron=False)
+    host.run()
+    host.manager.write_text(json.dumps(dict(json.loads(host.manager.read_text()), **change)))
+    assert host.unit() is None
+    predicted = host.run(check_mode=True)
+    assert host.run() == predicted
+    assert predicted["changed"]
+    assert host.unit()
+
+
 @pytest.mark.parametrize(
     ("kind", "params", "parts"),
     [
