@@ -244,7 +244,7 @@ def test_gone_and_back_across_file_systems(spool, crossing):
 
 
 def test_an_active_message_comes_back_as_another_one(spool, crossing):
-    name = spool.add("active", logs=["bounce"])
+    name = spool.add("active", logs=["trace"])
     before = spool.state()
     run = spool.select()
     spool.open().take(run, run.entries())
@@ -255,7 +255,7 @@ def test_an_active_message_comes_back_as_another_one(spool, crossing):
     assert new_name[:5] == "{0:05X}".format(int(name[:5], 16) + 1)
     assert int(new_name[5:], 16) == os.stat(os.path.join(spool.directory, path)).st_ino
     assert sorted(after.values()) == sorted(before.values())
-    assert set(after) == {path, "bounce/" + new_name}
+    assert set(after) == {path, "trace/" + new_name}
 
 
 def test_hashed_deep(tmp_path):
@@ -620,7 +620,7 @@ def other(name):
 
 
 def test_hold_and_release(spool):
-    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["bounce"])
+    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["trace"])
     incoming, maildrop = spool.add("incoming"), spool.add("maildrop")
     before = spool.state()
     queue = spool.open()
@@ -628,7 +628,7 @@ def test_hold_and_release(spool):
     assert queue.hold(messages) == (3, [(maildrop, postfix.IN_MAILDROP)])
     # What was active must not come back under the id that the queue manager has in memory.
     assert sorted(os.listdir(os.path.join(spool.directory, "hold"))) == sorted([deferred, other(active), incoming])
-    assert os.listdir(os.path.join(spool.directory, "bounce")) == [other(active)]
+    assert os.listdir(os.path.join(spool.directory, "trace")) == [other(active)]
     held = handles(queue, "hold")
     assert sorted(queue.hold(messages).skipped) == sorted(
         [
@@ -644,12 +644,12 @@ def test_hold_and_release(spool):
     assert os.path.exists(spool.path("deferred", other(deferred)))
     assert os.path.exists(spool.path("deferred", other(other(active))))
     assert os.path.exists(spool.path("defer", other(deferred)))
-    assert os.path.exists(spool.path("bounce", other(other(active))))
+    assert os.path.exists(spool.path("trace", other(other(active))))
     assert len(spool.state()) == len(before) - 1
 
 
 def test_who_is_in_delivery_is_not_held(spool):
-    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["bounce"])
+    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["trace"])
     before = spool.state()
     with contextlib.ExitStack() as stack:
         hold_lock(stack, spool.path("deferred", deferred))
@@ -659,7 +659,23 @@ def test_who_is_in_delivery_is_not_held(spool):
     assert sorted(spool.state().values()) == sorted(before.values())
     assert os.path.exists(spool.path("deferred", deferred))
     assert os.path.exists(spool.path("incoming", other(active)))
-    assert os.path.exists(spool.path("bounce", other(active)))
+    assert os.path.exists(spool.path("trace", other(active)))
+
+
+@pytest.mark.parametrize("work", ["take", "hold"])
+def test_whose_sender_is_to_be_told_of_a_bounce_is_left(spool, work):
+    """bounce(8) removes the log by its name when it has sent it; moved meanwhile, it would be sent once more."""
+    active, deferred = spool.add("active", logs=["bounce"]), spool.add("deferred", logs=["bounce"])
+    queue = spool.open()
+    if work == "take":
+        run = spool.select()
+        outcome = queue.take(run, run.entries())
+    else:
+        outcome = queue.hold(handles(queue))
+    assert outcome == (1, [(active, postfix.BOUNCING)])
+    assert os.path.exists(spool.path("active", active))
+    assert os.path.exists(spool.path("bounce", active))
+    assert not os.path.exists(spool.path("deferred", deferred))
 
 
 def replace(path, number):
@@ -689,7 +705,7 @@ def test_killed_while_holding(tmp_path, work):
     for fatal in range(1, 1000):
         spool = Spool(tmp_path / str(fatal))
         for queue in ("deferred", "active") if work == "hold" else ("hold", "hold"):
-            spool.add(queue, logs=["defer", "bounce"])
+            spool.add(queue, logs=["defer", "trace"])
 
         def change(spool=spool):
             queue = spool.open()
@@ -699,7 +715,7 @@ def test_killed_while_holding(tmp_path, work):
         paths = [path for path in spool.state() if path.split(os.sep)[0] in postfix_spool.MESSAGE_QUEUES]
         assert bodies_in(paths, spool.directory) == [1, 2]
         for path in paths:
-            for log in ("defer", "bounce"):
+            for log in ("defer", "trace"):
                 assert os.path.exists(spool.path(log, path.split(os.sep)[-1]))
         change()
         assert len(spool.bodies("hold")) == (2 if work == "hold" else 0)

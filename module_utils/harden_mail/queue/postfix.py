@@ -44,6 +44,7 @@ NO_MAIL = "its file is not one that Postfix takes for a message"
 GONE = "no longer in the queue"
 REPLACED = "another message has its id now"
 IN_DELIVERY = "it is being delivered at this moment"
+BOUNCING = "its sender is just to be told of a bounce"
 IN_MAILDROP = "it is in maildrop, where Postfix takes it in within a minute"
 
 
@@ -286,6 +287,10 @@ class Mover:
                     raise _Left(REPLACED)
                 if not is_mail(about, self.owner):
                     raise _Left(NO_MAIL)
+                if queue == "active" and self.spool.stat("bounce", wanted.id):
+                    # bounce(8) reads the log, sends, and then removes it by its name: moved meanwhile, it would be
+                    # sent once more when the message comes back.
+                    raise _Left(BOUNCING)
                 if queue == "active" and self._is_in_delivery(about.st_ino):
                     # Rather than to move it and back; the lock may also be that of another file system's file.
                     _lock(descriptor)
