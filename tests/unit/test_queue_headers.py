@@ -222,4 +222,4 @@ def test_hostile_headers_take_no_time(pattern, start):
     subject_of(block)
     origin_of(block, "postfix", 33)
     origin_of(block, "qmail")
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < 0.5

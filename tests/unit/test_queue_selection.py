@@ -246,9 +246,9 @@ def test_a_client_address_may_name_its_interface():
 
 def test_a_glob_is_linear():
     hostile = select({"origin": {"sasl_user": "a*" * 300 + "b"}})
-    began = time.monotonic()
+    began = time.process_time()
     assert not hostile(message(sasl_user="a" * 100000))
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 1
 
 
 def test_what_was_selected_is_said_in_a_line_that_steers_no_terminal():

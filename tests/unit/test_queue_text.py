@@ -127,7 +127,7 @@ def test_a_megabyte_takes_no_time(text):
     start = time.process_time()
     folded(text)
     printable(text)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 0.5
 
 
 def test_invisible_characters_are_named_as_unicode_has_them():
