@@ -210,7 +210,18 @@ def test_a_kill_before_systemd_reloaded_is_made_good(tmp_path, on_disk, wanted, 
     system = FakeSystem(tmp_path, {"systemctl show": shown})
     if on_disk:
         system.write(DROP_IN, on_disk)
-    changes = drop_in_changes(system, "nftables.service", wanted)
+    changes = drop_in_changes(system, DROP_IN, wanted)
     assert [step.argv for change in changes for step in change.do if step.argv[0] == "systemctl"] == (
         [("systemctl", "daemon-reload")] if reloads else []
     )
+
+
+@pytest.mark.parametrize("directory_left", [False, True])
+def test_a_kill_around_the_removal_of_a_drop_in_s_directory_is_made_good(tmp_path, directory_left):
+    system = FakeSystem(tmp_path, {"systemctl show": SHOWN.format(DROP_IN, "yes")})
+    if directory_left:
+        system.write(DROP_IN, "text")
+        system.remove(DROP_IN)
+    (change,) = drop_in_changes(system, DROP_IN, None)
+    # rmdir says an error about a directory that is not there.
+    assert any(step.argv[0] == "rmdir" for step in change.do) == directory_left

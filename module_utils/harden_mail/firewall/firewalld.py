@@ -19,7 +19,7 @@ from ..errors import UserError
 from . import firewalld_agent
 from .nftables import DELETE, fold, range_of, read_table, ruleset
 from .plan import Backend, Change, Run, file_change
-from .unit import RULES_DIR, drop_in_changes
+from .unit import RULES_DIR, drop_in_changes, drop_in_of
 
 POLICY = firewalld_agent.POLICY
 IPSETS = {family: "{0}{1}".format(firewalld_agent.IPSETS, family) for family in (4, 6)}
@@ -118,7 +118,7 @@ class Firewalld(Backend):
             drop_in = STAND_IN_DROP_IN.format(nft=nft, file=STAND_IN_FILE, table=STAND_IN)
         changes = [
             file_change(self.system, STAND_IN_FILE, text),
-            drop_in_changes(self.system, "firewalld.service", drop_in),
+            drop_in_changes(self.system, drop_in_of("firewalld.service"), drop_in),
         ]
         if restriction is None:
             changes.reverse()

@@ -18,8 +18,8 @@ from collections import namedtuple
 
 from . import rules_file
 from .accepts import is_enforced
-from .plan import Run, file_change
-from .unit import ENABLED_LINKS, RULES_DIR, unit_changes
+from .plan import file_change
+from .unit import ENABLED_LINKS, RULES_DIR, drop_in_changes, unit_changes
 
 # A rule file of the host.
 #   method:     str, its word in ``persistence``
@@ -225,15 +225,7 @@ class Boot:
         text = None
         if commands and self._has_plesk():
             text = "[Service]\n" + "".join("ExecStartPost={0}\n".format(command) for command in commands)
-        reload_units = Run(("systemctl", "daemon-reload"), None)
-        tidy = Run(("rmdir", "--ignore-fail-on-non-empty", PLESK_DROP_IN.rsplit("/", 1)[0]), None)
-        return [
-            change._replace(
-                do=change.do + ((reload_units,) if text else (tidy, reload_units)),
-                undo=change.undo + ((reload_units,) if change.before else (tidy, reload_units)),
-            )
-            for change in file_change(self.system, PLESK_DROP_IN, text)
-        ]
+        return drop_in_changes(self.system, PLESK_DROP_IN, text)
 
 
 def restore_argv(system, family):

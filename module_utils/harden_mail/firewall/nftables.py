@@ -11,7 +11,7 @@ import re
 
 from ..errors import CommandError, UserError
 from .plan import Backend, Change, Run, file_change
-from .unit import RULES_DIR, drop_in_changes, unit_changes
+from .unit import RULES_DIR, drop_in_changes, drop_in_of, unit_changes
 
 TABLE = "harden_mail_submission"
 RULES_FILE = RULES_DIR + "/submission.nft"
@@ -272,7 +272,7 @@ class Nftables(Backend):
         text = None
         if nft and self._flushes(self._services()):
             text = DROP_IN_TEXT.format(nft=nft, file=RULES_FILE)
-        return drop_in_changes(self.system, SERVICE, text)
+        return drop_in_changes(self.system, drop_in_of(SERVICE), text)
 
 
 def ruleset(restriction, table=TABLE):

@@ -4,6 +4,8 @@ It starts before the network does, so that no port is open for a moment; and it 
 that takes its rules away at shutdown opens the port while the mail server still runs.
 """
 
+import os.path
+
 from .plan import Change, Run, file_change
 
 NAME = "harden-mail-submission.service"
@@ -72,15 +74,20 @@ def unit_changes(system, commands, name=NAME):
     return changes
 
 
-def drop_in_changes(system, service, text):
+def drop_in_of(service):
+    """Path of our drop-in to a unit of the host, such as "nftables.service"."""
+    return DIRECTORY + service + ".d/harden-mail.conf"
+
+
+def drop_in_changes(system, path, text):
     """Changes that add our drop-in to a unit of the host, or take it away.
 
-    :param str service: unit, such as "nftables.service"
+    :param str path: of the drop-in
     :param str text: of the drop-in; None: none
     :returns: list of Change
     """
-    directory = DIRECTORY + service + ".d"
-    path = directory + "/harden-mail.conf"
+    directory = os.path.dirname(path)
+    service = os.path.basename(directory)[: -len(".d")]
     reload_units = (Run(("systemctl", "daemon-reload"), None),)
     tidy = (Run(("rmdir", "--ignore-fail-on-non-empty", directory), None),)
     changes = []
@@ -94,7 +101,8 @@ def drop_in_changes(system, service, text):
                 "systemd's memory of " + path,
                 "outdated",
                 "as on disk",
-                (tidy if text is None else ()) + reload_units,
+                # The kill may have come before the empty directory went, or after.
+                (tidy if text is None and system.is_dir(directory) else ()) + reload_units,
                 (),
             )
         )
