@@ -22,9 +22,8 @@ PROJECT = os.path.dirname(os.path.dirname(HERE))
 LAB = os.path.join(PROJECT, "tests", "hosts", "lab.py")
 LOGS = os.path.join(PROJECT, ".cache", "molecule")
 
-# Scenarios that only `--all` runs, for their time or a root whose archive may have holes: {name: root}; without the
-# root they are left out.
-NOT_EVERY_DAY = {"submission_debian11": "deb11", "queue_alert": "deb12", "queue_qmail": "deb12"}
+# Scenarios that only `--all` runs, on a root whose archive may have holes: {name: root}. Without it they are left out.
+NOT_EVERY_DAY = {"submission_debian11": "deb11"}
 
 # The test hosts' own tests; first, since nothing else can be believed when they fail.
 HOSTS = "hosts"
