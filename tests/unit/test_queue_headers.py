@@ -4,7 +4,7 @@ import time
 
 import pytest
 from harden_mail.queue.headers import Origin, origin_of, subject_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RECORDED = os.path.join(os.path.dirname(__file__), "..", "data", "qmail-queue", "expected.json")
@@ -210,6 +210,57 @@ def test_never_raises(pieces, length):
         assert origin.script is None or origin.uid is not None
         for text in (origin.sasl_user, origin.client, origin.script):
             assert text is None or text.encode("utf-8")
+
+
+def fields(block):
+    """[name as it is written, value] of each header, line by line."""
+    found = []
+    lines = block.split(b"\n")
+    # What has no line feed behind it is no empty line.
+    for line in lines if lines[-1] else lines[:-1]:
+        if line in (b"", b"\r"):
+            break
+        if line[:1] in (b" ", b"\t"):
+            if found:
+                found[-1][1] += b"\n" + line
+        else:
+            name, colon, value = line.partition(b":")
+            found.append([name.rstrip(b" \t") if colon else b"", value])
+    return [(name, value.lstrip(b" ")) for name, value in found]
+
+
+WHOLE_LINES = st.sampled_from(
+    [
+        BY_UID,
+        NETWORK,
+        invoked(b"by alias"),
+        invoked(b"by uid 33"),
+        by_qmail_smtpd(b"a@192.0.2.7"),
+        b"Received: from x (HELO y) (192.0.2.8)\r\n  by z\r\n",
+        b"Received-SPF: none\n",
+        b"Received: forged\n",
+        SCRIPT,
+        b"To: b\n",
+        b"Subject: a\n b\n",
+        b"Subject: c\r\n",
+        b"subject: d\n",
+        b"SUBJECT : e\n",
+        b"Subjects: f\n",
+        b"\n",
+        b"\r\n",
+    ]
+)
+
+
+@settings(max_examples=1000)
+@given(st.lists(WHOLE_LINES, max_size=6), st.binary(max_size=10))
+def test_what_is_usual_is_read_like_all_else(lines, rest):
+    block = b"".join(lines) + rest
+    subjects = [value for name, value in fields(block) if name.lower() == b"subject"]
+    assert subject_of(block) == (subjects[0] if subjects else None)
+    # A blank before the colon is not usual, and changes nothing.
+    unusual = b"".join(name + b" : " + value + b"\n" for name, value in fields(block) if name)
+    assert origin_of(block, "qmail") == origin_of(unusual, "qmail")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ _PHP_SCRIPT = re.compile(rb"(\d{1,10}):[ \t]*([^\r\n]+)")
 
 def subject_of(block):
     """The raw value (bytes, still folded) of the first Subject header; None where there is none."""
+    at = block.find(b"\nSubject:")
+    if at > 0:
+        # Is it the first one, in any letters, and no text of the body? Takes half the time of what follows.
+        before = b"\n" + block[: at + 1].lower()
+        if b"\nsubject" not in before and b"\n\n" not in before and b"\n\r\n" not in before:
+            return _value(block, at + len(b"\nSubject"))
     header = _header(block)
     # A search in a copy in lower case takes a tenth of the time of a regular expression that ignores case.
     found = _values(header, b"subject", 1, header.lower())
@@ -52,7 +58,8 @@ def origin_of(block, mta, requeued_by=None):
     """
     header = _header(block)
     origin = _by_qmail(header) if mta == "qmail" else _by_postfix(header, requeued_by)
-    if origin.uid is None:
+    # The names of all headers that are asked for begin like that.
+    if origin.uid is None or b"\nX-P" not in header:
         return origin
     return origin._replace(script=_script(header))
 
@@ -63,7 +70,7 @@ def _by_postfix(header, requeued_by):
         if user:
             if int(user.group(1)) == requeued_by:
                 continue
-            return _NOBODY._replace(uid=int(user.group(1)))
+            return Origin(None, None, int(user.group(1)), None)
         client = _POSTFIX_CLIENT.match(received)
         account = _POSTFIX_ACCOUNT.search(received)
         return Origin(account and _text(account.group(1)), client and _text(client.group(1)), None, None)
@@ -71,13 +78,27 @@ def _by_postfix(header, requeued_by):
 
 
 def _by_qmail(header):
+    # What qmail-queue wrote is the first line, and next comes what qmail-smtpd wrote; else it takes thrice the time.
+    if header.startswith(b"\nReceived: (qmail "):
+        start = len(b"\nReceived: ")
+        invoked = _QMAIL_QUEUE.match(header, start)
+        if not invoked:
+            return _NOBODY
+        if invoked.group(1):
+            return Origin(None, None, int(invoked.group(1)), None)
+        at = header.find(b"\nReceived", start)
+        if at >= 0 and header.startswith(b": f", at + len(b"\nReceived")):
+            return _by_qmail_client(_QMAIL_CLIENT.match(header, at + start))
     received = _values(header, b"Received", 2)
     invoked = _QMAIL_QUEUE.match(received[0]) if received else None
     if not invoked:
         return _NOBODY
     if invoked.group(1):
-        return _NOBODY._replace(uid=int(invoked.group(1)))
-    client = _QMAIL_CLIENT.match(received[1]) if len(received) > 1 else None
+        return Origin(None, None, int(invoked.group(1)), None)
+    return _by_qmail_client(_QMAIL_CLIENT.match(received[1]) if len(received) > 1 else None)
+
+
+def _by_qmail_client(client):
     if not client:
         return _NOBODY
     account, address = client.groups()
@@ -126,9 +147,13 @@ def _values(header, name, limit, searched=None):
         while searched[colon : colon + 1] in (b" ", b"\t"):
             colon += 1
         if searched[colon : colon + 1] == b":":
-            end = header.find(b"\n", colon)
-            while end >= 0 and header[end + 1 : end + 2] in (b" ", b"\t"):
-                end = header.find(b"\n", end + 1)
-            found.append(header[colon + 1 : end if end >= 0 else len(header)].lstrip(b" "))
+            found.append(_value(header, colon))
         start = searched.find(sought, colon)
     return found
+
+
+def _value(header, colon):
+    end = header.find(b"\n", colon)
+    while end >= 0 and header[end + 1 : end + 2] in (b" ", b"\t"):
+        end = header.find(b"\n", end + 1)
+    return header[colon + 1 : end if end >= 0 else len(header)].lstrip(b" ")
