@@ -1,6 +1,7 @@
 """A firewall made of two files, for tests of what is the same for all firewalls."""
 
-from harden_mail.firewall.plan import Backend, Change, Run, file_change
+from harden_mail.changes import Change, Run, file_change
+from harden_mail.firewall.plan import Backend
 
 CONFIG = "/etc/firewall.conf"
 KERNEL = "/kernel"

@@ -5,9 +5,10 @@ import subprocess
 import pytest
 from fake_backend import CONFIG, KERNEL, TwoFiles
 from fake_system import FakeSystem
+from harden_mail.changes import file_change
 from harden_mail.errors import UserError
 from harden_mail.firewall import engine, rollback
-from harden_mail.firewall.plan import FORMER_PATH, Backend, file_change
+from harden_mail.firewall.plan import FORMER_PATH, Backend
 from harden_mail.firewall.sources import restriction
 
 

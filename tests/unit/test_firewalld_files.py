@@ -1,9 +1,9 @@
 """firewalld's files and listings: what is ours in them, and that everything else stays."""
 
 import pytest
+from harden_mail.changes import Run
 from harden_mail.errors import UserError
 from harden_mail.firewall import firewalld
-from harden_mail.firewall.plan import Run
 from harden_mail.firewall.sources import restriction
 from hypothesis import given
 from hypothesis import strategies as st

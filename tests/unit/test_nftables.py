@@ -6,9 +6,9 @@ import pathlib
 
 import pytest
 from fake_system import FakeSystem
+from harden_mail.changes import Run, WriteFile
 from harden_mail.errors import UserError
 from harden_mail.firewall import nftables
-from harden_mail.firewall.plan import Run, WriteFile
 from harden_mail.firewall.sources import restriction
 from harden_mail.firewall.unit import drop_in_changes
 from harden_mail.system import Completed

@@ -4,16 +4,16 @@ The order of a change is: remember what was there, arm the rollback (if asked), 
 Every step may be cut short by a kill: the next run plans anew from what it finds.
 """
 
-import contextlib
 import copy
 import json
 
+from ..changes import Change, Run, WriteFile, as_diff, make
 from ..errors import UserError
 from . import rollback
 from .firewalld import Firewalld
 from .iptables import Iptables
 from .nftables import Nftables
-from .plan import FORMER_PATH, STATE_DIR, Change, Run, WriteFile
+from .plan import FORMER_PATH, STATE_DIR
 from .unit import RULES_DIR
 
 BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
@@ -45,7 +45,7 @@ def enforce(system, name, persistence, restriction, check_mode=False, confirm_wi
         if changes and not check_mode:
             if confirm_within:
                 rollback.arm(system, changes, confirm_within, LOCK)
-            _make(system, changes)
+            make(system, changes, perform)
             _verify(system, name, persistence, restriction)
         return _result(system, name, persistence, restriction, changes)
 
@@ -64,7 +64,7 @@ def confirm(system, check_mode=False):
             )
         changes = rollback.disarming(system)
         if not check_mode:
-            _make(system, changes)
+            make(system, changes, perform)
         return _result(system, None, None, None, changes)
 
 
@@ -113,21 +113,6 @@ def _load_former(system):
     return json.loads(text) if text else {}
 
 
-def _make(system, changes):
-    """Do every change; when one fails, undo what was done, last first, and say why."""
-    done = []
-    try:
-        for change in changes:
-            done.append(change)
-            perform(system, change.do)
-    except (UserError, OSError):
-        for change in reversed(done):
-            for step in change.undo:
-                with contextlib.suppress(UserError, OSError):
-                    perform(system, [step])
-        raise
-
-
 def perform(system, steps):
     """Carry out WriteFile and Run steps; stops at the first that fails.
 
@@ -171,7 +156,7 @@ def _result(system, name, persistence, restriction, changes):
     result = {
         "changed": bool(changes),
         "steps": [change.what for change in shown],
-        "diff": {"before": _side(shown, "before"), "after": _side(shown, "after")},
+        "diff": as_diff(shown),
         "pending": rollback.is_armed(system),
         "evidence": [],
         "findings": [],
@@ -181,7 +166,3 @@ def _result(system, name, persistence, restriction, changes):
         result["evidence"] = backend.evidence()
         result["findings"] = backend.findings(restriction)
     return result
-
-
-def _side(changes, side):
-    return "".join("# {0}\n{1}\n".format(change.what, getattr(change, side).rstrip("\n")) for change in changes)

@@ -15,10 +15,11 @@ import shlex
 from collections import namedtuple
 from xml.etree import ElementTree
 
+from ..changes import Change, Run, file_change
 from ..errors import UserError
 from . import firewalld_agent
 from .nftables import DELETE, fold, range_of, read_table, ruleset
-from .plan import Backend, Change, Run, file_change
+from .plan import Backend
 from .unit import RULES_DIR, drop_in_changes, drop_in_of
 
 POLICY = firewalld_agent.POLICY

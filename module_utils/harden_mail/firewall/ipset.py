@@ -2,7 +2,7 @@
 
 import socket
 
-from .plan import Change, Run
+from ..changes import Change, Run
 
 NAMES = {4: "harden-mail-submission4", 6: "harden-mail-submission6"}
 FAMILY_WORDS = {4: "inet", 6: "inet6"}

@@ -6,11 +6,12 @@ anything that could accept; where Docker is, also in DOCKER-USER, for a publishe
 that lead into our chain are ever added or taken away.
 """
 
+from ..changes import Change, Run
 from ..errors import UserError
 from . import ipset
 from .accepts import covers, first_accepting, is_enforced, jumps, jumps_in_order
 from .iptables_boot import PROGRAMS, Boot, restore_argv
-from .plan import Backend, Change, Run
+from .plan import Backend
 from .rules_file import Part, Table, options, parse
 
 CHAIN = "HARDEN-MAIL-SUBMISSION"

@@ -16,9 +16,9 @@ this runs again. Written from published copies of that script, never tried on a 
 import re
 from collections import namedtuple
 
+from ..changes import file_change
 from . import rules_file
 from .accepts import is_enforced
-from .plan import file_change
 from .unit import ENABLED_LINKS, RULES_DIR, drop_in_changes, unit_changes
 
 # A rule file of the host.

@@ -9,8 +9,9 @@ import ipaddress
 import json
 import re
 
+from ..changes import Change, Run, file_change
 from ..errors import CommandError, UserError
-from .plan import Backend, Change, Run, file_change
+from .plan import Backend
 from .unit import RULES_DIR, drop_in_changes, drop_in_of, unit_changes
 
 TABLE = "harden_mail_submission"

@@ -23,41 +23,6 @@ class Restriction(namedtuple("Restriction", "ports networks4 networks6")):
         return self.networks4 if family == 4 else self.networks6
 
 
-# One thing done to the host. They are data, not functions, so that the rollback can be written down as a
-# script that works when neither Ansible nor this code is there.
-WriteFile = namedtuple("WriteFile", "path text mode")  # text None: remove the file
-Run = namedtuple("Run", "argv stdin")  # stdin None: empty
-
-# One difference between the host and what is wanted.
-#   what:   str, where it is, in the host's own terms: "/etc/nftables.conf", "kernel, ip6tables, filter"
-#   before: str, how it is now (for --diff, and to find the person who changed it)
-#   after:  str, how it will be
-#   do:     tuple of WriteFile and Run that bring ``after`` about; each may be interrupted and done again
-#   undo:   tuple of WriteFile and Run that bring ``before`` back
-Change = namedtuple("Change", "what before after do undo")
-
-
-def file_change(system, path, text, mode=0o644):
-    """The list of changes (none or one) that give a file this content.
-
-    :param System system: the host
-    :param str text: wanted content; None: no file
-    :returns: list of Change
-    """
-    before = system.read(path)
-    if before == text:
-        return []
-    return [
-        Change(
-            path,
-            before or "",
-            text or "",
-            (WriteFile(path, text, mode),),
-            (WriteFile(path, before, mode),),
-        )
-    ]
-
-
 class Backend:
     """What a firewall's file must give. ``name`` is its word in ``submission_firewall_backend``.
 

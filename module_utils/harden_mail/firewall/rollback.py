@@ -7,7 +7,8 @@ connection; a systemd timer on disk starts it, so a reboot in between does not l
 import re
 import shlex
 
-from .plan import STATE_DIR, Change, Run, WriteFile
+from ..changes import Change, Run, WriteFile
+from .plan import STATE_DIR
 from .unit import RULES_DIR
 
 DIR = STATE_DIR + "/rollback"

@@ -6,7 +6,7 @@ that takes its rules away at shutdown opens the port while the mail server still
 
 import os.path
 
-from .plan import Change, Run, file_change
+from ..changes import Change, Run, file_change
 
 NAME = "harden-mail-submission.service"
 DIRECTORY = "/etc/systemd/system/"

@@ -1,0 +1,69 @@
+"""Changes of a host as data: what differs, and the steps that bring it about or take it back."""
+
+import contextlib
+from collections import namedtuple
+
+from .errors import UserError
+
+# One thing done to the host. They are data, not functions, so that the rollback can be written down as a
+# script that works when neither Ansible nor this code is there.
+WriteFile = namedtuple("WriteFile", "path text mode")  # text None: remove the file
+Run = namedtuple("Run", "argv stdin")  # stdin None: empty
+
+# One difference between the host and what is wanted.
+#   what:   str, where it is, in the host's own terms: "/etc/nftables.conf", "kernel, ip6tables, filter"
+#   before: str, how it is now (for --diff, and to find the person who changed it)
+#   after:  str, how it will be
+#   do:     tuple of WriteFile and Run that bring ``after`` about; each may be interrupted and done again
+#   undo:   tuple of WriteFile and Run that bring ``before`` back
+Change = namedtuple("Change", "what before after do undo")
+
+
+def file_change(system, path, text, mode=0o644):
+    """The list of changes (none or one) that give a file this content.
+
+    :param System system: the host
+    :param str text: wanted content; None: no file
+    :returns: list of Change
+    """
+    before = system.read(path)
+    if before == text:
+        return []
+    return [
+        Change(
+            path,
+            before or "",
+            text or "",
+            (WriteFile(path, text, mode),),
+            (WriteFile(path, before, mode),),
+        )
+    ]
+
+
+def make(system, changes, perform):
+    """Do every change; when one fails, undo what was done, last first, and say why.
+
+    :param list changes: of Change, in their order
+    :param perform: function (System, steps): carries steps out, stops at the first that fails
+    :raises UserError: a step failed; what was done is undone
+    """
+    done = []
+    try:
+        for change in changes:
+            done.append(change)
+            perform(system, change.do)
+    except (UserError, OSError):
+        for change in reversed(done):
+            for step in change.undo:
+                with contextlib.suppress(UserError, OSError):
+                    perform(system, [step])
+        raise
+
+
+def as_diff(changes):
+    """Changes as Ansible shows them: dict of ``before`` and ``after``."""
+    return {"before": _side(changes, "before"), "after": _side(changes, "after")}
+
+
+def _side(changes, side):
+    return "".join("# {0}\n{1}\n".format(change.what, getattr(change, side).rstrip("\n")) for change in changes)
