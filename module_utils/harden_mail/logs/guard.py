@@ -4,7 +4,7 @@ import time
 
 from ..errors import UserError
 from .cutoffs import Accepted, as_utc, preview, sentence
-from .logins import WANTED, logins
+from .logins import WANTED, events, logins
 from .reader import USUAL_FILES, Logs
 
 # The options a module takes for this; put them in its argument_spec.
@@ -18,12 +18,14 @@ GUARD_ARGUMENTS = {
 
 MOST_LISTED = 50
 
+ADVICE = "Let them in"
+
 MOST_DAYS = 3660
 
 DAY = 86400
 
 
-def guard(system, params, is_refused, what):
+def guard(system, params, is_refused, what, window=None):
     """Read the logs and name who sent mail in the last days and would be refused from now on.
 
     Call it only when something is about to change: the logs of a host that was narrowed yesterday still
@@ -34,8 +36,11 @@ def guard(system, params, is_refused, what):
     :param is_refused: function (Login) -> bool; asked once for each account, address and service that logged in to
         send mail. What a port would refuse depends on the service too: who uses 25 is not touched by a closed 587.
     :param str what: the change, as the beginning of a sentence: "Closing 587 and 465 to all but the declared sources"
-    :returns: dict: ``cutoffs`` (list of dict as :func:`cutoffs.preview` gives them, capped), ``cutoffs_total`` (int),
-        ``covered_since`` (str, UTC, or None: no log was read), ``warnings`` (list of sentences)
+    :param pop_cutoffs.Window window: whoever logged in to read mail shortly before is not refused (None: that means
+        nothing)
+    :returns: dict: ``cutoffs`` (list of dict as :func:`cutoffs.preview` gives them, with what ``window`` adds to them;
+        capped), ``cutoffs_total`` (int), ``covered_since`` (str, UTC, or None: no log was read), ``warnings`` (list of
+        sentences)
     :raises UserError: ``on_cutoff`` is ``fail`` and somebody who isn't accepted would be cut off; its ``result`` is
         that dict; also for a wrong parameter
     """
@@ -51,21 +56,30 @@ def guard(system, params, is_refused, what):
 
     since = int(time.time()) - days * DAY
     files = params["log_files"] or [path for path in USUAL_FILES if system.exists(path)]
-    logs = Logs(system, files, params["log_journal"], since, wanted=WANTED)
-    cutoffs = preview(logins(logs.lines()), is_refused, params["accepted_cutoffs"])
+    if window is None:
+        logs = Logs(system, files, params["log_journal"], since, wanted=WANTED)
+        found = logins(logs.lines())
+    else:
+        logs = Logs(system, files, params["log_journal"], since - window.lead, wanted=WANTED + window.wanted)
+        found = window.unproven(events(logs.lines()), since)
+    cutoffs = preview(found, is_refused, params["accepted_cutoffs"])
+    notes = window.explain(cutoffs) if window else []
+    covered_since = None if logs.covered_since is None else max(since, logs.covered_since)
     result = {
         "cutoffs": cutoffs[:MOST_LISTED],
         "cutoffs_total": len(cutoffs),
-        "covered_since": as_utc(logs.covered_since),
-        "warnings": logs.notes + _coverage(logs.covered_since, since, days),
+        "covered_since": as_utc(covered_since),
+        "warnings": logs.notes + _coverage(covered_since, since, days) + notes,
     }
     surprises = [cutoff for cutoff in cutoffs if not cutoff["accepted"]]
     if surprises:
         told = "{0} would cut off {1}.".format(what, sentence(surprises))
         if params["on_cutoff"] == "fail":
             error = UserError(
-                told + " Let them in, or name in accepted_cutoffs those who are meant to be refused (an account, an "
-                "address, a network, or 'ACCOUNT from ADDRESS'); on_cutoff: warn goes ahead."
+                "{0} {1}, or name in accepted_cutoffs those who are meant to be refused (an account, an address, a "
+                "network, or 'ACCOUNT from ADDRESS'); on_cutoff: warn goes ahead.".format(
+                    " ".join([told] + notes), window.advice if window else ADVICE
+                )
             )
             error.result = result
             raise error

@@ -14,10 +14,17 @@ from collections import namedtuple
 # address: str, an IPv4 address never in IPv6 form; None when the line doesn't name it (then it is a failure)
 # accepted: bool
 # service: str, who wrote the line: "postfix/submission/smtpd", "dovecot/imap-login", "imapd-ssl", "smtp_auth"
-Login = namedtuple("Login", "time kind account address accepted service")
+# session: str, what a POP or IMAP session is known by when it ends; None when the line doesn't say
+Login = namedtuple("Login", "time kind account address accepted service session")
+Login.__new__.__defaults__ = (None,)
+
+# The end of a POP or IMAP session: its time, and its ``session`` as in Login; None: of all there are (Dovecot begins).
+Left = namedtuple("Left", "time session")
 
 # A line without any of these (bytes) is no log-in; for Logs(wanted=WANTED).
 WANTED = (b" auth=", b"sasl_username=", b"SASL ", b"-login: ", b"LOGIN", b"smtp_auth", b"mail authentication attempt")
+# The same for what tells of sessions that end.
+WANTED_ENDS = (b" imap(", b" pop3(", b": Dovecot v", b"Info: Dovecot v", b"LOGOUT", b"DISCONNECTED", b"TIMEOUT")
 
 # rsyslog folds lines that repeat themselves, where it is told to (Ubuntu does). A count beyond this changes nothing.
 MOST_REPEATS = 1000
@@ -48,10 +55,21 @@ DOVECOT = re.compile(r"(?:Info: )?(?:(Login|Logged in)(?=: )|Disconnected|Aborte
 # The account may itself hold ">, method=PLAIN, rip=": what Dovecot wrote is the last of them.
 DOVECOT_CLIENT = re.compile(r".*, rip=([0-9A-Fa-f.:%\w]+), lip=", re.DOTALL)
 DOVECOT_ATTEMPTS = re.compile(r"[^<>]*\(auth failed, (\d{1,9}) attempts")
+DOVECOT_SESSION = re.compile(r".*, session=<([A-Za-z0-9+/=]+)>\Z", re.DOTALL)
+# "dovecot: imap(bob@example.com)<778><9wfr6QthrNHGM2QU>: Disconnected: Logged out", "...: Info: Connection closed"
+DOVECOT_LEFT = re.compile(
+    r"(?:imap|pop3)\([^\s]*\)<\d+><([A-Za-z0-9+/=]+)>: (?:Info: )?(?:Disconnected|Connection closed|Logged out)\b"
+)
+DOVECOT_BEGINS = re.compile(r"master: (?:Info: )?Dovecot v\S+ .*starting up\b")
 DOVECOT_KINDS = {"imap-login": "imap", "pop3-login": "pop3", "submission-login": "smtp"}
 
 COURIER = re.compile(
     r"LOGIN( FAILED)?, (?:user=(.*)|method=[^,\s]+), ip=\[([0-9A-Fa-f.:]+)\](?:, port=\[|, protocol=|\Z)", re.DOTALL
+)
+# The port of the client, which newer releases write, tells one session of an address from another.
+COURIER_PORT = re.compile(r", port=\[(\d+)\]")
+COURIER_LEFT = re.compile(
+    r"(?:LOGOUT|TIMEOUT|DISCONNECTED), user=.*, ip=\[([0-9A-Fa-f.:]+)\], port=\[(\d+)\]", re.DOTALL
 )
 COURIER_KIND = re.compile(r"(imap|pop3)(?:d|login)|courier(imap|pop3)login")
 
@@ -73,12 +91,29 @@ def logins(lines):
     :param lines: iterable of (time, text) as :meth:`reader.Logs.lines` gives them
     :returns: iterator of :class:`Login`
     """
+    return _events(lines, None)
+
+
+def events(lines):
+    """The same, and when POP and IMAP sessions end.
+
+    :param lines: as above, with those that have one of WANTED_ENDS
+    :returns: iterator of :class:`Login` and :class:`Left`
+    """
+    return _events(lines, _left)
+
+
+def _events(lines, left):
     sessions = _PostfixSessions()
     for time, text in lines:
         match = LINE.match(text)
         if match is None:
             continue
         program, process, message = match.groups()
+        end = left(time, program, message, text) if left else None
+        if end is not None:
+            yield end
+            continue
         times = 1
         repeated = REPEATED.match(message)
         if repeated:
@@ -106,6 +141,24 @@ def _login(sessions, time, program, process, message):
     if kind:
         return _courier(time, kind.group(1) or kind.group(2), program, message), 1
     return None, 1
+
+
+def _left(time, program, message, text):
+    """The :class:`Left` in one message, or None."""
+    if program == "dovecot":
+        text = message
+    if text.startswith(("imap(", "pop3(")):
+        match = DOVECOT_LEFT.match(text)
+        return Left(time, match.group(1)) if match else None
+    if text.startswith("master: "):
+        return Left(time, None) if DOVECOT_BEGINS.match(text) else None
+    match = COURIER_LEFT.match(message)
+    address = fold_address(match.group(1)) if match and COURIER_KIND.match(program) else None
+    return Left(time, _courier_session(address, match.group(2))) if address else None
+
+
+def _courier_session(address, port):
+    return "{0} {1}".format(address, port)
 
 
 class _PostfixSessions:
@@ -155,8 +208,15 @@ def _dovecot(time, program, message):
     # "…: user=<bob@example.com>, method=PLAIN, rip="
     before = match.group(2)[: client.start(1)]
     account = before.partition("user=<")[2].rpartition(">")[0]
+    session = DOVECOT_SESSION.match(message) if accepted else None
     login = Login(
-        time, DOVECOT_KINDS[program], _account(account) or None, client.group(1), accepted, "dovecot/" + program
+        time,
+        DOVECOT_KINDS[program],
+        _account(account) or None,
+        client.group(1),
+        accepted,
+        "dovecot/" + program,
+        session.group(1) if session else None,
     )
     return _known_address(login), int(attempts.group(1)) if attempts else 1
 
@@ -166,7 +226,9 @@ def _courier(time, kind, program, message):
     if match is None:
         return None
     account = _account(match.group(2)) if match.group(2) else None
-    return _known_address(Login(time, kind, account, match.group(3), not match.group(1), program))
+    login = _known_address(Login(time, kind, account, match.group(3), not match.group(1), program))
+    port = COURIER_PORT.match(message, match.end(3) + 1) if login and login.accepted else None
+    return login._replace(session=_courier_session(login.address, port.group(1))) if port else login
 
 
 def _plesk_qmail(time, message):
