@@ -31,14 +31,16 @@ options:
   limit:
     description:
       - More messages than this are an alarm; this many are not. Held messages do not count.
-      - V(auto) takes three times the 95th percentile of the hourly peaks without an alarm, at least 50, and at most 300
-        in the first week.
+      - V(auto) takes three times the 95th percentile of the hourly peaks of the last four weeks, at least 50, and at
+        most 300 in the first week. Hours with an alarm do not count, so a host whose usual queue is longer than 300
+        needs a number. The result says what it is at present.
+      - If only the other conditions are to be an alarm, give a number that is never reached.
     type: str
     default: "300"
   clear_below:
     description:
-      - The alarm ends when there are this many messages or fewer. Left out, 80 % of the limit, as for the other
-        conditions.
+      - The alarm ends when there are this many messages or fewer. Left out, 80 % of the limit, as for each of the
+        other conditions. It ends when all that was over its limit since it began is down so far.
     type: int
   oldest_minutes:
     description: Alarm as well when the oldest message (held ones apart) is older than this.
@@ -83,7 +85,11 @@ options:
     default: utf-8
   ways:
     description:
-      - Ways out, in the order in which they are tried. Every alert is also a line in the system's log.
+      - Ways out, in the order in which they are tried until one accepts. This host's own queue (V(sendmail), or a
+        relay on this host) is tried last wherever it stands. Every alert is also a line in the system's log.
+      - Who refuses an alert for what is in it (5xx after the data; 4xx of a webhook) gets it once more without
+        anything that the queue's messages say. What every way refuses so in six runs is set aside in
+        C(/var/lib/harden-mail/queue_alert/refused-*.txt), logged, and named in the next alert; it holds up no other.
     type: list
     elements: dict
     default: []
@@ -116,7 +122,9 @@ options:
         description: For AUTH (smtp).
         type: str
       from:
-        description: Sender, in the envelope and in the header (smtp, sendmail). C(root@HOST) if left out.
+        description:
+          - Sender, in the envelope and in the header (smtp, sendmail). C(root@HOST) if left out. V(<>) is the null
+            sender in the envelope, and C(root@HOST) in the header.
         type: str
       to:
         description: Who is told (smtp, sendmail).
@@ -127,31 +135,39 @@ options:
         type: str
       shape:
         description:
-          - What the service wants (webhook). V(chatwork) needs the header C(X-ChatWorkToken), V(json) a
-            O(ways[].template). V(slack) if left out.
+          - What the service wants (webhook). V(teams) is a card for a workflow ("when a Teams webhook request is
+            received"), V(chatwork) goes to C(https://api.chatwork.com/v2/rooms/ROOM/messages) and needs the header
+            C(X-ChatWorkToken), V(json) needs a O(ways[].template). V(slack) if left out.
         type: str
         choices: [slack, mattermost, teams, chatwork, json]
       template:
         description:
           - What is posted with O(ways[].shape=json). In its texts, C($text), C($subject), C($body), C($host),
-            C($count), C($limit), C($kind) and C($message_id) are filled in. It is shown, so it is no place for
-            secrets.
+            C($count), C($limit), C($kind), C($key) and C($message_id) are filled in; the last two are the same when
+            an alert is sent twice. It is shown, so it is no place for secrets.
         type: dict
       headers:
-        description: More HTTP headers (webhook).
+        description: More HTTP headers (webhook). There is an C(Idempotency-Key) already.
         type: dict
       path:
         description: The program (sendmail). C(/usr/sbin/sendmail) if left out.
         type: path
       timeout:
-        description: Seconds for each answer, 60 at most. 20 if left out, 30 for sendmail.
+        description:
+          - Seconds for each answer, 60 at most; three times that for all of an alert, and less where many ways share
+            the two and a half minutes of a run. 20 if left out, 30 for sendmail.
         type: int
   ping_url:
-    description: Called after every good run, so that a dead man's switch elsewhere notices silence.
+    description:
+      - Called (GET) after every good run, so that a dead man's switch elsewhere notices silence. A run is good when it
+        has counted the queue and no alert waits.
     type: str
   prometheus_file:
-    description: File that gets the same numbers for node_exporter's text file collector.
+    description: File that gets the same numbers for node_exporter's text file collector, in a directory that is there.
     type: path
+  inventory_name:
+    description: The host's name in the inventory, for the commands in an alert. Left out, the name it calls itself.
+    type: str
   mta:
     description: Whose queue. V(auto) is the mail server that this host uses.
     type: str
@@ -271,6 +287,7 @@ def main():
             "ways": {"type": "list", "elements": "dict", "default": [], "options": WAY_ARGUMENTS},
             "ping_url": {"type": "str", "no_log": True},
             "prometheus_file": {"type": "path"},
+            "inventory_name": {"type": "str"},
             "mta": {"type": "str", "choices": ["auto", "postfix", "qmail"], "default": "auto"},
             "config_dir": {"type": "path"},
             "queue_dir": {"type": "path"},

@@ -140,7 +140,8 @@ def passwords(server):
 class HttpServer(_Server):
     """:ivar list posted: (method, path, headers, body as text)
 
-    :param int status: of every answer; None: an answer of a byte a moment, for ever; 0: what is no HTTP
+    :param status: of every answer (int), or a function that gives it for a body; None: an answer of a byte a moment,
+        for ever; 0: what is no HTTP
     """
 
     def __init__(self, status=200, certificate=None, location=None):
@@ -167,15 +168,16 @@ class _HttpSession(http.server.BaseHTTPRequestHandler):
         owner = self.server.owner
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode("utf-8")
         owner.posted.append((self.command, self.path, dict(self.headers), body))
-        if owner.status is None:
+        status = owner.status(body) if callable(owner.status) else owner.status
+        if status is None:
             with contextlib.suppress(OSError):
                 for _ in range(300):
                     self.wfile.write(b"H")
                     time.sleep(0.1)
-        elif not owner.status:
+        elif not status:
             self.wfile.write(b"SSH-2.0-canary\r\n\r\n")
         else:
-            self.send_response(owner.status)
+            self.send_response(status)
             if owner.location:
                 self.send_header("Location", owner.location)
             self.send_header("Content-Length", "0")

@@ -7,7 +7,7 @@ from fake_system import FakeSystem
 from harden_mail.alert import conditions
 from harden_mail.alert.conditions import Counts
 from harden_mail.alert.settings import check
-from harden_mail.alert.store import STATE, WAITING, Store
+from harden_mail.alert.store import DIRECTORY, EMPTY, KEPT_ASIDE, SPARE, STATE, WAITING, Store
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,8 @@ def store(tmp_path):
 
 
 def counts(total, **more):
-    return Counts(**dict({"total": total, "held": 0, "todo": None, "oldest": None, "top": None}, **more))
+    usual = {"total": total, "held": 0, "todo": None, "oldest": None, "top": None, "partial": False}
+    return Counts(**dict(usual, **more))
 
 
 def kinds(store, settings, totals, step=5 * MINUTE):
@@ -52,6 +53,25 @@ def test_an_alarm_is_repeated_after_its_time(store):
 
 def test_an_end_that_is_not_wanted_is_not_told_and_the_next_alarm_is(store):
     assert kinds(store, check({"all_clear": False}), [400, 0, 400]) == ["alarm", None, "alarm"]
+
+
+@pytest.mark.parametrize(
+    ("given", "seen", "less"),
+    [
+        ({"oldest_minutes": 60}, {"oldest": START - 61 * MINUTE}, {"oldest": START - MINUTE}),
+        ({"one_origin": 50}, {"top": ("account bob@example.com", 51)}, {"top": ("account bob@example.com", 3)}),
+    ],
+)
+def test_what_could_not_be_looked_at_ends_no_alarm(store, given, seen, less):
+    settings = check(given)
+    nothing = {"oldest": None, "top": None}
+    told = [
+        conditions.decide(settings, store, counts(100, **more), START)[0]
+        for more in (seen, dict(nothing, partial=True), dict(less, partial=True), less)
+    ]
+    assert told == ["alarm", None, None, "clear"]
+    over = conditions.excesses(settings, store, counts(100, partial=True, **seen), START)
+    assert len(over) == 1, "what was seen is enough for an alarm"
 
 
 def test_clear_below_says_where_an_alarm_ends(store):
@@ -174,16 +194,39 @@ def test_the_store_keeps_what_it_is_given(tmp_path):
     store.waiting = [
         dict.fromkeys(["kind", "key", "host", "subject", "text", "brief"], "件名"),
     ]
-    store.waiting[0]["created"] = START
+    store.waiting[0].update(created=START, refusals=2)
+    store.aside = ["件名"]
     store.save()
     again = Store(system)
-    assert (again.alarm, again.waiting, again.recent, again.begun) == (
-        store.alarm,
-        store.waiting,
-        store.recent,
-        store.begun,
-    )
+    for name in EMPTY:
+        assert getattr(again, name) == getattr(store, name), name
     assert (tmp_path / STATE.lstrip("/")).stat().st_mode & 0o777 == 0o600
+
+
+def test_of_the_file_on_disk_and_the_one_in_run_the_newer_counts(tmp_path):
+    system = FakeSystem(tmp_path)
+    store = Store(system)
+    store.save()
+    system.write(SPARE, system.read(STATE).replace('"begun": null', '"begun": 5').replace('"saves": 1', '"saves": 2'))
+    assert Store(system).begun == 5
+    again = Store(system)
+    again.begun = 6
+    assert again.save() is None
+    assert not system.exists(SPARE), "what the disk has, it need not keep"
+    assert Store(system).begun == 6
+
+
+def test_what_is_set_aside_can_be_found_and_is_bounded(tmp_path):
+    system = FakeSystem(tmp_path)
+    store = Store(system)
+    for number in range(KEPT_ASIDE + 2):
+        kept = {"key": "17000{0:05}.1.alarm".format(number), "subject": "件名", "text": "text\n"}
+        path, gone = store.set_aside(kept)
+        assert system.read(path) == "件名\n\ntext\n"
+        assert (tmp_path / path.lstrip("/")).stat().st_mode & 0o777 == 0o600
+    assert len(system.listdir(DIRECTORY)) == KEPT_ASIDE
+    assert gone == [DIRECTORY + "/refused-1700000001.1.alarm.txt"]
+    assert len(store.aside) == KEPT_ASIDE + 2
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"waiting": 5}', "\x00" * 10])
@@ -198,6 +241,8 @@ def test_a_damaged_store_begins_anew_and_says_so(tmp_path, text):
 def test_what_waits_is_bounded(tmp_path):
     store = Store(FakeSystem(tmp_path))
     store.waiting = [{"key": str(number)} for number in range(3 * WAITING)]
-    store.save()
+    taken = store.overflow()
     assert [kept["key"] for kept in store.waiting[:: WAITING - 1]] == ["0", str(3 * WAITING - 1)]
     assert len(store.waiting) == WAITING
+    assert len(taken) == 2 * WAITING, "none is lost"
+    assert store.overflow() == []

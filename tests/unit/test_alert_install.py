@@ -5,9 +5,11 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 
 import pytest
@@ -15,7 +17,7 @@ from fake_system import FakeSystem
 from harden_mail.alert import install, program
 from harden_mail.alert.install import CONFIG, CRON, LIBRARY, PROGRAM, SERVICE, TIMER, TIMER_NAME, build_program
 from harden_mail.alert.settings import DEFAULTS
-from harden_mail.alert.store import DIRECTORY, STATE
+from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
 from harden_mail.errors import UserError
 from harden_mail.host import services
 
@@ -52,7 +54,12 @@ class Host:
         self.calls = []
         # On disk, for what a killed process told it holds.
         self.manager = root / "systemd.json"
-        self.manager.write_text(json.dumps({"read": {}, "enabled": False, "active": False, "failed": False}))
+        self.knows(read={}, enabled=False, active=False, failed=False, cron=True)
+
+    def knows(self, **more):
+        """Something happens behind our back."""
+        known = json.loads(self.manager.read_text()) if self.manager.exists() else {}
+        self.manager.write_text(json.dumps(dict(known, **more)))
 
     def systemctl(self, argv, _):
         known = json.loads(self.manager.read_text())
@@ -81,7 +88,12 @@ class Host:
             }
         else:
             is_there = self.cron and name == "cron.service"
-            about = {"LoadState": "loaded" if is_there else "not-found", "ActiveState": "inactive", "UnitFileState": ""}
+            is_active = is_there and known["cron"]
+            about = {
+                "LoadState": "loaded" if is_there else "not-found",
+                "ActiveState": "active" if is_active else "inactive",
+                "UnitFileState": "",
+            }
         path = "/etc/systemd/system/" + name
         stale = path in (SERVICE, TIMER) and known["read"].get(path) != self.system.read(path)
         about["NeedDaemonReload"] = "yes" if stale else "no"
@@ -109,7 +121,7 @@ class Host:
 
     def fail(self):
         """The last run by the timer had something left to say."""
-        self.manager.write_text(json.dumps(dict(json.loads(self.manager.read_text()), failed=True)))
+        self.knows(failed=True)
 
     def failed(self):
         return json.loads(self.manager.read_text())["failed"]
@@ -193,7 +205,7 @@ def test_another_interval_is_read_by_systemd(tmp_path):
 def test_a_timer_that_somebody_has_stopped_runs_again(tmp_path, change):
     host = Host(tmp_path / "host", cron=False)
     host.run()
-    host.manager.write_text(json.dumps(dict(json.loads(host.manager.read_text()), **change)))
+    host.knows(**change)
     assert host.unit() is None
     predicted = host.run(check_mode=True)
     assert host.run() == predicted
@@ -287,7 +299,9 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
     host.put(STATE, "{}")
     host.put(METRICS, "1\n")
     host.put(METRICS + "2", "kept\n")
-    for path in (CONFIG, PROGRAM, STATE, METRICS):
+    host.put(SPARE, "{}")
+    host.put(DIRECTORY + "/refused-1.1.alarm.txt", "said to nobody\n")
+    for path in (CONFIG, PROGRAM, STATE, SPARE, METRICS):
         host.put(host.system.temporary(path), CANARY)
     predicted = host.run(state="absent", check_mode=True)
     assert host.run(state="absent") == predicted
@@ -298,6 +312,7 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
     assert after == before
     assert not host.system.exists(LIBRARY)
     assert not host.system.exists(DIRECTORY)
+    assert host.system.listdir(os.path.dirname(SPARE)) == []
     assert host.unit() is None
     host.calls = []
     assert not host.run(state="absent")["changed"]
@@ -314,10 +329,83 @@ def test_absent_waits_for_a_run_that_is_at_work(cron_host, monkeypatch):
     assert not cron_host.system.exists(PROGRAM)
 
 
-def test_no_way_out_but_the_own_queue_is_a_finding(cron_host):
-    for ways in ([], [{"type": "sendmail", "to": ["root"]}]):
-        (finding,) = cron_host.run(ways=ways)["findings"]
-        assert "no way out but this host's own queue" in finding
+def relay(host, port=25):
+    return {"type": "smtp", "host": host, "port": port, "to": ["a@example.net"]}
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        [],
+        [{"type": "sendmail", "to": ["root"]}],
+        [relay("localhost"), relay("127.0.0.1"), relay("::1", 587)],
+        [relay("Vps1.example.com"), relay("vps1", 465)],
+        [{"type": "sendmail", "to": ["root"]}, relay("198.51.100.7")],
+    ],
+)
+def test_no_way_out_but_the_own_queue_is_a_finding(cron_host, monkeypatch, ways):
+    monkeypatch.setattr(install.os, "uname", lambda: type("Uname", (), {"nodename": "vps1.example.com"}))
+
+    class Socket(socket.socket):
+        def bind(self, address):
+            if address[0] != "198.51.100.7":
+                raise OSError(99, "Cannot assign requested address")
+
+    monkeypatch.setattr(install.socket, "socket", Socket)
+    (finding,) = cron_host.run(ways=ways)["findings"]
+    assert "no way out but this host's own queue" in finding
+    for elsewhere in (relay("198.51.100.8"), relay("vps2"), relay("localhost", 2525), WAYS[1]):
+        assert cron_host.run(ways=ways + [elsewhere])["findings"] == []
+
+
+def test_an_address_is_known_to_be_ones_own():
+    assert install._is_this_host(relay("127.0.0.1"))
+    assert not install._is_this_host(relay("192.0.2.1"))
+
+
+def test_cron_that_does_not_run_is_a_finding(cron_host):
+    cron_host.knows(cron=False)
+    (finding,) = cron_host.run()["findings"]
+    assert finding == "cron.service is not running, so nobody looks at the queue; start it."
+    assert cron_host.run(check_mode=True)["findings"] == [finding]
+    assert cron_host.run(scheduler="timer")["findings"] == []
+
+
+def test_a_job_that_has_not_run_for_long_is_a_finding(host, monkeypatch):
+    monkeypatch.setattr(install.time, "monotonic", lambda: 10**6)
+    host.run()
+    job = host.system.real(CRON if host.system.exists(CRON) else TIMER)
+    longest = 3 * 5 * 60 + program.LONGEST
+    assert host.run()["findings"] == [], "it has just been put there"
+    now = os.stat(job).st_mtime
+    os.utime(job, (now - 2 * longest, now - 2 * longest))
+    (finding,) = host.run()["findings"]
+    assert "has counted the queue in the last 19 minutes" in finding
+    store = Store(host.system)
+    store.recent = [[int(now), 5]]
+    store.save()
+    assert host.run()["findings"] == []
+    store.recent = [[int(now) - longest - 60, 5]]
+    store.save()
+    assert host.run()["findings"] == [finding]
+    monkeypatch.setattr(install.time, "monotonic", lambda: longest - 1)
+    assert host.run()["findings"] == [], "the host was just booted"
+
+
+def test_the_automatic_limit_is_said(cron_host):
+    assert cron_host.run(limit="auto")["evidence"][2] == "limit: auto, at present 300"
+    store = Store(cron_host.system)
+    store.hours, store.begun = [[int(time.time()) - 3600, 20]], int(time.time()) - 3600
+    store.save()
+    assert cron_host.run(limit="auto")["evidence"][2] == "limit: auto, at present 60"
+    assert cron_host.run(limit="500")["evidence"][2] == "limit: 500"
+
+
+def test_a_directory_for_metrics_that_is_not_there_is_a_finding(cron_host):
+    (finding,) = cron_host.run(prometheus_file=METRICS)["findings"]
+    assert METRICS in finding
+    os.makedirs(cron_host.system.real(os.path.dirname(METRICS)))
+    assert cron_host.run(prometheus_file=METRICS)["findings"] == []
 
 
 # --- drill --------------------------------------------------------------------------------------------------
@@ -441,8 +529,12 @@ def test_home_made_jobs_are_found_and_named(cron_host):
     cron_host.put("/etc/cron.d/direct", "SHELL=/bin/sh\n*/5 * * * * root mailq | grep -c '^[A-F0-9]'\n")
     cron_host.put("/var/spool/cron/crontabs/bob", "* * * * * cron-qstat.sh\n")
     cron_host.put("/etc/cron.daily/queue", "#!/bin/sh\n\nqshape deferred\n")
+    cron_host.put("/usr/local/bin/look-at-queue", "#!/bin/sh\nmailq | wc -l\n")
+    os.chmod(cron_host.system.real("/usr/local/bin/look-at-queue"), 0o755)
+    cron_host.put("/etc/cron.d/by-name", "*/5 * * * * root look-at-queue\n")
     findings = cron_host.run()["findings"]
     assert [re.match(r"(\S+), line (\d+), ", finding).groups() for finding in findings] == [
+        ("/etc/cron.d/by-name", "1"),
         ("/etc/cron.d/direct", "2"),
         ("/etc/cron.d/watch", "1"),
         ("/etc/cron.daily/queue", "3"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 SINCE = 1700000000
 SUMMARY = {
     "top_origins": [{"value": "sasl bob@example.com", "count": 1900}],
+    "top_clients": [{"value": "198.51.100.66", "count": 1850}],
     "top_senders": [{"value": "bob@example.com", "count": 1800}],
     "top_recipient_domains": [{"value": "example.org", "count": 900}],
     "top_subjects": [{"value": "【当選】おめでとうございます", "count": 1700}],
@@ -72,9 +73,50 @@ def test_a_mail_is_clean_and_says_what_it_was_given(kind, language, charset):
 
 def test_an_alarm_names_numbers_origins_and_what_to_do_next():
     text = made()["text"]
-    for part in ("2000", "300", "sasl bob@example.com", "example.org", "【当選】", "1700", "queue_action=list", "vps1"):
+    for part in (
+        "2000",
+        "300",
+        "sasl bob@example.com",
+        "198.51.100.66",
+        "example.org",
+        "【当選】",
+        "1700",
+        "queue_action=list --limit vps1.example.com\n",
+    ):
         assert part in text
     assert "queue_action=quarantine" in made("repeat", "ja")["text"]
+
+
+def test_the_commands_name_the_host_as_the_inventory_does():
+    text = made(target="web 1; id")["text"]
+    assert text.count("--limit 'web 1; id'\n") == 2
+    assert "Host: vps1.example.com" in text
+
+
+def test_addresses_that_are_the_origins_are_not_listed_twice():
+    origins = [{"value": "client 198.51.100.66", "count": 9}]
+    assert made(summary=dict(SUMMARY, top_origins=origins))["text"].count("198.51.100.66") == 1
+
+
+@pytest.mark.parametrize(("language", "part"), [("en", "waited for 66 minutes"), ("ja", "66 分間")])
+@pytest.mark.parametrize("kind", ["alarm", "repeat"])
+def test_a_subject_says_what_it_is_about_where_it_is_not_the_number(kind, language, part):
+    other = made(kind, language, total=5, over=[Excess("oldest", 66, 60), Excess("todo", 9, 5)])
+    assert part in other["subject"]
+    assert "300" not in other["subject"]
+    assert "\n" not in other["subject"]
+    both = made(kind, language, over=[Excess("total", 2000, 300), Excess("oldest", 66, 60)])
+    assert both["subject"] == made(kind, language)["subject"]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_notice_names_those_that_were_set_aside(language):
+    kept = made("clear", language, aside=["subject {0} (/var/x{0})".format(number) for number in range(7)])
+    for text in (kept["text"], kept["brief"]):
+        assert " 7 " in text or "7 earlier" in text
+        assert "subject 6 (/var/x6)" in text
+        assert "subject 1 " not in text, "they are counted; five are named"
+    assert "/var/x" not in made("clear", language)["text"]
 
 
 def test_one_notice_has_one_key_and_two_have_two():
@@ -86,6 +128,11 @@ def test_one_notice_has_one_key_and_two_have_two():
 def test_letters_that_an_old_phone_lacks_become_question_marks():
     kept = made(summary=dict(SUMMARY, top_subjects=[{"value": "한국 😀 当選", "count": 5}]))
     assert "?? ? 当選" in parsed(kept, "iso-2022-jp").get_content()
+
+
+def test_letters_that_an_old_phone_has_in_another_form_are_given_so():
+    kept = made(summary=dict(SUMMARY, top_subjects=[{"value": "\uff76\uff9e\uff77 \u2460 \u3231 \uff5e", "count": 5}]))
+    assert "ガキ 1 (株) ~" in parsed(kept, "iso-2022-jp").get_content()
 
 
 @given(st.text(max_size=200))

@@ -14,9 +14,10 @@ from alert_servers import HttpServer, SmtpServer, make_sendmail
 from fake_queue import FakeQueue
 from fake_system import FakeSystem
 from harden_mail.alert import program, ways
+from harden_mail.alert import store as store_module
 from harden_mail.alert.notice import message_id
 from harden_mail.alert.settings import check
-from harden_mail.alert.store import DIRECTORY, STATE, Store
+from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
 from harden_mail.errors import UserError
 
 START = 1700000000
@@ -76,9 +77,15 @@ class Host:
             self.before_send(kept)
             if number in self.down:
                 raise ways.WayError("way {0} is down".format(number))
+            if self.refuses(kept):
+                raise ways.WayError("way {0} refuses it".format(number), answered=True, for_good=True)
             self.told.append((number, kept))
 
         self.monkeypatch.setattr(ways, "send", send)
+
+    def refuses(self, kept):
+        """Whether the ways that are up refuse a notice for what is in it."""
+        return False
 
     def before_send(self, kept):
         """For tests that look at the disk at this moment."""
@@ -172,6 +179,71 @@ def test_what_nobody_takes_is_kept_and_arrives_in_order(host):
     assert len(pinged) == 1
 
 
+def test_what_every_way_refuses_for_good_holds_up_nothing_and_is_set_aside_at_last(host):
+    host.settings = host.check(ping_url="http://127.0.0.1:9/", repeat_minutes=10000)
+    pinged = []
+    host.monkeypatch.setattr(ways, "ping", pinged.append)
+    host.refuses = lambda kept: kept["kind"] == "alarm"
+    assert not host.run(301)
+    assert not host.run(0)
+    assert (host.kinds(), host.waiting()) == (["clear"], ["alarm"]), "the next one is not held up"
+    for _ in range(program.REFUSALS - 3):
+        assert not host.run(0)
+    assert host.waiting() == ["alarm"]
+    host.down = {2}
+    host.run(0)
+    assert host.waiting() == ["alarm"], "one way did not refuse it"
+    host.down, host.logged = set(), []
+    assert not host.run(0)
+    assert host.waiting() == []
+    ((path, line),) = [(line.rsplit(" ", 1)[1], line) for line in host.logged if "set aside" in line]
+    assert "301 messages" in line
+    assert "301 messages" in host.system.read(path).splitlines()[0]
+    assert "queue_action=quarantine" in host.system.read(path)
+    assert not host.run(0)
+    assert pinged == [], "nobody was told of it yet: the silence says so"
+    host.refuses = lambda kept: False
+    host.told = []
+    assert host.run(302)
+    ((_, told),) = host.told
+    assert path in told["text"]
+    assert path in told["brief"]
+    assert len(pinged) == 1
+    host.run(0)
+    assert path not in host.told[1][1]["text"], "it is named once"
+
+
+def test_what_can_not_be_set_aside_goes_on_waiting(host):
+    host.refuses = lambda kept: True
+    original = host.system.write
+
+    def write(path, text, mode=0o644):
+        if "refused-" in path:
+            raise OSError(28, "No space left on device")
+        original(path, text, mode)
+
+    host.system.write = write
+    for _ in range(program.REFUSALS + 2):
+        host.run(301)
+    assert host.waiting() == ["alarm"]
+    assert any("can't be written: No space left" in line for line in host.logged)
+
+
+def test_too_many_that_wait_are_set_aside_and_none_is_lost(host):
+    host.monkeypatch.setattr(store_module, "WAITING", 4)
+    host.down = {1, 2}
+    for _ in range(4):
+        host.run(301)
+        host.run(0)
+    names = [name for name in os.listdir(host.system.real(DIRECTORY)) if name.startswith("refused-")]
+    assert len(host.waiting()) == 4
+    assert len(names) == 4
+    assert host.waiting()[0] == "alarm"
+    assert sum("set aside" in line for line in host.logged) == 4
+    keys = [kept["key"] for kept in Store(host.system).waiting]
+    assert not any(key in name for key in keys for name in names)
+
+
 def test_no_way_may_use_up_the_time_of_the_next(host):
     host.settings = host.check(
         ways=[{"type": "smtp", "host": str(number), "to": ["a@b"], "timeout": 60} for number in range(9)]
@@ -212,6 +284,37 @@ def test_messages_that_cannot_be_read_hold_no_alert_back(host):
 
     host.queue.messages = broken
     host.run(301)
+    assert host.kinds() == ["alarm"]
+
+
+def test_a_message_that_a_defect_trips_over_holds_no_alert_back(host):
+    def broken(wanted=None):
+        yield from Counted.messages(host.queue)
+        raise IndexError(CANARY)
+
+    host.queue.put("1", subject="spam")
+    host.queue.messages = broken
+    host.run(301)
+    assert host.kinds() == ["alarm"]
+    assert "spam" in host.told[0][1]["text"]
+    assert any("defect of harden-mail: IndexError at" in line for line in host.logged)
+    assert CANARY not in "".join(host.logged)
+
+
+def test_messages_that_cannot_be_read_this_time_end_no_alarm(host):
+    host.settings = host.check(one_origin=2)
+    for number in range(3):
+        host.queue.put(str(number), sasl_user="bob")
+    host.run()
+
+    def broken(wanted=None):
+        yield from ()
+        raise OSError(5, "Input/output error")
+
+    host.queue.messages = broken
+    host.run()
+    del host.queue.messages
+    host.run()
     assert host.kinds() == ["alarm"]
 
 
@@ -276,15 +379,43 @@ def test_the_oldest_and_growth_are_told(host):
     assert "grown by 4 messages" in host.told[2][1]["text"]
 
 
-def test_a_disk_that_is_full_stops_no_alert(host):
-    def full(path, text, mode=0o644):
-        raise OSError(28, "No space left on device")
+def fill_the_disk(host, everywhere=False):
+    """Returns a function that makes room again."""
+    original = host.system.write
 
-    host.settings = host.check(prometheus_file=METRICS)
+    def full(path, text, mode=0o644):
+        if everywhere or not path.startswith("/run/"):
+            raise OSError(28, "No space left on device")
+        original(path, text, mode)
+
     host.system.write = full
+    return lambda: setattr(host.system, "write", original)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_disk_that_is_full_stops_no_alert(host, everywhere):
+    host.settings = host.check(prometheus_file=METRICS)
+    fill_the_disk(host, everywhere)
     host.run(301)
     assert host.kinds() == ["alarm"]
-    assert any("can't be written: No space left" in line for line in host.logged)
+    where = "it is nowhere" if everywhere else "it is in /run"
+    assert any("can't be written to disk, {0}: No space left".format(where) in line for line in host.logged)
+
+
+def test_an_alarm_while_the_disk_is_full_is_one_alarm_before_and_after(host):
+    make_room = fill_the_disk(host)
+    host.down = {1, 2}
+    host.run(301)
+    host.down = set()
+    host.run(301)
+    host.run(301)
+    assert host.kinds() == ["alarm"]
+    make_room()
+    host.run(301)
+    assert not host.system.exists(SPARE)
+    host.run(0)
+    assert host.kinds() == ["alarm", "clear"]
+    assert host.told[1][1]["key"].split(".")[0] == host.told[0][1]["key"].split(".")[0]
 
 
 @pytest.mark.parametrize(
@@ -295,6 +426,10 @@ def test_a_disk_that_is_full_stops_no_alert(host):
         '{"alarm": null, "waiting": [], "recent": ["x"], "hours": [], "begun": 1}',
         '{"alarm": null, "waiting": [], "recent": [[1, 2]], "hours": [[1.5, "2"]], "begun": 1}',
         '{"alarm": null, "waiting": [], "recent": [], "hours": [], "begun": "x"}',
+        '{"alarm": null, "waiting": [], "recent": [], "hours": [], "begun": 1, "saves": "x"}',
+        '{"alarm": null, "waiting": [], "recent": [], "hours": [], "begun": 1, "aside": [5]}',
+        '{"alarm": {"since": 1000000000000000000, "sequence": 1, "last": 1, "peak": 1}, "waiting": [], "recent": [],'
+        ' "hours": [], "begun": 1}',
         '{"alarm": {"since": 1, "sequence": 1, "last": 1, "peak": 1, "over": [5]}, "waiting": [], "recent": [],'
         ' "hours": [], "begun": 1}',
         "{}",
@@ -317,7 +452,15 @@ def test_a_clock_that_is_set_back_holds_back_no_repeat(host):
     assert host.kinds() == ["alarm", "repeat"]
 
 
+def test_metrics_make_no_directory_that_would_stay(host):
+    host.settings = host.check(prometheus_file=METRICS)
+    assert host.run(0)
+    assert not host.system.exists(os.path.dirname(METRICS))
+    assert host.logged == [METRICS + ": No such file or directory"]
+
+
 def test_the_metrics_can_be_read_by_others(host):
+    os.makedirs(host.system.real(os.path.dirname(METRICS)))
     host.settings = host.check(prometheus_file=METRICS)
     host.queue.todo = 4
     host.down = {1, 2}

@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from harden_mail.alert.settings import DEFAULTS, WAYS, check, describe
+from harden_mail.alert.settings import DEFAULTS, WAYS, check, describe, uses_own_queue
 from harden_mail.errors import UserError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ CANARY = "canary5ecret"
 SMTP = {"type": "smtp", "host": "smtp.example.net", "to": ["admin@example.net"]}
 HOOK = {"type": "webhook", "url": "https://hooks.example.net/" + CANARY}
 SENDMAIL = {"type": "sendmail", "to": ["root"]}
+SMTP_GIVEN = dict(SMTP, port=587)
 
 
 def refusal(given_settings):
@@ -62,6 +63,7 @@ def test_a_limit_is_a_number_or_auto(value, limit):
         ({"mta": "exim"}, ["mta", "postfix"]),
         ({"prometheus_file": "metrics.prom"}, ["prometheus_file", "absolute"]),
         ({"queue_dir": "/a\nb"}, ["queue_dir", "absolute"]),
+        ({"inventory_name": "a\nb"}, ["inventory_name", "'a\\nb'"]),
         ({"ping_url": "ftp://example.net/" + CANARY}, ["ping_url", "http"]),
         ({"ping_url": 5}, ["ping_url", "text"]),
         ({"limits": 5}, ["limits", "not known", "limit"]),
@@ -123,6 +125,22 @@ def test_a_wrong_way_is_a_sentence_with_its_number(way, change, parts):
     for part in ["ways[2]"] + parts:
         assert part in sentence
     assert sentence.endswith(".")
+
+
+def test_the_hosts_own_queue_is_the_last_way_wherever_it_stands():
+    local = dict(SMTP, host="127.0.0.1", port=25)
+    ways = check({"ways": [SENDMAIL, local, HOOK, SMTP, dict(SMTP, host="LOCALHOST."), dict(SMTP, host="::1")]})["ways"]
+    assert [describe(way) for way in ways[:2]] == ["webhook (slack) at https://hooks.example.net", describe(SMTP_GIVEN)]
+    assert all(uses_own_queue(way) for way in ways[2:])
+    tunnel = check({"ways": [dict(local, port=2525)]})["ways"][0]
+    assert not uses_own_queue(tunnel), "that leads elsewhere"
+
+
+def test_the_null_sender_is_one_and_other_brackets_are_not():
+    for way in (SMTP, SENDMAIL):
+        assert check({"ways": [dict(way, **{"from": "<>"})]})["ways"][0]["from"] == "<>"
+    assert "from" in refusal({"ways": [dict(SMTP, **{"from": "<a@example.net>"})]})
+    assert "to" in refusal({"ways": [dict(SMTP, to=["<>"])]})
 
 
 def test_a_way_in_words_has_no_secret():

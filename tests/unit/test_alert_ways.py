@@ -3,6 +3,8 @@
 import email
 import email.policy
 import json
+import os
+import signal
 import socket
 import time
 
@@ -17,6 +19,7 @@ CANARY = "canary5ecret"
 EVIL = "<!channel> [code]```[toall] [free](http://evil.example) *x* & \u3042"
 SUMMARY = {
     "top_origins": [{"value": "account bob", "count": 9}],
+    "top_clients": [],
     "top_senders": [],
     "top_recipient_domains": [],
     "top_subjects": [{"value": EVIL, "count": 9}],
@@ -63,13 +66,17 @@ def send(way, seconds=10, **settings):
 
 def refused(way, **more):
     """The sentence by which a way fails; it and all that belongs to it have no secret in them."""
+    return str(refusal(way, **more))
+
+
+def refusal(way, **more):
     with pytest.raises(ways.WayError) as caught:
         send(way, **more)
     assert CANARY not in str(caught.value) + repr(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return caught.value
 
 
 def smtp(server, **more):
@@ -152,6 +159,35 @@ def test_a_relay_that_takes_the_subjects_for_spam_gets_the_alert_without_them(ce
     assert message["message-id"] == message_id(KEPT)
     assert "2000" in message.get_content()
     assert "account bob" not in message.get_content()
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ({".": "554 " + CANARY}, (True, True)),
+        ({".": "451 later"}, (False, False)),
+        ({"RCPT": "550 no"}, (False, False)),
+        ({"MAIL": "550 no"}, (False, False)),
+        ({"DATA": GONE}, (False, False)),
+    ],
+)
+def test_only_what_is_refused_for_its_content_is_refused_for_good(certificate, answers, kind):
+    with SmtpServer(certificate, answers) as server:
+        error = refusal(with_login(server, certificate))
+    assert (error.answered, error.for_good) == kind
+
+
+def test_the_null_sender_is_in_the_envelope_and_somebody_in_the_header(certificate, tmp_path):
+    with SmtpServer(certificate) as server:
+        send(with_login(server, certificate, **{"from": "<>"}))
+    ((sender, _, data),) = server.mails
+    assert sender == "<>"
+    assert email.message_from_bytes(data)["From"] == "root@vps1.example.com"
+    read = make_sendmail(tmp_path / "sendmail")
+    send({"type": "sendmail", "path": str(tmp_path / "sendmail"), "to": ["root"], "from": "<>"})
+    arguments, text = read()
+    assert arguments.splitlines() == ["-i", "-f", "", "--", "root"]
+    assert email.message_from_string(text)["From"] == "root@vps1.example.com"
 
 
 def test_one_recipient_of_two_is_enough_and_the_other_is_logged(certificate, logged):
@@ -248,6 +284,56 @@ def test_a_template_is_filled_at_any_depth():
     assert EVIL in filled["t"]
 
 
+def test_what_is_posted_twice_can_be_told_by_its_key():
+    keys = [posted(shape, template={"t": "$text"})[0]["Idempotency-Key"] for shape in ("slack", "slack", "json")]
+    assert set(keys) == {'"' + message_id(KEPT).strip("<>") + '"'}
+    assert json.loads(posted("json", template={"k": "$key"})[1]) == {"k": KEPT["key"]}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "times"),
+    [
+        (400, (True, True), 2),
+        (413, (True, True), 2),
+        (403, (True, False), 2),
+        (404, (True, False), 2),
+        (429, (False, False), 1),
+        (408, (False, False), 1),
+        (500, (False, False), 1),
+        (302, (False, False), 1),
+    ],
+)
+def test_a_service_that_refuses_is_there_and_gets_the_short_text(status, kind, times):
+    with HttpServer(status) as server:
+        error = refusal(hook(server))
+    assert (error.answered, error.for_good) == kind
+    assert len(server.posted) == times
+    assert "answered with status {0}".format(status) in str(error)
+    assert [EVIL.rsplit(maxsplit=1)[-1] in body for _, _, _, body in server.posted] == [True, False][:times]
+
+
+def test_a_service_that_takes_the_subjects_for_an_attack_gets_the_alert_without_them():
+    with HttpServer(lambda body: 403 if "evil.example" in body else 200) as server:
+        send(hook(server))
+    assert "2000 messages" in json.loads(server.posted[1][3])["text"]
+
+
+@pytest.mark.parametrize("shape", ["slack", "mattermost", "teams", "chatwork"])
+def test_the_longest_alert_is_not_too_long_for_a_service(shape):
+    """Slack takes 40,000 characters, Mattermost 16,383, Teams 28 KB, Chatwork 65,535 bytes."""
+    lists = {name: [{"value": "\u3042" * 120, "count": 9} for _ in range(5)] for name in SUMMARY}
+    over = [Excess(name, 10**9, 10**9) for name in ("total", "oldest", "growth", "origin", "todo")]
+    facts = {"total": 10**9, "held": 10**9, "todo": 10**9, "limit": 10**9, "peak": 10**9, "read": 10**5}
+    longest = notice("alarm", "v" * 64, "ja", 1700000060, 1, 1700000000, over=over, summary=lists, **facts)
+    with HttpServer() as server:
+        checked = check({"ways": [hook(server, shape)]})
+        ways.send(longest, checked["ways"][0], checked, 10)
+    body = server.posted[0][3]
+    text = form(body)["body"] if shape == "chatwork" else json.loads(body).get("text", body)
+    assert len(text) < {"slack": 40000, "mattermost": 16383, "teams": 28000, "chatwork": 65535}[shape]
+    assert len(text.encode("utf-8")) < {"teams": 28000}.get(shape, 65535)
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_no_acceptance_and_is_not_followed(status):
     with HttpServer() as target, HttpServer(status, location=target.url) as server:
@@ -296,6 +382,15 @@ def test_a_sendmail_that_fails_hangs_or_is_not_there_is_a_sentence(tmp_path):
     assert refused(way) == "sendmail to root: gave no answer in time"
 
 
+def test_no_proxy_of_the_environment_is_asked_for_cron_has_none(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with HttpServer() as server:
+        send(hook(server))
+        ways.ping(server.url)
+    assert len(server.posted) == 2
+
+
 def test_a_ping_says_only_how_it_failed():
     with HttpServer() as server:
         ways.ping(server.url)
@@ -307,6 +402,27 @@ def test_a_ping_says_only_how_it_failed():
 def test_a_line_of_the_log_is_one_line_whatever_it_says(logged):
     ways.log("a\nb\x00c\udc80")
     assert logged == ["a\\x0ab\\x00c\\udc80"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_deadline_at_the_very_last_moment_is_a_sentence_or_nothing(monkeypatch, moment):
+    """The signal comes while the timer is just being stopped."""
+    original, calls = ways.signal.setitimer, []
+
+    def setitimer(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2 and moment == "before":
+            os.kill(os.getpid(), signal.SIGALRM)
+        result = original(*arguments)
+        if len(calls) == 2 and moment == "after":
+            os.kill(os.getpid(), signal.SIGALRM)
+        return result
+
+    monkeypatch.setattr(ways.signal, "setitimer", setitimer)
+    former = signal.getsignal(signal.SIGALRM)
+    with ways.deadline(30):
+        pass
+    assert signal.getsignal(signal.SIGALRM) == former
 
 
 def test_a_deadline_is_not_taken_for_an_error_of_the_system():

@@ -8,13 +8,14 @@ from .settings import AUTO, quiet_minutes
 # total: messages that are to be delivered (held ones are somebody's decision, and not counted)
 # held, todo: int; todo is None where the MTA has none
 # oldest: epoch seconds of the oldest message, top: (origin, messages) of the busiest one; None where not looked at
-Counts = namedtuple("Counts", "total held todo oldest top")
+# partial: not all messages could be read, so that there may be an older one, or more of an origin
+Counts = namedtuple("Counts", "total held todo oldest top partial")
 
 # What is over its limit: a name that notice.py has words for, how much it is, and the limit.
 Excess = namedtuple("Excess", "name value limit")
 
-# The same of what may be over it; end: at this value and below, an alarm about it is over
-_Measure = namedtuple("_Measure", "name value limit end")
+# The same of what may be over it; end: at this value and below, an alarm about it is over; sure: it is not more
+_Measure = namedtuple("_Measure", "name value limit end sure")
 
 HOUR = 3600
 WEEK = 7 * 24 * HOUR
@@ -69,8 +70,9 @@ def decide(settings, store, counts, now):
     alarm = store.alarm
     alarm["peak"] = max(alarm["peak"], counts.total)
     alarm["over"] = sorted(set(alarm["over"] + names))
-    # What began it, or came to it, must be well below its limit, or a queue that flaps would be told each time.
-    if not any(one.name in alarm["over"] and one.value > one.end for one in measures):
+    # What began it, or came to it, must be well below its limit, or a queue that flaps would be told each time; and be
+    # known to be.
+    if not any(one.name in alarm["over"] and (one.value > one.end or not one.sure) for one in measures):
         store.ended, store.alarm = alarm, None
         return ("clear" if settings["all_clear"] else None), over
     # A clock that was set back must not hold back repeats until it is where it was.
@@ -86,17 +88,18 @@ def _measures(settings, store, counts, now):
     """What the settings ask for, as far as it was looked at: list of _Measure."""
     limit = current_limit(settings, store, now)
     below = settings["clear_below"]
-    found = [_Measure("total", counts.total, limit, _well_below(limit) if below is None else min(below, limit))]
+    found = [_Measure("total", counts.total, limit, _well_below(limit) if below is None else min(below, limit), True)]
 
-    def add(name, value, most):
-        if most is not None and value is not None:
-            found.append(_Measure(name, value, most, _well_below(most)))
+    def add(name, value, most, sure=True):
+        if most is not None and (value is not None or not sure):
+            found.append(_Measure(name, value or 0, most, _well_below(most), sure))
 
-    add("oldest", None if counts.oldest is None else int(now - counts.oldest) // 60, settings["oldest_minutes"])
+    minutes = None if counts.oldest is None else int(now - counts.oldest) // 60
+    add("oldest", minutes, settings["oldest_minutes"], not counts.partial)
     since = now - 60 * settings["growth_minutes"]
     lowest = min([count for at, count in store.recent if since <= at <= now] + [counts.total])
     add("growth", counts.total - lowest, settings["growth_messages"])
-    add("origin", counts.top and counts.top[1], settings["one_origin"])
+    add("origin", counts.top and counts.top[1], settings["one_origin"], not counts.partial)
     add("todo", counts.todo, settings["todo_limit"])
     return found
 

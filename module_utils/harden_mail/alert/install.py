@@ -4,9 +4,11 @@ import ast
 import contextlib
 import importlib.util
 import io
+import ipaddress
 import json
 import os
 import re
+import socket
 import stat
 import sys
 import time
@@ -15,9 +17,9 @@ import zipfile
 from ..errors import UserError
 from ..host.services import find_services
 from ..system import System
-from . import program
-from .settings import CONFIG, DEFAULTS, check, describe
-from .store import DIRECTORY
+from . import conditions, program
+from .settings import AUTO, CONFIG, DEFAULTS, check, describe, uses_own_queue
+from .store import DIRECTORY, SPARE, Store
 
 LIBRARY = "/usr/local/lib/harden-mail"
 PROGRAM = LIBRARY + "/queue-alert"
@@ -63,16 +65,18 @@ AccuracySec=10
 WantedBy=timers.target
 """
 
-# Seconds; each way has its own time limit.
-DRILL_TAKES = 900
+# Seconds; the program itself ends a drill earlier.
+DRILL_TAKES = program.DRILL + 60
 
 # Home-made jobs, as one finds them everywhere: a program that counts the queue, called by cron.
 COUNTS_A_QUEUE = re.compile(r"qmail-qstat|qmail-qread|cron-qstat|\bmailq\b|postqueue\s+-[pj]|qshape|mailqueuemng")
 CRON_PLACES = (
     "/etc/crontab",
+    "/etc/anacrontab",
     "/etc/cron.d/*",
     "/etc/cron.hourly/*",
     "/etc/cron.daily/*",
+    "/etc/cron.weekly/*",
     "/var/spool/cron/*",
     "/var/spool/cron/crontabs/*",
 )
@@ -120,7 +124,12 @@ class Install:
         ]
         self._schedule(jobs, by_timer, check_mode)
         drilled = self._drill() if self.params["drill"] and not check_mode else {}
-        findings = self._no_way_out(checked)
+        findings = self._no_way_out(checked) + self._not_run(by_timer, minutes)
+        if checked["prometheus_file"] and not self.system.is_dir(os.path.dirname(checked["prometheus_file"])):
+            findings.append(
+                "prometheus_file is {0}, but its directory is not there, so nothing is written; make it, or name that "
+                "of node_exporter's text file collector.".format(checked["prometheus_file"])
+            )
         findings += [
             "The drill's test alert was not taken by every way: {0}.".format(result["reason"])
             for result in drilled.get("drill", [])
@@ -138,9 +147,35 @@ class Install:
             "evidence": [
                 "{0} every {1} minutes by {2}".format(PROGRAM, minutes, TIMER_NAME if by_timer else CRON),
                 "ways out: " + ("; ".join(describe(way) for way in checked["ways"]) or "none"),
-                "limit: {0}".format(checked["limit"]),
+                "limit: {0}".format(self._limit(checked)),
             ],
         }
+
+    def _limit(self, settings):
+        if settings["limit"] != AUTO:
+            return settings["limit"]
+        return "auto, at present {0}".format(conditions.current_limit(settings, Store(self.system), time.time()))
+
+    def _not_run(self, by_timer, minutes):
+        """Findings: what is there does not run, so that nobody looks at the queue."""
+        cron = None if by_timer else self.services.get("cron", "crond")
+        if cron and cron.active is False:
+            return ["{0} is not running, so nobody looks at the queue; start it.".format(cron.name)]
+        longest = 3 * 60 * minutes + program.LONGEST
+        job = TIMER if by_timer else CRON
+        # Only what has had the time for it can be blamed, also since the host was booted.
+        if self.differences or not self.system.exists(job) or time.monotonic() < longest:
+            return []
+        now = time.time()
+        if now - os.stat(self.system.real(job)).st_mtime <= longest:
+            return []
+        runs = Store(self.system).recent
+        if runs and now - runs[-1][0] <= longest:
+            return []
+        return [
+            "No run of {0} has counted the queue in the last {1} minutes, though {2} is there; the system's log has "
+            "why (harden-mail-queue-alert), or the job is not run.".format(PROGRAM, longest // 60, job)
+        ]
 
     def _by_timer(self):
         wanted = self.params["scheduler"]
@@ -171,7 +206,7 @@ class Install:
 
     @staticmethod
     def _no_way_out(settings):
-        if any(way["type"] != "sendmail" for way in settings["ways"]):
+        if not all(uses_own_queue(way) or _is_this_host(way) for way in settings["ways"]):
             return []
         return [
             "The queue alert has no way out but this host's own queue, where an alert waits behind what it is about; "
@@ -184,7 +219,7 @@ class Install:
         self._schedule([(path, None, 0) for path in (CRON, TIMER, SERVICE)], False, check_mode)
         metrics = self._metrics()
         with self._nobody_at_work(check_mode):
-            files = [(DIRECTORY + "/" + name, None, 0) for name in self.system.listdir(DIRECTORY)]
+            files = [(DIRECTORY + "/" + name, None, 0) for name in self.system.listdir(DIRECTORY)] + _removed(SPARE)
             files += (_removed(metrics) if metrics else []) + _removed(PROGRAM)
             # What says which file of metrics is ours goes last.
             self._write_all(self._to_change(files + _removed(CONFIG)), check_mode)
@@ -362,10 +397,30 @@ def home_made_jobs(system):
     return found
 
 
+def _is_this_host(way):
+    """Whether a relay is the host itself, by a name or an address of its own; no name server is asked."""
+    if way["type"] != "smtp" or way["port"] not in (25, 465, 587):
+        return False
+    node = os.uname().nodename.lower()
+    if way["host"].lower().rstrip(".") in (node, node.partition(".")[0]):
+        return True
+    try:
+        address = ipaddress.ip_address(way["host"].partition("%")[0])
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as try_out:
+            # Nobody is spoken to: an address can be bound where it is one's own.
+            try_out.bind((str(address), 0))
+    except (ValueError, OSError):
+        return False
+    return True
+
+
 def _counts_a_queue(system, line):
     code = _code(line)
     words = [word.strip("\"'`;|&()<>") for word in code.split()]
-    scripts = [word for word in words if word.startswith("/") and not word.startswith(("/dev/", "/bin/", "/usr/bin/"))]
+    # What was made at home is in /usr/local, or is called by its whole name.
+    local = [system.which(word) for word in words if re.match(r"[A-Za-z][A-Za-z0-9._-]*\Z", word)]
+    scripts = [path for path in local if path and path.startswith("/usr/local/")]
+    scripts += [word for word in words if word.startswith("/") and not word.startswith(("/dev/", "/bin/", "/usr/bin/"))]
     texts = [code] + [_code(system.read(path) or "") for path in scripts[:5] if _is_script(system, path)]
     return any(map(COUNTS_A_QUEUE.search, texts))
 
@@ -396,7 +451,7 @@ def _shown(path, content):
         return "the program, {0} bytes\n".format(len(content))
     if path == CONFIG:
         return hidden(content)
-    if path.startswith(DIRECTORY):
+    if path.startswith(DIRECTORY) or path in (SPARE, System.temporary(SPARE)):
         return "what the alert remembers\n"
     if path in (System.temporary(PROGRAM), System.temporary(CONFIG)):
         return "what a killed run has left\n"

@@ -4,7 +4,11 @@ Nothing from the queue gets into a header, and what gets into the text is ``prin
 senders and subjects.
 """
 
+import contextlib
 import datetime
+import re
+import shlex
+import unicodedata
 from email.charset import BASE64, Charset
 from email.header import Header
 from email.message import Message
@@ -16,6 +20,8 @@ WORDS = {
         "repeat": "Still: mail queue on {host}: {total} messages (limit {limit})",
         "clear": "All clear: mail queue on {host}: {total} messages",
         "drill": "DRILL: test of the mail queue alert on {host}",
+        "alarm_by": "Mail queue on {host}: {what}",
+        "repeat_by": "Still: mail queue on {host}: {what}",
         "drill_text": "This is a drill. It shows that an alert of the mail queue on {host} gets to you by this way.\n"
         "Nothing is wrong; nothing needs to be done.",
         "over_total": "{value} messages are in the queue; the limit is {limit}.",
@@ -24,6 +30,7 @@ WORDS = {
         "over_origin": "{value} messages come from one origin; the limit is {limit}.",
         "over_todo": "{value} messages are not yet preprocessed (todo); the limit is {limit}.",
         "clear_text": "The queue is down to {total} messages. The alarm lasted from {since}; at most {peak} were seen.",
+        "aside": "{number} earlier notices were taken by no way; they are in files on the host:",
         "host": "Host",
         "count": "Messages",
         "held": "Held besides",
@@ -31,47 +38,52 @@ WORDS = {
         "limit": "Limit",
         "since": "Since",
         "top_origins": "Where they come from",
+        "top_clients": "Addresses that they came from",
         "top_senders": "Envelope senders",
         "top_recipient_domains": "Recipient domains",
         "top_subjects": "Subjects",
         "of_first": "(of the first {read} messages that were read)",
         "next": "What to do next, on the machine with Ansible:",
-        "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {host}",
+        "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {target}",
         "quarantine": "ansible-playbook playbooks/queue.yml -e queue_action=quarantine -e "
-        '\'{{"queue_select": {{"subject": "*WORD*"}}}}\' --limit {host}',
-        "unnamed": "unknown",
+        '\'{{"queue_select": {{"subject": "*WORD*"}}}}\' --limit {target}',
     },
     "ja": {
-        "alarm": "メールキュー警告 {host}: {total}通 (上限 {limit}通)",
-        "repeat": "継続中 メールキュー警告 {host}: {total}通 (上限 {limit}通)",
-        "clear": "解消 メールキュー {host}: {total}通",
+        "alarm": "【警告】メールキュー {host}: {total}通 (上限 {limit}通)",
+        "repeat": "【継続中】メールキュー {host}: {total}通 (上限 {limit}通)",
+        "clear": "【解消】メールキュー {host}: {total}通",
         "drill": "【訓練】メールキュー警告のテスト {host}",
-        "drill_text": "これは訓練です。{host} のメールキュー警告がこの経路で届くことを確認するための送信です。\n"
-        "異常はありません。対応は不要です。",
-        "over_total": "キューに {value} 通のメールがたまっています (上限 {limit} 通)。",
+        "alarm_by": "【警告】メールキュー {host}: {what}",
+        "repeat_by": "【継続中】メールキュー {host}: {what}",
+        "drill_text": "これは訓練です。{host} のメールキュー警告がこの経路で届くことを、確認するための送信です。\n"
+        "異常は発生していません。対応は不要です。",
+        "over_total": "キューに {value} 通のメールが滞留しています (上限 {limit} 通)。",
         "over_oldest": "最も古いメールは {value} 分間滞留しています (上限 {limit} 分)。",
         "over_growth": "キューが短時間に {value} 通増えました (上限 {limit} 通)。",
-        "over_origin": "ひとつの送信元から {value} 通が送られています (上限 {limit} 通)。",
+        "over_origin": "同じ送信元からのメールが {value} 通あります (上限 {limit} 通)。",
         "over_todo": "未処理 (todo) のメールが {value} 通あります (上限 {limit} 通)。",
-        "clear_text": "キューは {total} 通まで減りました。警告の開始は {since}、最大で {peak} 通でした。",
+        "clear_text": "キューは {total} 通まで減りました。警告の開始は {since}、期間中の最大は {peak} 通でした。",
+        "aside": "どの経路でも受け付けられなかった以前の通知が {number} 件あり、ホスト上のファイルに保存してあります:",
         "host": "ホスト",
         "count": "メール数",
-        "held": "ほかに保留中",
+        "held": "保留中 (上記に含まず)",
         "todo": "未処理",
         "limit": "上限",
         "since": "発生時刻",
         "top_origins": "送信元",
-        "top_senders": "エンベロープ送信者",
+        "top_clients": "接続元アドレス",
+        "top_senders": "エンベロープの送信者",
         "top_recipient_domains": "宛先ドメイン",
         "top_subjects": "件名",
-        "of_first": "(先頭の {read} 通を調べた結果)",
+        "of_first": "(先頭 {read} 通の集計)",
         "next": "次に行うこと (Ansible を実行するマシンで):",
-        "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {host}",
+        "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {target}",
         "quarantine": "ansible-playbook playbooks/queue.yml -e queue_action=quarantine -e "
-        '\'{{"queue_select": {{"subject": "*件名の一部*"}}}}\' --limit {host}',
-        "unnamed": "不明",
+        '\'{{"queue_select": {{"subject": "*件名の一部*"}}}}\' --limit {target}',
     },
 }
+
+_HALF_WIDTH = re.compile("[\uff61-\uff9f]+")
 
 # Lines of each list of the busiest.
 NAMED = 5
@@ -85,19 +97,26 @@ def notice(kind, host, language, now, sequence, since, **facts):
     :param int since: epoch seconds of the alarm's beginning; with ``sequence`` it makes the key, which is the same when
         a notice is sent once more after a crash
     :param dict facts: total, held, todo, limit, peak; ``over`` (list of Excess); ``summary`` (of
-        ``queue.summary.Summary.result``, or None); ``read``: messages in it when not all were read, or None
+        ``queue.summary.Summary.result``, or None); ``read``: messages in it when not all were read, or None;
+        ``target``: the host's name in the inventory, where it has another there; ``aside``: list of lines, notices
+        that were set aside
     :returns: dict of str, int and None: JSON; ``brief`` is the text without anything that the queue's messages say, for
         who takes the subject of spam for spam
     """
     words = WORDS[language]
-    known = dict(facts, host=host, since=local_time(since))
-    lines = [words["over_" + excess.name].format(**excess._asdict()) for excess in facts.get("over", [])]
+    known = dict(facts, host=host, since=local_time(since), target=shlex.quote(facts.get("target") or host))
+    over = facts.get("over", [])
+    lines = [words["over_" + excess.name].format(**excess._asdict()) for excess in over]
+    subject = words[kind].format(**known)
+    if over and over[0].name != "total":
+        # The count alone would look as if all were well.
+        subject = words[kind + "_by"].format(host=host, what=lines[0])
     if kind == "clear":
         lines.append(words["clear_text"].format(**known))
     if kind == "drill":
         lines.append(words["drill_text"].format(**known))
     else:
-        lines += [""] + _table(words, known)
+        lines += [""] + _table(words, known) + _set_aside(words, facts.get("aside"))
     busiest, commands = [], []
     if kind in ("alarm", "repeat"):
         busiest = _busiest(words, facts.get("summary"), facts.get("read"))
@@ -107,7 +126,7 @@ def notice(kind, host, language, now, sequence, since, **facts):
         "key": "{0}.{1}.{2}".format(int(since), sequence, kind),
         "created": int(now),
         "host": host,
-        "subject": words[kind].format(**known),
+        "subject": subject,
         "text": "\n".join(lines + busiest + commands) + "\n",
         "brief": "\n".join(lines + commands) + "\n",
         "count": facts.get("total"),
@@ -152,7 +171,22 @@ def _header(text, charset, encoding):
 
 
 def _in_charset(text, charset):
-    return text.encode(charset, "replace").decode(charset)
+    """The text in letters that the charset has; a half-width or circled letter has its like there."""
+    try:
+        text.encode(charset)
+    except UnicodeEncodeError:
+        # Half-width kana together with their marks, which have no like alone.
+        text = _HALF_WIDTH.sub(lambda found: unicodedata.normalize("NFKC", found.group()), text)
+        return "".join(_letter(letter, charset) for letter in text)
+    return text
+
+
+def _letter(letter, charset):
+    for form in (letter, unicodedata.normalize("NFKC", letter)):
+        with contextlib.suppress(UnicodeEncodeError):
+            form.encode(charset)
+            return form
+    return "?"
 
 
 def _table(words, known):
@@ -165,14 +199,26 @@ def _table(words, known):
     return ["{0}: {1}".format(name, value) for name, value in rows]
 
 
+def _set_aside(words, aside):
+    if not aside:
+        return []
+    named = ["  " + line for line in aside[-NAMED:]]
+    return ["", words["aside"].format(number=len(aside))] + (["  ..."] if len(aside) > NAMED else []) + named
+
+
 def _busiest(words, summary, read):
     if not summary:
         return []
     lines = []
-    for name in ("top_origins", "top_senders", "top_recipient_domains", "top_subjects"):
+    for name in ("top_origins", "top_clients", "top_senders", "top_recipient_domains", "top_subjects"):
         entries = summary[name][:NAMED]
-        if not entries:
+        # Of who needed no password, the address is the origin.
+        if not entries or (name == "top_clients" and _are_clients(summary["top_origins"][:NAMED])):
             continue
         lines += ["", words[name] + (" " + words["of_first"].format(read=read) if read else "")]
         lines += ["  {0:>7}  {1}".format(entry["count"], entry["value"]) for entry in entries]
     return lines
+
+
+def _are_clients(origins):
+    return all(entry["value"].startswith("client ") for entry in origins)

@@ -10,6 +10,7 @@ it is sent (``store.py``).
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -30,7 +31,7 @@ from ..system import System
 from . import conditions, ways
 from .notice import NAMED, notice
 from .settings import CONFIG, check
-from .store import Store
+from .store import WAITING, Store
 
 LOCK = "/run/harden-mail/queue-alert.lock"
 
@@ -43,6 +44,12 @@ READ = 100000
 # Seconds that reading them, and the ways out, may take together; with the counting, a run must end before LONGEST.
 READING = 40
 SENDING = 150
+
+# Runs in which every way refuses a notice for what is in it, until it is set aside.
+REFUSALS = 6
+
+# Seconds that a drill may take, less than who started it waits.
+DRILL = 600
 
 
 class Busy(UserError):
@@ -142,11 +149,16 @@ def run(system, settings, now):
             over=over,
             summary=seen.summary,
             read=seen.only,
+            target=settings["inventory_name"],
+            aside=store.aside,
         )
+        store.aside = []
         if kind == "repeat":
             # A newer number of the same alarm takes the place of one that nobody took.
             store.waiting = [kept for kept in store.waiting if kept["kind"] != "repeat"]
         store.waiting.append(made)
+        for kept in store.overflow():
+            set_aside(store, kept, "more than {0} notices wait".format(WAITING))
     save(store)
     deliver(store, settings)
     if settings["prometheus_file"]:
@@ -154,40 +166,73 @@ def run(system, settings, now):
             write_metrics(system, settings["prometheus_file"], counts, limit, store, now)
         except OSError as error:
             ways.log("{0}: {1}".format(settings["prometheus_file"], error.strerror), syslog.LOG_ERR)
-    if not store.waiting and settings["ping_url"]:
+    # A notice that was set aside is told by nobody yet but the next one, and by this silence.
+    is_good = not store.waiting and not store.aside
+    if is_good and settings["ping_url"]:
         try:
             ways.ping(settings["ping_url"])
         except ways.WayError as error:
             ways.log(str(error))
-    return not store.waiting
+    return is_good
 
 
 def save(store):
     """Keep the state; what can't be kept is told nevertheless, for a clogged queue may have filled the disk."""
     try:
-        store.save()
-    except OSError as error:
-        ways.log("what is remembered can't be written: {0}".format(error.strerror), syslog.LOG_ERR)
+        error = store.save()
+        where = "it is in /run"
+    except OSError as nowhere:
+        error, where = nowhere, "it is nowhere"
+    if error:
+        ways.log("what is remembered can't be written to disk, {0}: {1}".format(where, error.strerror), syslog.LOG_ERR)
 
 
 def deliver(store, settings):
     """Hand what waits to the ways, in their order, until one accepts it. Each acceptance is on disk before the next.
 
-    A way that fails is left alone for the rest of the run, and none may use up the time of those after it.
+    A way that is down is left alone for the rest of the run, and none may use up the time of those after it. One that
+    only refuses a notice is asked about the next; what all refuse for good holds up nothing, and is set aside at last.
     """
     left, end = list(settings["ways"]), time.monotonic() + SENDING
     for kept in list(store.waiting):
+        refusals = 0
         for way in list(left):
             seconds = (end - time.monotonic()) / (len(left) - left.index(way))
+            if seconds <= 0:
+                return
             try:
                 ways.send(kept, way, settings, min(3 * way["timeout"], seconds))
             except ways.WayError as error:
                 ways.log(str(error))
-                left.remove(way)
+                refusals += error.for_good
+                if not error.answered:
+                    left.remove(way)
                 continue
             store.waiting.remove(kept)
             save(store)
             break
+        else:
+            if refusals and refusals == len(settings["ways"]):
+                kept["refusals"] = kept.get("refusals", 0) + 1
+                if kept["refusals"] >= REFUSALS and set_aside(store, kept, "every way refuses it for what is in it"):
+                    store.waiting.remove(kept)
+                save(store)
+
+
+def set_aside(store, kept, why):
+    """Put a notice out of the way, where a person finds it.
+
+    :returns: whether it is on disk
+    """
+    try:
+        path, gone = store.set_aside(kept)
+    except OSError as error:
+        ways.log("{0}: {1}, and can't be written: {2}".format(kept["subject"], why, error.strerror), syslog.LOG_ERR)
+        return False
+    ways.log("{0}: {1}; it is set aside in {2}".format(kept["subject"], why, path), syslog.LOG_ERR)
+    for name in gone:
+        ways.log("{0} is removed: too many were set aside".format(name), syslog.LOG_ERR)
+    return True
 
 
 def drill(settings):
@@ -201,7 +246,7 @@ def drill(settings):
     for way in settings["ways"]:
         reason = None
         try:
-            ways.send(made, way, settings, 3 * way["timeout"])
+            ways.send(made, way, settings, min(3 * way["timeout"], DRILL / len(settings["ways"])))
         except ways.WayError as error:
             reason = str(error)
         results.append({"way": ways.describe(way), "accepted": reason is None, "reason": reason})
@@ -225,7 +270,7 @@ def look(system, settings):
     seen = Seen(queue)
     if conditions.needs_messages(settings, total):
         seen.read()
-    return conditions.Counts(total, held, todo, seen.oldest, seen.top()), seen
+    return conditions.Counts(total, held, todo, seen.oldest, seen.top(), seen.only is not None), seen
 
 
 class Seen:
@@ -256,6 +301,9 @@ class Seen:
                     is_all = True
         except (ways.WayError, UserError, OSError, RuntimeError) as error:
             ways.log("not all messages could be read: {0}".format(error))
+        except Exception as error:
+            # Spammers write what is read here; a defect that one of them finds must not keep the rest from being told.
+            ways.log("not all messages could be read; a defect of harden-mail: {0}".format(place_of(error)))
         self.summary = found.result()
         self.oldest = self.summary["oldest"]
         self.only = None if is_all else found.matched
@@ -273,7 +321,12 @@ class Seen:
 
 
 def write_metrics(system, path, counts, limit, store, now):
-    """The same numbers for node_exporter's text file collector (exposition format 0.0.4)."""
+    """The same numbers for node_exporter's text file collector (exposition format 0.0.4).
+
+    :raises OSError: it can't be written; a directory that is not there is not made, for nobody would take it away
+    """
+    if not system.is_dir(os.path.dirname(path)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.dirname(path))
     values = [
         ("messages", "Messages that are to be delivered.", counts.total),
         ("held_messages", "Messages on hold.", counts.held),

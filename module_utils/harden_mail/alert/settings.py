@@ -1,5 +1,6 @@
 """What the alert's configuration may say. The module checks it before it is written, the program when it is read."""
 
+import ipaddress
 import re
 import urllib.parse
 
@@ -26,6 +27,7 @@ DEFAULTS = {
     "ways": (list, []),
     "ping_url": (str, None),
     "prometheus_file": (str, None),
+    "inventory_name": (str, None),
     "mta": (str, "auto"),
     "config_dir": (str, None),
     "queue_dir": (str, None),
@@ -70,6 +72,9 @@ CHOICES = {
 }
 
 AUTO = "auto"
+
+# Of an envelope: nobody is told of what can't be delivered.
+NULL_SENDER = "<>"
 
 # Seconds for each answer of a way: a run with several must end before the next one takes it for hanging.
 LONGEST_TIMEOUT = 60
@@ -131,8 +136,30 @@ def check(given):
         _check_url("ping_url", settings["ping_url"])
     for name in ("prometheus_file", "config_dir", "queue_dir"):
         _check_path(name, settings[name])
-    settings["ways"] = [_check_way(number, way) for number, way in enumerate(settings["ways"], 1)]
+    if settings["inventory_name"] is not None and not re.match(r"[^\x00-\x1f\x7f]+\Z", settings["inventory_name"]):
+        raise UserError(
+            "inventory_name is {0!r}: give the name that Ansible's inventory has for the host.".format(
+                settings["inventory_name"]
+            )
+        )
+    checked = [_check_way(number, way) for number, way in enumerate(settings["ways"], 1)]
+    # There, an alert is accepted, and waits: whatever comes after it would never be tried.
+    settings["ways"] = sorted(checked, key=uses_own_queue)
     return settings
+
+
+def uses_own_queue(way):
+    """Whether a way is this host's own mail queue, whatever the host is called."""
+    if way["type"] == "webhook":
+        return False
+    if way["type"] == "sendmail":
+        return True
+    if way["port"] not in (25, 465, 587):
+        return False
+    try:
+        return ipaddress.ip_address(way["host"].partition("%")[0]).is_loopback
+    except ValueError:
+        return way["host"].lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
 def quiet_minutes(hours):
@@ -178,7 +205,7 @@ def _check_way(number, way):
             raise UserError("{0}.{1} is {2}: give 1 to {3}.".format(name, option, checked[option], most))
     for address in checked.get("to", []):
         _check_address(name + ".to", address)
-    if checked.get("from") is not None:
+    if checked.get("from") not in (None, NULL_SENDER):
         _check_address(name + ".from", checked["from"])
     for option in ("ca_file", "path"):
         _check_path("{0}.{1}".format(name, option), checked.get(option))

@@ -1,56 +1,109 @@
 """What the alert remembers between its runs: one file, replaced in one step, so that a kill loses no alert.
 
+A full disk is where a clogged queue often ends: then the file is in /run, so that the same alarm keeps its Message-ID.
+
 The alarm and the notices that wait for a way out are in the same file. A notice is in it before anybody is told and
 until a way has accepted it; after a kill in between it is sent once more, under the same Message-ID.
 """
 
 import json
+import os
 
 DIRECTORY = "/var/lib/harden-mail/queue_alert"
 STATE = DIRECTORY + "/state.json"
+SPARE = "/run/harden-mail/queue-alert.state.json"
 
 # Notices that wait: what no way accepts for days must not fill the disk. The oldest alarms say the most.
 WAITING = 100
 
-EMPTY = {"alarm": None, "waiting": [], "recent": [], "hours": [], "begun": None}
+# Where a person finds a notice that was set aside, and how many are kept.
+ASIDE = DIRECTORY + "/refused-{key}.txt"
+KEPT_ASIDE = 100
+
+EMPTY = {"alarm": None, "waiting": [], "aside": [], "recent": [], "hours": [], "begun": None, "saves": 0}
+
+# As times and numbers of messages go; what is far beyond breaks arithmetic with dates.
+_MOST = 10**11
 
 
 class Store:
     """:ivar dict alarm: {since, sequence, last, peak, over} of the alarm that is on, or None; over: the names of the
         conditions that have been over their limits since it began
     :ivar dict ended: the alarm that ended in this run, or None; not saved
-    :ivar list waiting: notices (dicts, see ``notice.py``) that no way has accepted yet, oldest first
+    :ivar list waiting: notices (dicts, see ``notice.py``) that no way has accepted yet, oldest first; ``refusals``: in
+        so many runs every way has refused it for what is in it
+    :ivar list aside: notices that were set aside and not yet named in another one: lines of text
     :ivar list recent: [[epoch seconds, count], ...] of the last runs, for growth
     :ivar list hours: [[epoch seconds of the hour, highest count], ...] without alarms, for the automatic limit
     :ivar int begun: epoch seconds of the first run
+    :ivar int saves: how often it was saved; of two files, the one with the greater number counts
     """
 
     def __init__(self, system):
         self.system = system
         self.damaged, self.ended = False, None
-        values = dict(EMPTY)
+        values = max(self._read(STATE), self._read(SPARE), key=lambda one: one["saves"])
+        self.alarm, self.begun, self.saves = values["alarm"], values["begun"], values["saves"]
+        self.waiting, self.aside = list(values["waiting"]), list(values["aside"])
+        self.recent, self.hours = list(values["recent"]), list(values["hours"])
+
+    def _read(self, path):
         try:
-            text = system.read(STATE)
+            text = self.system.read(path)
             if text is not None:
-                values.update(_checked(json.loads(text)))
+                return _checked(json.loads(text))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             # A half-dead disk must not silence the alert; the program says so in the log.
             self.damaged = True
-        self.alarm, self.begun = values["alarm"], values["begun"]
-        self.waiting, self.recent, self.hours = list(values["waiting"]), list(values["recent"]), list(values["hours"])
+        return dict(EMPTY)
 
     def save(self):
-        """Put it on disk, atomically."""
-        if len(self.waiting) > WAITING:
-            self.waiting = self.waiting[: WAITING // 2] + self.waiting[-WAITING // 2 :]
+        """Put it on disk, atomically; in /run, where the disk can't take it.
+
+        :returns: OSError that says why it is in /run, or None
+        :raises OSError: it is nowhere
+        """
+        self.saves += 1
+        text = json.dumps({name: getattr(self, name) for name in EMPTY})
+        try:
+            self.system.make_private_dir(DIRECTORY)
+            self.system.write(STATE, text, mode=0o600)
+        except OSError as error:
+            self.system.write(SPARE, text, mode=0o600)
+            return error
+        self.system.remove(SPARE)
+        return None
+
+    def overflow(self):
+        """Take what is too much out of what waits; returns it."""
+        half = WAITING // 2
+        middle = self.waiting[half:-half] if len(self.waiting) > WAITING else []
+        if middle:
+            self.waiting = self.waiting[:half] + self.waiting[-half:]
+        return middle
+
+    def set_aside(self, kept):
+        """Put a notice where a person finds it; the next one will name it.
+
+        :returns: (its path, [paths of those that were removed, for there are too many])
+        :raises OSError: it can't be written
+        """
+        path = ASIDE.format(key=kept["key"])
         self.system.make_private_dir(DIRECTORY)
-        values = {name: getattr(self, name) for name in EMPTY}
-        self.system.write(STATE, json.dumps(values), mode=0o600)
+        self.system.write(path, "{0}\n\n{1}".format(kept["subject"], kept["text"]), mode=0o600)
+        self.aside.append("{0} ({1})".format(kept["subject"], path))
+        prefix = os.path.basename(ASIDE).partition("{")[0]
+        names = [DIRECTORY + "/" + name for name in self.system.listdir(DIRECTORY) if name.startswith(prefix)]
+        # Their names begin with the time of their alarm.
+        gone = [name for name in names if name != path][: max(0, len(names) - KEPT_ASIDE)]
+        for name in gone:
+            self.system.remove(name)
+        return path, gone
 
 
 def _checked(values):
     """:raises Exception: that is no state, nor what an earlier version of this kept"""
-    alarm, numbers = values["alarm"], [values["begun"]]
+    alarm, numbers = values["alarm"], [values["begun"], values.setdefault("saves", 0)]
     if alarm is not None:
         numbers += [alarm[name] for name in ("since", "sequence", "last", "peak")]
         numbers += [len(over) for over in alarm.setdefault("over", [])]
@@ -58,9 +111,11 @@ def _checked(values):
         for at, count in values[series]:
             numbers += [at, count]
     texts = [kept[name] for kept in values["waiting"] for name in ("kind", "key", "host", "subject", "text", "brief")]
-    numbers += [kept["created"] for kept in values["waiting"]]
+    texts += values.setdefault("aside", [])
+    for kept in values["waiting"]:
+        numbers += [kept["created"], kept.setdefault("refusals", 0)]
     if not all(isinstance(text, str) for text in texts) or not all(
-        type(number) in (int, type(None)) for number in numbers
+        number is None or (type(number) is int and abs(number) < _MOST) for number in numbers
     ):
         raise ValueError("no state")
     return {name: values[name] for name in EMPTY}

@@ -15,11 +15,23 @@ import urllib.request
 
 from ..queue.text import printable
 from .notice import mail, message_id
-from .settings import describe
+from .settings import NULL_SENDER, describe
+
+# Statuses by which a web service says that it can't take what it got; those of 4xx that say "later".
+UNFIT = (400, 406, 411, 413, 415, 422, 451)
+LATER = (408, 425, 429)
 
 
 class WayError(Exception):
-    """Why a way did not take a notice: a sentence without any secret."""
+    """Why a way did not take a notice: a sentence without any secret.
+
+    :ivar bool answered: it is there, and refused this notice; it may take another one
+    :ivar bool for_good: and for what is in it, so that it will not take it later either
+    """
+
+    def __init__(self, reason, answered=False, for_good=False):
+        super().__init__(reason)
+        self.answered, self.for_good = answered, for_good
 
 
 class _Late(BaseException):
@@ -53,24 +65,31 @@ def ping(url, seconds=20):
     """
     with _said_by("ping_url"), deadline(seconds):
         request = urllib.request.Request(url, headers=_AGENT)
-        urllib.request.urlopen(request, timeout=seconds).close()
+        urllib.request.build_opener(_NO_PROXY).open(request, timeout=seconds).close()
 
 
 @contextlib.contextmanager
 def deadline(seconds):
     """End a block that takes longer by WayError: an answer of a byte a minute outlives a socket's timeout."""
 
+    running = [True]
+
     def over(*_):
-        raise _Late
+        # It may come at the last moment, when nobody waits for it any more.
+        if running[0]:
+            raise _Late
 
     former = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
     try:
-        yield
+        try:
+            yield
+        finally:
+            running[0] = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except _Late:
         raise WayError("took longer than {0:.0f} seconds".format(seconds)) from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
 
 
@@ -80,7 +99,7 @@ def _said_by(name):
     try:
         yield
     except WayError as error:
-        raise WayError("{0}: {1}".format(name, error)) from None
+        raise WayError("{0}: {1}".format(name, error), error.answered, error.for_good) from None
     except Exception as error:
         # An answer may quote what was sent to it, and an exception a URL; only kinds and codes are safe to show.
         raise WayError("{0}: {1}".format(name, _reason(error))) from None
@@ -88,10 +107,13 @@ def _said_by(name):
 
 _AGENT = {"User-Agent": "harden-mail-queue-alert"}
 
+# Of the environment, cron has nothing: a drill that a proxy's variable helped would say nothing about cron's runs.
+_NO_PROXY = urllib.request.ProxyHandler({})
+
 
 def _smtp(kept, way, settings):
     context = None if way["tls"] == "none" else _tls(way)
-    sender = way["from"] or _default_sender(kept)
+    envelope, sender = _senders(way, kept)
     if way["tls"] == "tls":
         session = smtplib.SMTP_SSL(way["host"], way["port"], kept["host"], timeout=way["timeout"], context=context)
     else:
@@ -102,13 +124,13 @@ def _smtp(kept, way, settings):
         if way["user"]:
             session.login(way["user"], way["password"])
         try:
-            refused = session.sendmail(sender, way["to"], mail(kept, sender, way["to"], settings["charset"]))
+            refused = session.sendmail(envelope, way["to"], mail(kept, sender, way["to"], settings["charset"]))
         except smtplib.SMTPDataError as error:
             if error.smtp_code < 500:
                 raise
             # Most likely a filter, which took the spam's subjects in it for spam.
             brief = mail(kept, sender, way["to"], settings["charset"], "brief")
-            refused = session.sendmail(sender, way["to"], brief)
+            refused = _send_brief(session, envelope, way["to"], brief)
         # It is the relay's from the moment of its 250; what it says to QUIT changes nothing.
         with contextlib.suppress(smtplib.SMTPException, OSError, _Late):
             session.quit()
@@ -116,10 +138,19 @@ def _smtp(kept, way, settings):
         log("{0}: refused {1} of {2} recipients".format(describe(way), len(refused), len(way["to"])))
 
 
+def _send_brief(session, envelope, recipients, data):
+    try:
+        return session.sendmail(envelope, recipients, data)
+    except smtplib.SMTPDataError as error:
+        if error.smtp_code < 500:
+            raise
+        raise WayError(_reason(error), answered=True, for_good=True) from None
+
+
 def _sendmail(kept, way, settings):
-    sender = way["from"] or _default_sender(kept)
+    envelope, sender = _senders(way, kept)
     done = subprocess.run(
-        [way["path"], "-i", "-f", sender, "--"] + way["to"],
+        [way["path"], "-i", "-f", envelope, "--"] + way["to"],
         input=mail(kept, sender, way["to"], settings["charset"]).replace(b"\r\n", b"\n"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -131,7 +162,29 @@ def _sendmail(kept, way, settings):
 
 
 def _webhook(kept, way, settings):
-    headers = dict(_AGENT, **(way["headers"] or {}))
+    opener = urllib.request.build_opener(_NO_PROXY, urllib.request.HTTPSHandler(context=_tls(way)), _NoRedirect)
+    try:
+        _post(opener, kept, way)
+    except urllib.error.HTTPError as error:
+        if not _is_refusal(error):
+            raise
+        # As with a relay: the spam's subjects in it may be what it can't bear.
+        try:
+            _post(opener, dict(kept, text=kept["brief"]), way)
+        except urllib.error.HTTPError as again:
+            if not _is_refusal(again):
+                raise
+            raise WayError(_reason(again), answered=True, for_good=again.code in UNFIT) from None
+
+
+def _is_refusal(error):
+    return 400 <= error.code < 500 and error.code not in LATER
+
+
+def _post(opener, kept, way):
+    # Who gets it a second time, after a kill, can tell by this key.
+    headers = dict(_AGENT, **{"Idempotency-Key": '"{0}"'.format(message_id(kept).strip("<>"))})
+    headers.update(way["headers"] or {})
     if way["shape"] == "chatwork":
         headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
         # In a code block, nothing is a mention or a link.
@@ -139,9 +192,9 @@ def _webhook(kept, way, settings):
         body = urllib.parse.urlencode({"body": "{0}\n[code]{1}[/code]".format(kept["subject"], code)}).encode("ascii")
     else:
         headers.setdefault("Content-Type", "application/json")
-        body = json.dumps(_shaped(way, kept)).encode("ascii")
+        # Teams takes 28 KB, and an escaped letter is six bytes.
+        body = json.dumps(_shaped(way, kept), ensure_ascii=False).encode("utf-8", "backslashreplace")
     request = urllib.request.Request(way["url"], data=body, headers=headers, method="POST")
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls(way)), _NoRedirect)
     # With a good status it is accepted, whatever becomes of the rest of the answer.
     opener.open(request, timeout=way["timeout"]).close()
 
@@ -197,8 +250,12 @@ def _tls(way):
     return context
 
 
-def _default_sender(kept):
-    return "root@" + kept["host"]
+def _senders(way, kept):
+    """(sender of the envelope, of the header); the first may be null, so that nothing ever bounces."""
+    usual = "root@" + kept["host"]
+    if way["from"] == NULL_SENDER:
+        return "", usual
+    return way["from"] or usual, way["from"] or usual
 
 
 def _reason(error):
