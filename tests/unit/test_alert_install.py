@@ -14,8 +14,9 @@ import zipfile
 
 import pytest
 from fake_system import FakeSystem
+from harden_mail import archive
 from harden_mail.alert import install, program
-from harden_mail.alert.install import CONFIG, CRON, LIBRARY, PROGRAM, SERVICE, TIMER, TIMER_NAME, build_program
+from harden_mail.alert.install import CONFIG, CRON, LIBRARY, PROGRAM, SERVICE, TIMER, TIMER_NAME
 from harden_mail.alert.settings import DEFAULTS
 from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
 from harden_mail.errors import UserError
@@ -490,7 +491,7 @@ START_WITH = {"nothing": None, "another": {"scheduler": "cron", "interval": 1, "
 @pytest.mark.parametrize("by_timer", [False, True])
 def test_killed_anywhere_the_next_run_completes_it(tmp_path, monkeypatch, former, wanted, by_timer):
     # It is built hundreds of times here, and the same each time.
-    monkeypatch.setattr(install, "build_program", lambda: "the program\n")
+    monkeypatch.setattr(install, "build_program", lambda module: "the program\n")
 
     def fresh(name):
         made = Host(tmp_path / name)
@@ -563,7 +564,7 @@ def test_other_jobs_and_comments_are_no_home_made_jobs(cron_host):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     path = tmp_path_factory.mktemp("built") / "queue-alert"
-    path.write_bytes(build_program().encode("utf-8", "surrogateescape"))
+    path.write_bytes(archive.build_program(program).encode("utf-8", "surrogateescape"))
     path.chmod(0o755)
     return path
 
@@ -582,8 +583,8 @@ def test_the_same_code_makes_the_same_program(built):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import harden_mail.smtp_auth\n"
-        "from harden_mail.alert.install import build_program\n"
-        "sys.stdout.buffer.write(build_program().encode('utf-8', 'surrogateescape'))\n"
+        "from harden_mail.alert.install import build_program, program\n"
+        "sys.stdout.buffer.write(build_program(program).encode('utf-8', 'surrogateescape'))\n"
     )
     again = subprocess.check_output([sys.executable, "-c", code, str(ROOT / "module_utils")])
     assert again == built.read_bytes()
@@ -593,11 +594,11 @@ def test_the_program_outlives_the_python_that_installed_it(monkeypatch, tmp_path
     versioned, plain = tmp_path / "python3.11", tmp_path / "python3"
     versioned.write_text("")
     plain.symlink_to(versioned)
-    monkeypatch.setattr(install, "PYTHON", str(plain))
-    monkeypatch.setattr(install.sys, "executable", str(versioned))
-    assert build_program().startswith("#!{0} -I\n".format(plain))
-    monkeypatch.setattr(install, "PYTHON", str(tmp_path / "gone"))
-    assert build_program().startswith("#!{0} -I\n".format(versioned))
+    monkeypatch.setattr(archive, "PYTHON", str(plain))
+    monkeypatch.setattr(archive.sys, "executable", str(versioned))
+    assert archive.build_program(program).startswith("#!{0} -I\n".format(plain))
+    monkeypatch.setattr(archive, "PYTHON", str(tmp_path / "gone"))
+    assert archive.build_program(program).startswith("#!{0} -I\n".format(versioned))
 
 
 def call(built, *arguments):

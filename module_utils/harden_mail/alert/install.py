@@ -1,19 +1,15 @@
 """Puts the alert on a host, or takes it away: what module ``queue_alert`` does."""
 
-import ast
 import contextlib
-import importlib.util
-import io
 import ipaddress
 import json
 import os
 import re
 import socket
 import stat
-import sys
 import time
-import zipfile
 
+from ..archive import build_program
 from ..errors import UserError
 from ..host.services import find_services
 from ..system import System
@@ -27,9 +23,6 @@ CRON = "/etc/cron.d/harden-mail-queue-alert"
 SERVICE = "/etc/systemd/system/harden-mail-queue-alert.service"
 TIMER = "/etc/systemd/system/harden-mail-queue-alert.timer"
 TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
-
-# Unversioned, so that it outlives the distribution's next Python.
-PYTHON = "/usr/bin/python3"
 
 # Seconds to wait for a run of the program that is at work while it is taken away.
 PATIENCE = 30
@@ -109,7 +102,7 @@ class Install:
             )
         by_timer = self._by_timer()
         files = _leftovers(PROGRAM, CONFIG) + [
-            (PROGRAM, build_program(), 0o755),
+            (PROGRAM, build_program(program), 0o755),
             (CONFIG, json.dumps(settings, indent=2, sort_keys=True) + "\n", 0o600),
         ]
         former = self._metrics()
@@ -339,46 +332,6 @@ class Install:
             {"before_header": path, "after_header": path, "before": before, "after": after}
             for path, before, after in self.differences
         ]
-
-
-def build_program():
-    """The program: a zip archive that Python runs (PEP 441), the same for the same code.
-
-    What is in it is what this module was loaded with: Ansible has sent it anyway.
-
-    :returns: str, its bytes by surrogateescape, as ``System`` reads and writes files
-    """
-    prefix = __name__.rsplit(".", 2)[0]
-    sources = {"__main__.py": "import sys\n\nfrom harden_mail.alert.program import main\n\nsys.exit(main())\n"}
-    for name, source in _sources(program.__name__, prefix).items():
-        path = name[len(prefix) - len("harden_mail") :].replace(".", "/")
-        sources[path + ("/__init__.py" if hasattr(sys.modules[name], "__path__") else ".py")] = source
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(sources):
-            about = zipfile.ZipInfo(path, date_time=(1980, 1, 1, 0, 0, 0))
-            about.external_attr = 0o644 << 16
-            archive.writestr(about, sources[path])
-    python = PYTHON if os.path.realpath(PYTHON) == os.path.realpath(sys.executable) else sys.executable
-    return "#!{0} -I\n".format(python) + buffer.getvalue().decode("utf-8", "surrogateescape")
-
-
-def _sources(name, prefix):
-    """{name: source} of a module and all of ours that it imports, whatever else is loaded."""
-    found, waiting = {}, [name]
-    while waiting:
-        name = waiting.pop()
-        if name in found or not (name + ".").startswith(prefix + "."):
-            continue
-        module = sys.modules[name]
-        found[name] = source = module.__spec__.loader.get_source(name) or ""
-        waiting.append(name.rpartition(".")[0])
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                base = importlib.util.resolve_name("." * node.level + (node.module or ""), module.__package__)
-                waiting.append(base)
-                waiting += [base + "." + alias.name for alias in node.names if base + "." + alias.name in sys.modules]
-    return found
 
 
 def home_made_jobs(system):
