@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PROGRAM = "/usr/local/lib/harden-mail/queue-alert"
 STATE = "/var/lib/harden-mail/queue_alert/state.json"
+SPARE = "/run/harden-mail/queue-alert.state.json"
 CONFIG = "/etc/harden-mail/queue-alert.json"
 CRON = "/etc/cron.d/harden-mail-queue-alert"
 MAILBOX = "/var/mail/admin"
@@ -83,8 +84,13 @@ class Watched:
             assert time.monotonic() < deadline, "that took longer than {0} seconds".format(seconds)
             time.sleep(0.3)
 
+    def unit(self, kind):
+        """ActiveState of the alert's timer or service."""
+        name = "harden-mail-queue-alert." + kind
+        return self.host.run("systemctl show --property=ActiveState --value " + name).strip()
+
     def reset(self):
-        self.host.run("postsuper -d ALL 2>/dev/null; rm -f {0}".format(STATE))
+        self.host.run("postsuper -d ALL 2>/dev/null; rm -f {0} {1}".format(STATE, SPARE))
         self.other.run("rm -f " + MAILBOX)
 
     @contextlib.contextmanager
@@ -212,7 +218,8 @@ def test_the_webhook_takes_it_when_the_relay_is_down_and_what_nobody_takes_is_ke
     assert "All clear" in mail["subject"]
 
 
-def drill(watched, check=True):
+def play(check=True, **variables):
+    """Run the scenario's play once more, on both hosts; what it said."""
     lab = Lab.current()
     lab.write_inventory()
     done = subprocess.run(
@@ -223,7 +230,7 @@ def drill(watched, check=True):
             lab.path("inventory.json"),
             os.path.join(HERE, "converge.yml"),
             "-e",
-            json.dumps({"drill": True, "lab_sources": [lab.client("controller").address(4)]}),
+            json.dumps(dict(variables, lab_sources=[lab.client("controller").address(4)])),
         ],
         cwd=PROJECT,
         env=dict(os.environ, ANSIBLE_CONFIG=os.path.join(PROJECT, "ansible.cfg"), NO_COLOR="1"),
@@ -241,16 +248,90 @@ def drill(watched, check=True):
 
 def test_a_drill_arrives_and_one_that_nobody_takes_fails_the_play(watched):
     Watched(watched.other.name).reset()
-    drill(watched)
+    play(drill=True)
     (mail,) = watched.wait_for_mails(1)
     assert "DRILL" in mail["subject"]
     assert watched.count() == 0
     with watched.relay_down():
-        output = drill(watched, check=False)
+        output = play(check=False, drill=True)
     assert "was accepted by no way" in output
     assert watched.host.run("test -e {0} && cat {0} || true".format(STATE)).count("drill") == 0
     watched.other.run("rm -f " + MAILBOX)
     watched.host.run("rm -f " + MAILBOX)
+
+
+def test_a_timer_runs_it_where_that_is_wanted(watched):
+    """systemd's timer, seen to run it; a failed run of it is forgotten when cron takes over."""
+    watched.fill(301)
+    try:
+        play(scheduler="timer")
+        assert watched.host.run("test -e {0} || echo gone".format(CRON)).strip() == "gone"
+        (mail,) = watched.wait_for_mails(1, 90)
+        assert said(mail) == (301, LIMIT)
+        with watched.relay_down():
+            watched.host.run("postsuper -d ALL")
+            watched.wait_for(lambda: watched.unit("service") == "failed", 90)
+        play(scheduler="timer")
+    finally:
+        play()
+    assert watched.unit("timer") == "inactive"
+    assert watched.unit("service") == "inactive", "not failed"
+    assert watched.host.run("cat " + CRON).count(PROGRAM) == 1
+
+
+def test_what_every_way_refuses_for_good_holds_up_nothing_and_is_kept(watched):
+    """The relay refuses alarms by what is in them, at the end of the data; the webhook takes nothing."""
+    checks = "/etc/postfix/alert_checks"
+    watched.other.run(
+        "echo '/^X-Harden-Mail:.*kind=alarm/ REJECT no' >{0}; postconf -e header_checks=regexp:{0}; "
+        "postfix reload".format(checks)
+    )
+    try:
+        watched.fill(301)
+        with Webhook(watched, 400) as hook:
+            watched.run(check=False)
+            assert [kept["refusals"] for kept in watched.state()["waiting"]] == [1]
+            assert len(hook.posted) == 2, "the whole text, and the short one"
+            watched.host.run("postsuper -d ALL")
+            for _ in range(5):
+                watched.run(check=False)
+        (mail,) = watched.wait_for_mails(1)
+        assert "All clear" in mail["subject"], "that was not held up"
+        (path,) = watched.host.run("ls {0}/refused-*".format(os.path.dirname(STATE))).split()
+        assert "301 messages" in watched.host.run("cat " + path)
+        assert watched.state()["waiting"] == []
+        assert path in watched.host.run("journalctl --no-pager -t harden-mail-queue-alert -n 100")
+    finally:
+        watched.other.run("postconf -X header_checks; rm {0}; postfix reload".format(checks))
+    watched.fill(302)
+    watched.run()
+    (_, mail) = watched.wait_for_mails(2)
+    assert path in mail.get_content()
+    watched.host.run("rm " + path)
+
+
+def test_a_full_disk_gives_an_alarm_no_second_name(watched):
+    directory = os.path.dirname(STATE)
+    watched.fill(301)
+    watched.host.run("mkdir -p {0}; mount -t tmpfs -o size=16k tmpfs {0}".format(directory))
+    try:
+        watched.host.run("dd if=/dev/zero of={0}/ballast bs=1k 2>/dev/null || true".format(directory))
+        with watched.relay_down():
+            watched.run(check=False)
+        watched.run()
+        watched.run()
+        assert len(watched.wait_for_mails(1)) == 1
+        watched.host.run("rm {0}/ballast".format(directory))
+        watched.run()
+        assert len(watched.state()["alarm"]["over"]) == 1, "it is on disk again"
+        watched.host.run("postsuper -d ALL")
+        watched.run()
+    finally:
+        watched.host.run("umount " + directory)
+    (alarm, clear) = watched.wait_for_mails(2)
+    assert said(alarm) == (301, LIMIT)
+    assert "All clear" in clear["subject"]
+    assert alarm["message-id"].split(".")[2] == clear["message-id"].split(".")[2], "of one and the same alarm"
 
 
 def test_secrets_are_in_one_private_file_only(watched):
