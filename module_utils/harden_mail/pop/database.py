@@ -1,0 +1,71 @@
+"""The database of POP-before-SMTP: where it is, who may do what with it, and every statement that is made to it.
+
+It is an SQLite file with one table, ``seen``: an address, and until when (epoch seconds) a log-in from it counts. That
+it has not expired is asked in the look-up itself, so whatever stops working, no old row lets anybody in.
+
+- The directory belongs to the writer (who runs the log-in hook) and the reader's group (Postfix), mode 2750; the file
+  is 0640. Who reads must never need to write: the journal mode is DELETE, for WAL wants a writable file of its reader.
+- ``synchronous`` is OFF: a log-in must not wait for a disk, and after a power cut that spoils the file, a look-up fails
+  (nobody is let in) until ``pop-before-smtp`` has made it anew, which it does each minute. What is lost are minutes.
+- An IPv4 address is never written as IPv6 (``::ffff:192.0.2.1``). Where a log-in counts for the whole /64, the row's
+  key is that network, worked out by the same expression when it is written and when it is looked up.
+"""
+
+DIRECTORY = "/var/lib/harden-mail-pop"
+PATH = DIRECTORY + "/seen.sqlite"
+DIRECTORY_MODE = 0o2750
+FILE_MODE = 0o640
+
+# Seconds that a writer waits for another one. Then it gives up: a log-in is not held up any longer.
+BUSY_SECONDS = 2
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS seen (ip TEXT PRIMARY KEY, expires INTEGER NOT NULL);"
+
+NOW = "CAST(strftime('%s','now') AS INTEGER)"
+
+_DIGITS = "'0123456789abcdef'"
+
+
+def key(address, prefix6=128):
+    """The SQL expression of a row's key.
+
+    :param str address: SQL expression of an address as inet_ntop(3) writes it, as Dovecot and Postfix do
+    :param int prefix6: 128, or 64: of an IPv6 address only its /64 counts, as ``2001:db8:0:1/64``
+    """
+    if prefix6 == 128:
+        return address
+    # SQLite has no function for this. The zeros that "::" stands for are put back, then the last four groups come off.
+    left = "substr(a,1,instr(a,'::')-1)"
+    right = "substr(a,instr(a,'::')+2)"
+    groups = "(length({0})-length(replace({0},':',''))+({0}<>''))"
+    zeros = "substr(':0:0:0:0:0:0:0:0',1,2*(8-{0}-{1}))".format(groups.format(left), groups.format(right))
+    whole = "CASE WHEN instr(a,'::') THEN trim({0}||{1}||':'||{2},':') ELSE a END".format(left, zeros, right)
+    network = "a8"
+    for _group in range(4):
+        network = "rtrim(rtrim({0},{1}),':')".format(network, _DIGITS)
+    return (
+        "(SELECT CASE WHEN instr(a,':') THEN {network}||'/64' ELSE a END FROM "
+        "(SELECT a, {whole} AS a8 FROM (SELECT {address} AS a)))"
+    ).format(network=network, whole=whole, address=address)
+
+
+def write(address, minutes, prefix6=128):
+    """The SQL statement that lets an address in for some minutes; what an earlier one has given is never shortened.
+
+    :param str address: SQL expression: a quoted address, a parameter (``?``)
+    """
+    # The oldest SQLite that is still about has no ON CONFLICT DO UPDATE.
+    return (
+        "INSERT OR REPLACE INTO seen SELECT k, max(e, ifnull((SELECT expires FROM seen WHERE ip = k), 0)) "
+        "FROM (SELECT {0} AS k, {1}+{2} AS e)"
+    ).format(key(address, prefix6), NOW, minutes * 60)
+
+
+def look_up(answer, address, prefix6=128):
+    """The SQL query that gives ``answer`` (str) for an address whose log-in still counts, and else nothing."""
+    return "SELECT '{0}' FROM seen WHERE ip = {1} AND expires > {2}".format(
+        answer.replace("'", "''"), key(address, prefix6), NOW
+    )
+
+
+PRUNE = "DELETE FROM seen WHERE expires <= " + NOW

@@ -1,0 +1,132 @@
+"""Makes, verifies and takes back the changes of POP-before-SMTP that a backend asks for: once for all mail servers."""
+
+import copy
+import json
+
+from ..changes import Change, Run, WriteFile, as_diff, make
+from ..errors import UserError
+from .plan import FORMER_PATH, STATE_DIR
+
+BACKENDS = {backend.name: backend for backend in ()}
+
+LOCK = "/run/lock/harden-mail-pop.lock"
+
+
+def enforce(system, name, wanted, options, check_mode=False):
+    """Bring the host to a rule, or (``wanted`` None) back to what it was.
+
+    :param System system: the host
+    :param str name: backend; with ``wanted`` None it may be None: all that are remembered
+    :param Wanted wanted: the rule
+    :param dict options: the module's parameters, for the backend
+    :param bool check_mode: only say what would change
+    :returns: dict of ``changed``, ``diff`` {before, after}, ``steps``, ``evidence`` and ``findings`` (lists of str)
+    :raises UserError: the host can't be brought there, and why; what was done is undone
+    """
+    with system.lock(LOCK):
+        changes = plan(system, name, wanted, options)
+        if changes and not check_mode:
+            make(system, changes, perform)
+            left = plan(system, name, wanted, options)
+            if left:
+                raise UserError(
+                    "The changes were made, but reading them back shows a difference in {0}: something else on this "
+                    "host changes it. Look at it with --check --diff.".format(", ".join(change.what for change in left))
+                )
+        # Our own notebook is not the host's state: it is written, but it is no news.
+        told = [change for change in changes if change.what]
+        shown = [change for change in told if not change.what.startswith(STATE_DIR)] or told
+        result = {
+            "changed": bool(changes),
+            "steps": [change.what for change in shown],
+            "diff": as_diff(shown),
+            "evidence": [],
+            "findings": [],
+        }
+        if wanted is not None:
+            backend = _backend(system, name, options)
+            result["evidence"] = backend.evidence()
+            result["findings"] = backend.findings(wanted)
+        return result
+
+
+def plan(system, name, wanted, options):
+    """All changes in their order: list of Change; empty when the host is as wanted.
+
+    A new backend's come before another one's go. The notebook is marked unfinished before the first and unmarked
+    after the last, so that a killed run is known as one.
+    """
+    remembered = json.loads(system.read(FORMER_PATH) or "{}")
+    memory = copy.deepcopy(remembered)
+    unfinished = bool(memory.pop("unfinished", False))
+    changes = []
+    if wanted is not None:
+        backend = _backend(system, name, options)
+        missing = backend.missing()
+        if missing:
+            raise UserError("backend: {0} can't be used on this host: {1}.".format(name, missing.rstrip(".")))
+        former = memory.setdefault(name, {})
+        changes += _for_rule(backend, wanted, former, unfinished)
+    for other in sorted(memory):
+        if wanted is None or other != name:
+            # A copy: what it forgets while planning must be remembered until the work is done.
+            changes += _for_nothing(_backend(system, other, options), copy.deepcopy(memory[other]), unfinished)
+    left = {name: memory[name]} if wanted is not None else {}
+    if not changes:
+        return _noting(remembered, left)
+    marked = dict(memory, unfinished=True)
+    return _noting(remembered, marked) + changes + _noting(marked, left)
+
+
+def perform(system, steps):
+    """Carry out WriteFile and Run steps; stops at the first that fails.
+
+    :raises UserError: a command failed
+    """
+    for step in steps:
+        if isinstance(step, Run):
+            system.run(list(step.argv), stdin=step.stdin)
+        elif step.text is None:
+            system.remove(step.path)
+        else:
+            if step.path.startswith(STATE_DIR):
+                system.make_private_dir(STATE_DIR)
+            system.write(step.path, step.text, step.mode)
+        if isinstance(step, WriteFile) and step.path.startswith(STATE_DIR):
+            for directory in (STATE_DIR, "/var/lib/harden-mail"):
+                system.remove_empty_dir(directory)
+
+
+def _for_rule(backend, wanted, former, unfinished):
+    support = backend.support(wanted, former)
+    changes = backend.changes(wanted, former)
+    return support + _activated(backend, changes, unfinished)
+
+
+def _for_nothing(backend, former, unfinished):
+    changes = backend.changes(None, former)
+    return _activated(backend, changes, unfinished) + backend.support(None, former)
+
+
+def _activated(backend, changes, unfinished):
+    """Changes of a server's configuration with what makes it run with them; undone, it runs as before."""
+    if not changes and not unfinished:
+        return []
+    back = Change("", "", "", (), backend.activation())
+    onward = Change("running servers", "", "checked and reloaded\n", backend.checks() + backend.activation(), ())
+    return [back] + changes + [onward]
+
+
+def _noting(before, after):
+    """The change (none or one) of the notebook: {backend: what it remembers, "unfinished": bool}."""
+    if before == after:
+        return []
+    texts = [json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None for memory in (before, after)]
+    steps = [WriteFile(FORMER_PATH, text, 0o600) for text in texts]
+    return [Change(FORMER_PATH, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
+
+
+def _backend(system, name, options):
+    if name not in BACKENDS:
+        raise UserError("backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS))))
+    return BACKENDS[name](system, options)

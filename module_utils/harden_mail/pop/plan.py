@@ -1,0 +1,86 @@
+"""What a backend hands to the engine of POP-before-SMTP: the wanted rule, and the changes that bring a host there."""
+
+from collections import namedtuple
+
+STATE_DIR = "/var/lib/harden-mail/pop_before_smtp"
+
+# What each backend remembers of the host as it was before its first change, so that ``state: absent`` gives it back.
+FORMER_PATH = STATE_DIR + "/former.json"
+
+# both: a log-in to read mail *and* SMTP AUTH; either: one of them is enough.
+BOTH, EITHER = "both", "either"
+
+# A log-in counts for some minutes.
+#   meaning:  str, BOTH or EITHER
+#   minutes:  int, how long a log-in counts
+#   prefix6:  int, 128 (each IPv6 address for itself) or 64 (a log-in counts for its whole /64)
+#   exempt:   tuple of ipaddress networks whose clients need no log-in (webmail, loopback)
+Wanted = namedtuple("Wanted", "meaning minutes prefix6 exempt")
+
+
+class Backend:
+    """What a mail server's file must give. ``name`` is its word in ``pop_before_smtp_backend``.
+
+    A backend reads the host, compares, and answers with changes; it never changes anything itself. When ``support()``
+    and ``changes()`` answer with empty lists, the host is as wanted. The engine makes the changes in this order, and
+    asks once more afterwards:
+
+    ===========  =================================================================
+    for a rule   support(), changes(), checks(), activation()
+    for nothing  changes(), checks(), activation(), support()
+    ===========  =================================================================
+
+    so that what a server uses is there before it is told of it, and goes when it is used no more. What fails is undone,
+    last first, and ``activation()`` is done again. A run that was killed is completed by the next one: that does the
+    checks and the activation also where it finds nothing to change.
+    """
+
+    name = ""
+
+    # What the server can do; the first is taken where none was declared. A backend that can't do BOTH leaves it out:
+    # EITHER is never taken undeclared, since it adds relaying without a password.
+    meanings = (BOTH, EITHER)
+
+    def __init__(self, system, options):
+        """
+        :param System system: the host
+        :param dict options: the module's parameters; of use here are ``config_dirs`` (list of str, of Postfix),
+            ``pop`` (dict name, version, config_dir: as mail_host_facts has it) and ``queue_dir``
+        """
+        self.system = system
+        self.options = options
+
+    def missing(self):
+        """A sentence on what this host lacks for this backend ("Postfix here has no sqlite tables"), or None."""
+        raise NotImplementedError
+
+    def support(self, wanted, former):
+        """Differences in what is ours alone: programs, units, the database's directory. As :meth:`changes`."""
+        return []
+
+    def changes(self, wanted, former):
+        """Differences in the configuration of the host's servers, in the order in which they must be made.
+
+        :param Wanted wanted: what is wanted; None: nothing of ours (``state: absent``)
+        :param dict former: what this backend remembered of the host before its first change (its own words, JSON);
+            it may add to it while planning, the engine saves it before the first change
+        :returns: list of changes.Change; empty when the host is as wanted
+        :raises UserError: the host is in a state that must not be touched, and why
+        """
+        raise NotImplementedError
+
+    def checks(self):
+        """The steps (tuple of changes.Run) in which the servers themselves look at their new configuration."""
+        return ()
+
+    def activation(self):
+        """The steps (tuple of changes.Run) that have the running servers take up the configuration they have."""
+        return ()
+
+    def findings(self, wanted):
+        """What is not as it ought to be and needs a person, each a sentence: a mynetworks wider than the host."""
+        return []
+
+    def evidence(self):
+        """How the host does this now, each a line in the host's own terms, for the report."""
+        return []
