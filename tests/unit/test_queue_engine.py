@@ -394,6 +394,85 @@ def test_check_mode_knows_what_an_interrupted_run_will_have_done_first(host, mon
     assert (again["changed"], again["resumed"]) == (False, 0)
 
 
+@pytest.mark.parametrize("before", ["quarantined", "deleted", "restored"])
+def test_the_run_that_was_interrupted_can_be_named(host, monkeypatch, before):
+    """Who asks for the same again, after a kill, is not told that there is no such run, since it has been completed."""
+    if before == "restored":
+        name = host.run("quarantined", SPAM)["run"]
+        interrupted(host, monkeypatch, "restored", run=name)
+    else:
+        interrupted(host, monkeypatch, before, select=SPAM)
+        (name,) = (run.name for run in host.runs())
+    predicted = host.run("restored", check_mode=True, run=name)
+    made = host.run("restored", run=name)
+    for key in ("changed", "matched", "moved", "resumed"):
+        assert made[key] == predicted[key], key
+    assert made["resumed"] == 1
+    assert host.runs() == []
+    assert ("s0" in host.queue.ids()) == (before != "deleted")
+
+
+def test_what_could_not_be_resumed_is_still_unfinished(host, monkeypatch):
+    """Messages may be half way back, where a run that counts as finished would not be looked through for them."""
+    host.run("quarantined", SPAM)
+    interrupted(host, monkeypatch, "restored", all=True)
+
+    def refuse(run, entries):
+        raise UserError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host.queue, "give_back", refuse)
+        with pytest.raises(UserError, match=r"^full"):
+            host.run("held", SPAM)
+    assert [run.unfinished() for run in host.runs()] == ["give back"]
+    assert host.run("held", SPAM)["resumed"] == 1
+    assert host.runs() == []
+
+
+@pytest.mark.parametrize("state", ["quarantined", "restored"])
+def test_a_run_with_messages_beside_the_queue_is_kept(host, monkeypatch, state):
+    if state == "restored":
+        host.run("quarantined", SPAM)
+    with monkeypatch.context() as patched:
+        patched.setattr(quarantine.Run, "has_messages", lambda _: False)
+        patched.setattr(host.queue, "count_quarantined", lambda _: 1)
+        host.run(state, {"id": "s0"})
+    assert len(host.runs()) == 1
+
+
+def test_what_is_left_is_counted_among_what_matched(host, monkeypatch):
+    host.queue.locked = {"s1", "s2"}
+    assert host.run("quarantined", SPAM)["warnings"] == [
+        "2 of 4 messages were left as they were ({0}); run this again for them.".format(LOCKED)
+    ]
+
+    class Left(FakeQueue):
+        def give_back(self, run, entries):
+            return Outcome(0, [(entry["id"], LOCKED) for entry in entries])
+
+    interrupted(host, monkeypatch, "restored", all=True)
+    monkeypatch.setattr(host.queue, "__class__", Left)
+    made = host.run("held", {"id": "w1"})
+    assert made["warnings"] == [
+        "Messages, also of interrupted runs (2), were left as they were ({0}); run this again for them.".format(LOCKED)
+    ]
+
+
+@pytest.mark.parametrize("state", ["quarantined", "deleted", "held", "restored"])
+def test_check_mode_knows_what_can_not_be_moved(host, monkeypatch, state):
+    if state == "restored":
+        host.run("quarantined", SPAM)
+    stuck = {"s1": "it is nailed to the floor", "w0": "it is nailed to the floor"}
+    monkeypatch.setattr(host.queue, "stuck", lambda message: stuck.get(message.id))
+    monkeypatch.setattr(host.queue, "locked", set(stuck))
+    predicted = host.run(state, SPAM, check_mode=True)
+    assert (predicted["matched"], predicted["moved"]) == (4, 2 if state == "held" else 3)
+    assert predicted["passed_over"] == [{"id": "s1", "reason": stuck["s1"]}]
+    assert "would be left" in predicted["warnings"][0]
+    alone = host.run(state, {"id": "s1"}, check_mode=True)
+    assert (alone["changed"], alone["matched"], alone["moved"]) == (False, 1, 0)
+
+
 def test_a_full_disk_does_not_keep_a_run_from_being_removed(host, monkeypatch):
     before = host.state()
 

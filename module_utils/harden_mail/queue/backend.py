@@ -54,6 +54,12 @@ class Queue:
         """
         raise NotImplementedError
 
+    def stuck(self, message):
+        """Why a message of the queue or of a run can't be moved as things are (a sentence's end), or None: it may.
+
+        It is what can be known beforehand, so that check mode says it.
+        """
+
     def parts(self, message):
         """What of the queue's files belongs to a message.
 

@@ -66,7 +66,8 @@ class Work:
         self.quarantine_dir = params["quarantine_dir"]
         self.listed = Listed(params["limit_listed"])
         self.skipped = []
-        self.resumed = 0
+        # Names of the runs that were interrupted before.
+        self.resumed = set()
         # In check mode: runs that would be gone, and those that messages would be back in the queue from.
         self.gone, self.returning = set(), []
         self.states = Counter()
@@ -86,13 +87,13 @@ class Work:
             work, header = run.unfinished(), run.header()
             if work is None or (header and header["mta"] != self.queue.name):
                 continue
-            self.resumed += 1
+            self.resumed.add(run.name)
             if self.check_mode:
                 self._foresee(run, work, header)
             elif work == "remove":
                 run.remove()
             elif work == "give back":
-                self._give_back(run)
+                self._give_back(run, begun=True)
             else:
                 self._take(run, header["action"], begun=True)
 
@@ -115,7 +116,7 @@ class Work:
                 self._note(message)
             matched = sum(self.states.values())
             self._check_expected(matched)
-            return self._result(matched, matched)
+            return self._foreseen(matched)
         action = "delete" if self.params["state"] == "deleted" else "quarantine"
         quarantine.check_room(self.system.real(self.quarantine_dir), 0)
         header = {"mta": self.queue.name, "action": action, "selection": self.selection.text}
@@ -157,7 +158,7 @@ class Work:
                 run.remove()
             raise
         self.skipped += outcome.skipped
-        if action == "delete" or not run.has_messages():
+        if action == "delete" or self._is_empty(run):
             run.remove()
         else:
             run.finish()
@@ -167,7 +168,10 @@ class Work:
 
     def _restore(self):
         wanted = self.params["run"]
-        if wanted:
+        if wanted in self.resumed:
+            # Nothing of it need be left.
+            found = [run for run in quarantine.runs(self.system, self.quarantine_dir) if run.name == wanted]
+        elif wanted:
             found = [quarantine.find_run(self.system, self.quarantine_dir, wanted)]
         else:
             found = quarantine.runs(self.system, self.quarantine_dir)
@@ -178,12 +182,12 @@ class Work:
             matched = sum(count for _, count in counts)
             self._check_expected(matched)
             if self.check_mode:
-                return self._result(matched, matched)
+                return self._foreseen(matched)
             chosen = iter(rows)
             for run, count in counts:
                 if count:
                     run.mark("give back", itertools.islice(chosen, count))
-                    moved += self._give_back(run)
+                    moved += self._give_back(run, begun=False)
         return self._result(matched, moved)
 
     def _choose(self, run, rows):
@@ -199,20 +203,26 @@ class Work:
                 count += 1
         return count
 
-    def _give_back(self, run):
+    def _give_back(self, run, begun):
         try:
             outcome = self.queue.give_back(run, run.marked())
         except Unfinished:
             raise
         except UserError:
-            run.finish()
+            # Of one that was begun before, messages may be half way, where only its completion looks for them.
+            if not begun:
+                run.finish()
             raise
         self.skipped += outcome.skipped
-        if run.has_messages():
-            run.finish()
-        else:
+        if self._is_empty(run):
             run.remove()
+        else:
+            run.finish()
         return outcome.moved
+
+    def _is_empty(self, run):
+        """Whether nothing is lost with a run; messages may be in the directory that it has beside the queue."""
+        return not run.has_messages() and not self.queue.count_quarantined(run)
 
     # --- inside the queue ---------------------------------------------------------------------------------
 
@@ -235,7 +245,7 @@ class Work:
                     self._note(message)
                     wanted.add((message.id, message.instance, message.states, message.identity[0]))
             if self.check_mode:
-                return self._result(matched, sum(self.states.values()))
+                return self._foreseen(matched)
             for batch in quarantine.in_batches(itertools.starmap(_handle, wanted), 5000):
                 outcome = change(batch)
                 moved += outcome.moved
@@ -254,6 +264,9 @@ class Work:
     def _note(self, message):
         self.states["+".join(message.states)] += 1
         self.listed.add(message)
+        why = self.queue.stuck(message) if self.check_mode else None
+        if why:
+            self.skipped.append((message.id, why))
 
     def _check_expected(self, matched):
         expected = self.params["expect"]
@@ -262,6 +275,9 @@ class Work:
                 "expect is {0}, but {1} messages match; nothing {2}was changed. Look at them again, and give the "
                 "number that you mean.".format(expected, matched, "else " if self.resumed else "")
             )
+
+    def _foreseen(self, matched):
+        return self._result(matched, sum(self.states.values()) - len(self.skipped))
 
     def _result(self, matched, moved, run=None):
         state = self.params["state"]
@@ -273,7 +289,7 @@ class Work:
             "moved": moved,
             "states": dict(self.states),
             "run": run,
-            "resumed": self.resumed,
+            "resumed": len(self.resumed),
             "evidence": list(self.queue.evidence),
             "messages": self.listed.result(),
             # Not "skipped", which would make Ansible take the task for one that did not run.
@@ -285,9 +301,13 @@ class Work:
             },
         }
         if self.skipped:
+            # With a run that was completed first, some are not of those that match now.
+            how_many = "{0} of {1} messages" if not self.resumed else "Messages, also of interrupted runs ({0}),"
             result["warnings"] = [
-                "{0} of {1} messages were left as they were ({2}); run again to take them.".format(
-                    len(self.skipped), matched, self.skipped[0][1]
+                "{0} {1} left as they were ({2}); run this again for them.".format(
+                    how_many.format(len(self.skipped), matched),
+                    "would be" if self.check_mode else "were",
+                    self.skipped[0][1],
                 )
             ]
         return result
