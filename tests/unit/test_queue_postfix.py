@@ -5,10 +5,11 @@ import errno
 import fcntl
 import os
 import re
+import resource
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.errors import UserError
+from harden_mail.errors import CommandError, UserError
 from harden_mail.queue import postfix, postfix_spool, quarantine
 from harden_mail.queue.backend import Handle, Unfinished
 from harden_mail.queue.postfix import PostfixQueue
@@ -244,7 +245,7 @@ def test_gone_and_back_across_file_systems(spool, crossing):
 
 
 def test_an_active_message_comes_back_as_another_one(spool, crossing):
-    name = spool.add("active", logs=["trace"])
+    name = spool.add("active", logs=["defer"])
     before = spool.state()
     run = spool.select()
     spool.open().take(run, run.entries())
@@ -255,7 +256,7 @@ def test_an_active_message_comes_back_as_another_one(spool, crossing):
     assert new_name[:5] == "{0:05X}".format(int(name[:5], 16) + 1)
     assert int(new_name[5:], 16) == os.stat(os.path.join(spool.directory, path)).st_ino
     assert sorted(after.values()) == sorted(before.values())
-    assert set(after) == {path, "trace/" + new_name}
+    assert set(after) == {path, os.path.relpath(spool.path("defer", new_name), spool.directory)}
 
 
 def test_hashed_deep(tmp_path):
@@ -384,6 +385,21 @@ def test_gone_half_made_and_in_maildrop(spool):
         [(gone, postfix.GONE), (half_made, postfix.NO_MAIL), (maildrop, postfix.IN_MAILDROP)]
     )
     assert spool.state() == before
+
+
+def test_what_is_stuck_is_known_beforehand(spool):
+    for queue in ("maildrop", "incoming", "active", "deferred", "hold"):
+        spool.add(queue)
+    queue = spool.open()
+    stuck = {message.states[0]: queue.stuck(message) for message in queue.messages()}
+    assert stuck.pop("maildrop") == postfix.IN_MAILDROP
+    assert set(stuck.values()) == {None}
+    queue.instances = {}
+    run = spool.select()
+    spool.open().take(run, run.entries())
+    assert {queue.stuck(message) for message in queue.quarantined(run)} == {
+        "this host has no Postfix instance None now"
+    }
 
 
 def test_no_symbolic_link_is_followed(spool, tmp_path):
@@ -620,7 +636,7 @@ def other(name):
 
 
 def test_hold_and_release(spool):
-    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["trace"])
+    deferred, active = spool.add("deferred", logs=["defer", "trace"]), spool.add("active", logs=["defer"])
     incoming, maildrop = spool.add("incoming"), spool.add("maildrop")
     before = spool.state()
     queue = spool.open()
@@ -628,7 +644,8 @@ def test_hold_and_release(spool):
     assert queue.hold(messages) == (3, [(maildrop, postfix.IN_MAILDROP)])
     # What was active must not come back under the id that the queue manager has in memory.
     assert sorted(os.listdir(os.path.join(spool.directory, "hold"))) == sorted([deferred, other(active), incoming])
-    assert os.listdir(os.path.join(spool.directory, "trace")) == [other(active)]
+    assert os.path.exists(spool.path("defer", other(active)))
+    assert not os.path.exists(spool.path("defer", active))
     held = handles(queue, "hold")
     assert sorted(queue.hold(messages).skipped) == sorted(
         [
@@ -644,12 +661,13 @@ def test_hold_and_release(spool):
     assert os.path.exists(spool.path("deferred", other(deferred)))
     assert os.path.exists(spool.path("deferred", other(other(active))))
     assert os.path.exists(spool.path("defer", other(deferred)))
-    assert os.path.exists(spool.path("trace", other(other(active))))
+    assert os.path.exists(spool.path("trace", other(deferred)))
+    assert os.path.exists(spool.path("defer", other(other(active))))
     assert len(spool.state()) == len(before) - 1
 
 
 def test_who_is_in_delivery_is_not_held(spool):
-    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["trace"])
+    deferred, active = spool.add("deferred", logs=["defer"]), spool.add("active", logs=["defer"])
     before = spool.state()
     with contextlib.ExitStack() as stack:
         hold_lock(stack, spool.path("deferred", deferred))
@@ -659,23 +677,109 @@ def test_who_is_in_delivery_is_not_held(spool):
     assert sorted(spool.state().values()) == sorted(before.values())
     assert os.path.exists(spool.path("deferred", deferred))
     assert os.path.exists(spool.path("incoming", other(active)))
-    assert os.path.exists(spool.path("trace", other(active)))
+    assert os.path.exists(spool.path("defer", other(active)))
+
+
+def taken_or_held(spool, work):
+    queue = spool.open()
+    if work == "hold":
+        return queue.hold(handles(queue))
+    run = spool.select()
+    return queue.take(run, run.entries())
 
 
 @pytest.mark.parametrize("work", ["take", "hold"])
-def test_whose_sender_is_to_be_told_of_a_bounce_is_left(spool, work):
+@pytest.mark.parametrize("log", ["bounce", "trace"])
+def test_whose_sender_is_just_to_be_told_is_left(spool, work, log):
     """bounce(8) removes the log by its name when it has sent it; moved meanwhile, it would be sent once more."""
-    active, deferred = spool.add("active", logs=["bounce"]), spool.add("deferred", logs=["bounce"])
-    queue = spool.open()
-    if work == "take":
-        run = spool.select()
-        outcome = queue.take(run, run.entries())
-    else:
-        outcome = queue.hold(handles(queue))
-    assert outcome == (1, [(active, postfix.BOUNCING)])
+    active, deferred = spool.add("active", logs=[log]), spool.add("deferred", logs=[log])
+    outcome = taken_or_held(spool, work)
+    assert outcome == (1, [(active, postfix.REPORTING)])
     assert os.path.exists(spool.path("active", active))
-    assert os.path.exists(spool.path("bounce", active))
+    assert os.path.exists(spool.path(log, active))
     assert not os.path.exists(spool.path("deferred", deferred))
+
+
+@pytest.mark.parametrize("work", ["take", "hold"])
+@pytest.mark.parametrize("in_delivery", [False, True])
+def test_a_report_that_falls_due_while_a_message_is_moved_is_sent_once(spool, monkeypatch, work, in_delivery):
+    """Whoever delivered it has noted a bounce under its former id, where bounce(8) looks for it."""
+    active = spool.add("active", logs=["defer"])
+
+    def note(descriptor):
+        spool.write(spool.path("bounce", active), b"bounce of 1", 0o600)
+        if in_delivery:
+            raise postfix._Left(postfix.IN_DELIVERY)
+
+    monkeypatch.setattr(postfix, "_lock", note)
+    outcome = taken_or_held(spool, work)
+    assert outcome == (0, [(active, postfix.IN_DELIVERY if in_delivery else postfix.REPORTING)])
+    assert [path for path in spool.state() if path.startswith("bounce")] == ["bounce/" + active]
+    assert os.path.exists(spool.path("incoming", other(active)))
+    assert spool.bodies(*QUEUES) == [1]
+
+
+# --- the queue manager is told ------------------------------------------------------------------------------------
+
+
+def told(spool):
+    """What the queue managers were asked to look through."""
+    return [call for call, _ in spool.system.calls if call.startswith("postkick")]
+
+
+@pytest.mark.parametrize(("queue", "asked"), [("incoming", ["I"]), ("active", ["I"]), ("deferred", []), ("hold", [])])
+def test_the_queue_manager_is_told_of_what_came_back(spool, crossing, queue, asked):
+    spool.add(queue)
+    run = spool.select()
+    spool.open().take(run, run.entries())
+    assert told(spool) == []
+    spool.open().give_back(run, entries(run))
+    assert told(spool) == ["postkick -c {0} public qmgr {1}".format(CONFIG_DIR, letter) for letter in asked]
+
+
+def test_the_queue_manager_is_told_of_what_was_released(spool):
+    spool.add("deferred")
+    spool.open().hold(handles(spool.open()))
+    assert told(spool) == []
+    spool.open().release(handles(spool.open()))
+    assert told(spool) == ["postkick -c {0} public qmgr D".format(CONFIG_DIR)]
+
+
+@pytest.mark.parametrize("work", ["take", "hold"])
+def test_the_queue_manager_is_told_of_what_had_to_be_put_back(spool, work):
+    name = spool.add("active")
+    with contextlib.ExitStack() as stack:
+        hold_lock(stack, spool.path("active", name))
+        assert reasons(taken_or_held(spool, work)) == [postfix.IN_DELIVERY]
+    assert told(spool) == ["postkick -c {0} public qmgr I".format(CONFIG_DIR)]
+
+
+def test_a_queue_manager_that_does_not_listen_hinders_nothing(spool):
+    def hangs(argv, _stdin):
+        raise CommandError(argv, None, "no answer within 10 seconds")
+
+    spool.system.commands["postkick"] = hangs
+    spool.add("incoming")
+    run = spool.select()
+    spool.open().take(run, run.entries())
+    assert spool.open().give_back(run, entries(run)) == (1, [])
+
+
+def test_who_is_released_by_somebody_else_meanwhile_is_left(spool, monkeypatch):
+    name = spool.add("hold", logs=["defer"])
+    held = handles(spool.open())
+    link = os.link
+
+    def release(*arguments, **options):
+        link(*arguments, **options)
+        if os.path.exists(spool.path("hold", name)):
+            os.rename(spool.path("hold", name), spool.path("incoming", name))
+
+    monkeypatch.setattr(os, "link", release)
+    assert spool.open().release(held) == (0, [(name, postfix.GONE)])
+    assert [path for path in spool.state() if path.startswith("defer/")] == [
+        os.path.relpath(spool.path("defer", name), spool.directory)
+    ]
 
 
 def replace(path, number):
@@ -704,8 +808,9 @@ def test_another_message_is_neither_held_nor_released(spool):
 def test_killed_while_holding(tmp_path, work):
     for fatal in range(1, 1000):
         spool = Spool(tmp_path / str(fatal))
+        logs = ["defer"] if work == "hold" else ["defer", "trace"]
         for queue in ("deferred", "active") if work == "hold" else ("hold", "hold"):
-            spool.add(queue, logs=["defer", "trace"])
+            spool.add(queue, logs=logs)
 
         def change(spool=spool):
             queue = spool.open()
@@ -715,13 +820,32 @@ def test_killed_while_holding(tmp_path, work):
         paths = [path for path in spool.state() if path.split(os.sep)[0] in postfix_spool.MESSAGE_QUEUES]
         assert bodies_in(paths, spool.directory) == [1, 2]
         for path in paths:
-            for log in ("defer", "trace"):
+            for log in logs:
                 assert os.path.exists(spool.path(log, path.split(os.sep)[-1]))
         change()
         assert len(spool.bodies("hold")) == (2 if work == "hold" else 0)
         if not died:
             break
     assert fatal > 5
+
+
+def test_more_files_than_a_process_may_have_open(spool, monkeypatch):
+    """Each message of a batch is open, and so are the directories of each instance's queue."""
+    monkeypatch.setattr(postfix, "BATCH", 80)
+    for _ in range(80):
+        spool.add("deferred")
+    run = spool.select()
+    child = os.fork()
+    if child == 0:
+        try:
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            # What other tests have left open.
+            os.closerange(3, 4096)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+            os._exit(spool.open().take(run, run.entries()).moved)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] >> 8 == 80
 
 
 def test_count(spool):

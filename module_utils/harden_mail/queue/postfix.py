@@ -11,6 +11,9 @@ of the file's inode. One that was active goes to ``incoming``, and under another
 the old one in memory it takes both for one, delivers neither and removes the file. That was seen with 3.7 and 3.10,
 where ``postsuper -h`` and then ``-H`` lost active mail so. For this reason neither is used here.
 
+What comes back into ``incoming`` would lie there until the queue manager looks, which it does each five minutes unless
+somebody tells it to: so it is told, as it is of mail that is released.
+
 A run on another file system than the queue has a second directory, ``SPOOL/harden-mail/RUN``, on the queue's: messages
 are renamed to and from there, and copied between the two.
 """
@@ -19,33 +22,45 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 from collections import namedtuple
 from urllib.parse import quote, unquote
 
-from ..errors import UserError
+from ..errors import CommandError, UserError
 from ..host.mta import POSTFIX_DIR, postconf
 from .backend import Outcome, Queue, Unfinished
 from .count import count_files
 from .postfix_file import Unreadable
 from .postfix_scan import Instance, read, scan
-from .postfix_spool import LOGS, MESSAGE_QUEUES, Spool, is_mail, name_of
+from .postfix_spool import DIRECTORIES, LOGS, MESSAGE_QUEUES, Spool, is_mail, name_of
 from .quarantine import copy_all, in_batches
 
 # On the queue's file system, for runs on another one.
 STAGING = "harden-mail"
 
-# Messages whose files are open and locked at once; a process may have 1024 files open.
+# Messages whose files are open and locked at once.
 BATCH = 400
+
+# What a queue manager is asked to look through (src/global/mail_proto.h).
+LOOK_AT_INCOMING, LOOK_AT_DEFERRED = "I", "D"
+
+# Seconds that it has to hear it; it may be busy, and looks by itself later on.
+HEARING = 10
 
 # What a file takes beside its bytes, at most: the rest of its last block, its part of a directory.
 FILE_OVERHEAD = 8192
+
+# Of what is noted of a message: what bounce(8) sends a report from, and the rest.
+REPORTED = ("bounce", "trace")
+NOTED = tuple(log for log in LOGS if log not in REPORTED)
 
 NO_MAIL = "its file is not one that Postfix takes for a message"
 GONE = "no longer in the queue"
 REPLACED = "another message has its id now"
 IN_DELIVERY = "it is being delivered at this moment"
-BOUNCING = "its sender is just to be told of a bounce"
-IN_MAILDROP = "it is in maildrop, where Postfix takes it in within a minute"
+REPORTING = "its sender is just to be told what became of it"
+IN_MAILDROP = "it is in maildrop, and can be moved once Postfix, if it runs, has taken it in, which takes a minute"
+NO_INSTANCE = "this host has no Postfix instance {0} now"
 
 
 class PostfixQueue(Queue):
@@ -98,6 +113,11 @@ class PostfixQueue(Queue):
         held = found.pop("hold")
         return sum(found.values()), held, None
 
+    def stuck(self, message):
+        if message.instance not in self.instances:
+            return NO_INSTANCE.format(message.instance)
+        return IN_MAILDROP if message.states == ("maildrop",) else None
+
     def parts(self, message):
         spool = self._spool(message.instance)
         path = message.path
@@ -130,6 +150,7 @@ class PostfixQueue(Queue):
                         done.append(changed)
                         skipped += left
                 finally:
+                    inside.wake()
                     inside.spool.close()
         return Outcome(sum(done), skipped)
 
@@ -191,7 +212,7 @@ class PostfixQueue(Queue):
                         moved += given
                         skipped += left
                     else:
-                        skipped += [(one, "this host has no Postfix instance {0} now".format(name)) for one in names]
+                        skipped += [(one, NO_INSTANCE.format(name)) for one in names]
         return Outcome(moved, skipped)
 
     # --- shared -----------------------------------------------------------------------------------------------
@@ -200,6 +221,7 @@ class PostfixQueue(Queue):
     def _moving(self, run, option):
         """The ways between the queues and a run (name of the instance -> Way), for the time of a ``with`` block."""
         ways = {}
+        _may_open(BATCH + 3 * DIRECTORIES * len(self.instances) + 100)
         try:
             with _as_sentence(option, lambda: any(way.changed for way in ways.values())):
                 for name, instance in self.instances.items():
@@ -211,6 +233,7 @@ class PostfixQueue(Queue):
                     way.finish()
         finally:
             for way in ways.values():
+                way.wake()
                 way.close()
 
     def _staging(self, name, run):
@@ -254,6 +277,16 @@ class Mover:
         self.system, self.spool, self.instance = system, spool, instance
         self.owner = spool.owner()
         self._locks = None
+        self._to_look_at = set()
+
+    def wake(self):
+        """Tell the queue manager of mail that it would not look for soon; where none runs nothing happens."""
+        if self._to_look_at:
+            request = "".join(sorted(self._to_look_at))
+            argv = ["postkick", "-c", self.instance.config_dir, "public", "qmgr", request]
+            with contextlib.suppress(CommandError):
+                self.system.run(argv, check=False, timeout=HEARING)
+            self._to_look_at.clear()
 
     def take_all(self, wanted, files, take_one):
         """Call ``take_one(message, files)`` for each message (Wanted): [(id, why)] of those left."""
@@ -287,10 +320,8 @@ class Mover:
                     raise _Left(REPLACED)
                 if not is_mail(about, self.owner):
                     raise _Left(NO_MAIL)
-                if queue == "active" and self.spool.stat("bounce", wanted.id):
-                    # bounce(8) reads the log, sends, and then removes it by its name: moved meanwhile, it would be
-                    # sent once more when the message comes back.
-                    raise _Left(BOUNCING)
+                if queue == "active":
+                    self._see_that_nothing_is_reported(wanted.id)
                 if queue == "active" and self._is_in_delivery(about.st_ino):
                     # Rather than to move it and back; the lock may also be that of another file system's file.
                     _lock(descriptor)
@@ -302,6 +333,26 @@ class Mover:
             return queue, about
         raise _Left(GONE)
 
+    def _see_that_nothing_is_reported(self, name):
+        """See that bounce(8) has nothing to do with an active message.
+
+        It reads the log, sends, and then removes the log by its name: moved meanwhile, it would be sent once more when
+        the message comes back.
+
+        :raises _Left: it has
+        """
+        if any(self.spool.stat(log, name) for log in REPORTED):
+            raise _Left(REPORTING)
+
+    def _lock(self, descriptor, queue, name):
+        """Lock a message that was moved out of a queue, and see that nobody had done anything with it till then.
+
+        :raises _Left: somebody has; what he notes of it, he notes under its former id
+        """
+        _lock(descriptor)
+        if queue == "active":
+            self._see_that_nothing_is_reported(name)
+
     def _where(self, wanted):
         """Directories that a message may be in: it moves between them, and may get to one that was looked at before."""
         if wanted.directory:
@@ -309,6 +360,13 @@ class Mover:
         for _ in range(2):
             for queue in (wanted.state,) + MESSAGE_QUEUES:
                 yield self.spool.relative(queue, wanted.id)
+
+    def _way_back(self, queue):
+        """The queue that a message goes back to which was in another one."""
+        back = "incoming" if queue == "active" else queue
+        if back == "incoming":
+            self._to_look_at.add(LOOK_AT_INCOMING)
+        return back
 
     def _is_in_delivery(self, inode):
         """Whether somebody has, or may have, locked a file with that inode."""
@@ -341,9 +399,16 @@ class Inside(Mover):
                 continue
             # Whoever held it may have done so while it was active.
             other = name_of(name, about.st_ino, other=True)
-            self._link_logs(name, other)
-            self.spool.rename(self.spool.relative("hold", name), name, self.spool, "deferred", other)
-            self._drop_logs(name)
+            self._link_logs(name, other, LOGS)
+            try:
+                self.spool.rename(self.spool.relative("hold", name), name, self.spool, "deferred", other)
+            except FileNotFoundError:
+                # Somebody else has released or removed it since it was looked at.
+                self._drop_logs(other)
+                skipped.append((name, GONE))
+            else:
+                self._to_look_at.add(LOOK_AT_DEFERRED)
+                self._drop_logs(name)
         return len(messages) - len(skipped), skipped
 
     def _hold_one(self, wanted, files):
@@ -358,7 +423,7 @@ class Inside(Mover):
             if queue == "hold":
                 raise _Left("it is held already")
             if queue == "active":
-                self._link_logs(name, other)
+                self._link_logs(name, other, NOTED)
                 unused = other
             return self.spool, "hold", new_id(queue)
 
@@ -368,22 +433,22 @@ class Inside(Mover):
             if held == other:
                 unused = name
             try:
-                _lock(files[-1])
+                self._lock(files[-1], queue, name)
             except _Left:
-                back = "incoming" if queue == "active" else queue
+                back = self._way_back(queue)
                 self.spool.rename(self.spool.relative("hold", held), held, self.spool, back, held)
                 raise
         finally:
             if unused:
-                self._drop_logs(unused)
+                self._drop_logs(unused, NOTED)
 
-    def _link_logs(self, name, other):
+    def _link_logs(self, name, other, logs):
         """Have what Postfix noted of a message under two ids, until it is known which one it has."""
-        for log in LOGS:
+        for log in logs:
             self.spool.link(log, name, other)
 
-    def _drop_logs(self, name):
-        for log in LOGS:
+    def _drop_logs(self, name, logs=LOGS):
+        for log in logs:
             self.spool.remove_file(log, name)
 
 
@@ -425,12 +490,12 @@ class Way(Mover):
             try:
                 if not same:
                     self._check(wanted, queue)
-                _lock(files[-1])
+                self._lock(files[-1], queue, wanted.id)
             except _Left:
                 self._put_back(queue, wanted.id)
                 taken.pop()
                 raise
-            logs = wanted.logs if same and queue != "active" else LOGS
+            logs = NOTED if queue == "active" else wanted.logs if same else LOGS
             self.spool.move_logs(wanted.id, self.place, wanted.id, logs)
 
         try:
@@ -549,7 +614,7 @@ class Way(Mover):
             return "the queue has another message with its id"
         # Before it, since Postfix may deliver it at once.
         self.place.move_logs(name, self.spool, new_name, LOGS)
-        self.place.rename(queue, name, self.spool, "incoming" if queue == "active" else queue, new_name)
+        self.place.rename(queue, name, self.spool, self._way_back(queue), new_name)
         return None
 
     def _copy(self, source, target, messages):
@@ -590,6 +655,14 @@ def _lock(descriptor):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise _Left(IN_DELIVERY) from None
+
+
+def _may_open(count):
+    """Have this process allowed to have so many files open, if the host lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _locked_inodes(system):
