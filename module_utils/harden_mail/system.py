@@ -186,7 +186,7 @@ class System:
 
     def make_private_dir(self, path):
         """Make a directory (and its parents) that only its owner may enter; nothing happens when it is there."""
-        os.makedirs(os.path.dirname(self.real(path)), exist_ok=True)
+        os.makedirs(os.path.dirname(self.real(path)), mode=0o755, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.real(path), 0o700)
 
@@ -210,11 +210,26 @@ class System:
 
         The file lives in /run, so nothing is left behind on disk.
         """
-        real_path = self.real(path)
-        os.makedirs(os.path.dirname(real_path), exist_ok=True)
-        with open(real_path, "a", encoding="ascii") as handle:
+        with self.open_lock(path) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+    @contextlib.contextmanager
+    def open_lock(self, path):
+        """A file to lock, for the time of a ``with`` block: text, to read and to append, for its owner alone.
+
+        Whoever can open a file, if only to read it, can hold its lock, and with it up all others.
+        """
+        real_path = self.real(path)
+        os.makedirs(os.path.dirname(real_path), mode=0o755, exist_ok=True)
+        with open(real_path, "a+", encoding="ascii", opener=_for_owner_alone) as handle:
+            # One of a former version is open to all.
+            os.fchmod(handle.fileno(), 0o600)
+            yield handle
+
+
+def _for_owner_alone(path, flags):
+    return os.open(path, flags, 0o600)
 
 
 def _environment():

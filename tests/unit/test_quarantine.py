@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 from harden_mail.errors import UserError
-from harden_mail.queue import quarantine
+from harden_mail.queue import qmail_service, quarantine
 from harden_mail.queue.message import Message, Recipient
 from harden_mail.queue.quarantine import Run
 from harden_mail.system import System
@@ -46,6 +46,34 @@ def sealed(system, count=1):
         run.enter(message(id="ABC{0}".format(number)), [(run.directory, os.stat(run.directory))])
     run.seal()
     return run
+
+
+@pytest.fixture
+def careless():
+    """Files are open to everybody, unless somebody sees to it."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless")
+@pytest.mark.parametrize("lock", [quarantine.LOCK, qmail_service.WATCHDOG_LOCK])
+def test_nobody_else_can_hold_a_lock(system, lock):
+    """Who can open its file could keep spam in the queue by it."""
+    path = system.real(lock)
+    os.makedirs(os.path.dirname(path), mode=0o755)
+    for _ in ("made", "left by a former version"):
+        with system.lock(lock) if lock == quarantine.LOCK else qmail_service._watchdog_slot(system):
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        os.chmod(path, 0o644)
+
+
+@pytest.mark.usefixtures("careless")
+def test_nobody_else_can_put_another_quarantine_in_its_place(system):
+    sealed(system)
+    with system.lock(quarantine.LOCK):
+        for path in (QUARANTINE, quarantine.LOCK):
+            assert stat.S_IMODE(os.stat(os.path.dirname(system.real(path))).st_mode) & 0o022 == 0
 
 
 def test_a_run_is_for_its_owner_alone(system):

@@ -278,9 +278,7 @@ def _spawn(argv, slot):
 @contextlib.contextmanager
 def _watchdog_slot(system):
     """What a watchdog holds to be known, and whether another one, of a killed run, is at work."""
-    path = system.real(WATCHDOG_LOCK)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a", encoding="ascii") as handle:
+    with system.open_lock(WATCHDOG_LOCK) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             others = False
