@@ -30,7 +30,7 @@ WORDS = {
         "over_origin": "{value} messages come from one origin; the limit is {limit}.",
         "over_todo": "{value} messages are not yet preprocessed (todo); the limit is {limit}.",
         "clear_text": "The queue is down to {total} messages. The alarm lasted from {since}; at most {peak} were seen.",
-        "aside": "{number} earlier notices were taken by no way; they are in files on the host:",
+        "aside": "Earlier notices that no way has taken ({number}), in files on the host:",
         "host": "Host",
         "count": "Messages",
         "held": "Held besides",
@@ -38,7 +38,7 @@ WORDS = {
         "limit": "Limit",
         "since": "Since",
         "top_origins": "Where they come from",
-        "top_clients": "Addresses that they came from",
+        "top_clients": "Client addresses",
         "top_senders": "Envelope senders",
         "top_recipient_domains": "Recipient domains",
         "top_subjects": "Subjects",
@@ -57,13 +57,13 @@ WORDS = {
         "repeat_by": "【継続中】メールキュー {host}: {what}",
         "drill_text": "これは訓練です。{host} のメールキュー警告がこの経路で届くことを、確認するための送信です。\n"
         "異常は発生していません。対応は不要です。",
-        "over_total": "キューに {value} 通のメールが滞留しています (上限 {limit} 通)。",
-        "over_oldest": "最も古いメールは {value} 分間滞留しています (上限 {limit} 分)。",
-        "over_growth": "キューが短時間に {value} 通増えました (上限 {limit} 通)。",
-        "over_origin": "同じ送信元からのメールが {value} 通あります (上限 {limit} 通)。",
-        "over_todo": "未処理 (todo) のメールが {value} 通あります (上限 {limit} 通)。",
-        "clear_text": "キューは {total} 通まで減りました。警告の開始は {since}、期間中の最大は {peak} 通でした。",
-        "aside": "どの経路でも受け付けられなかった以前の通知が {number} 件あり、ホスト上のファイルに保存してあります:",
+        "over_total": "キューに{value}通のメールが滞留しています (上限 {limit}通)。",
+        "over_oldest": "最も古いメールは{value}分間滞留しています (上限 {limit}分)。",
+        "over_growth": "キューのメールが短時間に{value}通増えました (上限 {limit}通)。",
+        "over_origin": "同じ送信元からのメールが{value}通あります (上限 {limit}通)。",
+        "over_todo": "未処理 (todo) のメールが{value}通あります (上限 {limit}通)。",
+        "clear_text": "キューは{total}通まで減りました。警告の開始は {since}、期間中の最大は{peak}通でした。",
+        "aside": "どの経路でも受け付けられなかった以前の通知 ({number}件) は、ホスト上の次のファイルにあります:",
         "host": "ホスト",
         "count": "メール数",
         "held": "保留中 (上記に含まず)",
@@ -75,7 +75,7 @@ WORDS = {
         "top_senders": "エンベロープの送信者",
         "top_recipient_domains": "宛先ドメイン",
         "top_subjects": "件名",
-        "of_first": "(先頭 {read} 通の集計)",
+        "of_first": "(先頭{read}通の集計)",
         "next": "次に行うこと (Ansible を実行するマシンで):",
         "list": "ansible-playbook playbooks/queue.yml -e queue_action=list --limit {target}",
         "quarantine": "ansible-playbook playbooks/queue.yml -e queue_action=quarantine -e "
@@ -167,7 +167,9 @@ def local_time(seconds):
 
 
 def _header(text, charset, encoding):
-    return Header(_in_charset(text, charset), charset=encoding, header_name="Subject")
+    text = _in_charset(text, charset)
+    is_ascii = all(ord(letter) < 128 for letter in text)
+    return Header(text, charset="us-ascii" if is_ascii else encoding, header_name="Subject")
 
 
 def _in_charset(text, charset):
