@@ -19,6 +19,7 @@ from harden_mail.alert.notice import message_id
 from harden_mail.alert.settings import check
 from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
 from harden_mail.errors import UserError
+from harden_mail.queue.together import together
 
 START = 1700000000
 MINUTE = 60
@@ -299,6 +300,19 @@ def test_a_message_that_a_defect_trips_over_holds_no_alert_back(host):
     assert "spam" in host.told[0][1]["text"]
     assert any("defect of harden-mail: IndexError at" in line for line in host.logged)
     assert CANARY not in "".join(host.logged)
+
+
+def test_of_a_process_that_failed_only_its_place_is_logged(host):
+    def work(part):
+        yield from ()
+        raise IndexError(CANARY)
+
+    host.queue.messages = lambda wanted=None: together(2, work)
+    host.run(301)
+    assert host.kinds() == ["alarm"]
+    (line,) = [line for line in host.logged if "defect" in line]
+    number = work.__code__.co_firstlineno + 2
+    assert line.endswith("a defect of harden-mail: at test_alert_program.py:{0}".format(number))
 
 
 def test_messages_that_cannot_be_read_this_time_end_no_alarm(host):

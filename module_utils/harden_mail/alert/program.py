@@ -52,6 +52,10 @@ REFUSALS = 6
 DRILL = 600
 
 
+# Of a traceback, which is what a process that read a part of the queue leaves of itself.
+_PLACE = re.compile(r'File "[^"]*?([^/"]+)", line ([0-9]+)')
+
+
 class Busy(UserError):
     """Another run is at work, and has not been so for long."""
 
@@ -299,11 +303,13 @@ class Seen:
                         found.add(message)
                 else:
                     is_all = True
-        except (ways.WayError, UserError, OSError, RuntimeError) as error:
+        except (ways.WayError, UserError, OSError) as error:
             ways.log("not all messages could be read: {0}".format(error))
         except Exception as error:
             # Spammers write what is read here; a defect that one of them finds must not keep the rest from being told.
-            ways.log("not all messages could be read; a defect of harden-mail: {0}".format(place_of(error)))
+            places = _PLACE.findall(str(error))
+            where = "at {0}:{1}".format(*places[-1]) if places else place_of(error)
+            ways.log("not all messages could be read; a defect of harden-mail: {0}".format(where))
         self.summary = found.result()
         self.oldest = self.summary["oldest"]
         self.only = None if is_all else found.matched
