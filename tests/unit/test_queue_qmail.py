@@ -351,6 +351,23 @@ def test_an_old_number_that_is_taken(tmp_path):
     assert spool.visible() == {number: True}
 
 
+@pytest.mark.parametrize("work", ["take", "give back"])
+def test_no_link_in_the_queue_leads_elsewhere(tmp_path, monkeypatch, work):
+    """The queue's directory is qmailq's."""
+    monkeypatch.setattr(qmail, "_can_link", lambda *_: False)
+    spool = Spool(tmp_path)
+    spool.add("remote")
+    run = spool.select()
+    if work == "give back":
+        spool.open().take(run, run.entries())
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(str(tmp_path / "elsewhere"), os.path.join(spool.directory, "harden-mail"))
+    with pytest.raises(UserError, match=r"^queue_dir has .*/queue/harden-mail, which is no directory of root's own"):
+        spool.open().take(run, run.entries()) if work == "take" else spool.open().give_back(run, run.entries())
+    assert os.listdir(str(tmp_path / "elsewhere")) == []
+    assert len(spool.visible()) + len(in_run(run)) == 1
+
+
 # --- kills ----------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from ..host.mta import QMAIL_DIR
 from .backend import Outcome, Queue, Unfinished
 from .qmail_files import STATES, Layout, read, scan
 from .qmail_service import find_service, stopped
-from .quarantine import copy_exactly, in_batches, sync_directory
+from .quarantine import copy_exactly, in_batches, is_own_directory, sync_directory
 
 KEY_PARTS = ("todo", "info")
 
@@ -300,7 +300,8 @@ class QmailQueue(Queue):
         return self._staging(run), final
 
     def _staging(self, run):
-        return Place(os.path.join(self.layout.directory, STAGING, run.name))
+        above = os.path.join(self.layout.directory, STAGING)
+        return Place(os.path.join(above, run.name), above)
 
     def _renames(self, run):
         return _can_link(self.layout.mutex, run.directory)
@@ -314,10 +315,13 @@ class QmailQueue(Queue):
 
 
 class Place:
-    """A directory that keeps messages outside the queue, as ``PART/ID``."""
+    """A directory that keeps messages outside the queue, as ``PART/ID``.
 
-    def __init__(self, directory):
-        self.directory = directory
+    :param str above: the directory that it is made in, if that is made, too
+    """
+
+    def __init__(self, directory, above=None):
+        self.directory, self.above = directory, above
 
     def path(self, part, number):
         return os.path.join(self.directory, part, str(number))
@@ -326,9 +330,15 @@ class Place:
         return [os.path.join(self.directory, part) for part in ALL_PARTS]
 
     def make(self):
-        for directory in [os.path.dirname(self.directory), self.directory] + self.directories():
+        for directory in filter(None, [self.above, self.directory] + self.directories()):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
+            # The queue's directory isn't root's: whoever it belongs to could have put a symbolic link there.
+            if not is_own_directory(directory):
+                raise UserError(
+                    "queue_dir has {0}, which is no directory of root's own; find out what it is, and take it "
+                    "away.".format(directory)
+                )
 
     def numbers(self):
         """Yield the messages that are here."""
@@ -346,7 +356,7 @@ class Place:
 
     def remove_empty(self):
         """Remove what has become empty of the directories made by :meth:`make`."""
-        for directory in self.directories() + [self.directory, os.path.dirname(self.directory)]:
+        for directory in filter(None, self.directories() + [self.directory, self.above]):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
 

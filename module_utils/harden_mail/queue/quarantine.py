@@ -158,7 +158,7 @@ def runs(system, quarantine_dir):
     """
     directory = _checked(system, quarantine_dir)
     names = filter(_NAME.match, system.listdir(quarantine_dir))
-    return [Run(path) for path in (os.path.join(directory, name) for name in names) if _is_own_directory(path)]
+    return [Run(path) for path in (os.path.join(directory, name) for name in names) if is_own_directory(path)]
 
 
 def find_run(system, quarantine_dir, name):
@@ -310,6 +310,7 @@ def _checked(system, quarantine_dir):
     return directory
 
 
-def _is_own_directory(path):
+def is_own_directory(path):
+    """Whether there is a directory, not a symbolic link to one, that is this user's."""
     about = os.lstat(path)
     return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
