@@ -61,6 +61,13 @@ def test_postfix_is_counted_in_every_state_depth_and_instance(tmp_path):
     assert count_queue(queue) == (6, 2, None)
 
 
+def test_a_link_in_the_queue_is_not_followed(tmp_path):
+    queue = postfix(tmp_path, ["a/deferred/4/4F1C2A04"])
+    (tmp_path / "a/deferred/B").symlink_to(tmp_path / "a/deferred")
+    (tmp_path / "a/deferred/C").symlink_to(".")
+    assert count_queue(queue) == (1, 0, None)
+
+
 def test_a_directory_that_goes_away_has_none(tmp_path):
     queue = postfix(tmp_path, ["a/deferred/4/4F1C2A04"])
     os.unlink(str(tmp_path / "a/deferred/4/4F1C2A04"))

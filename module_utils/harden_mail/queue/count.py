@@ -16,14 +16,14 @@ def count_queue(queue):
 def count_files(directory):
     """Files below a directory whose hashed subdirectories have names of one character, as Postfix makes them.
 
-    A directory that is not there, or goes away meanwhile, has none.
+    A directory that is not there, or goes away meanwhile, has none; a symbolic link leads nowhere.
     """
     count = 0
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
                 if len(entry.name) == 1:
-                    count += count_files(entry.path)
+                    count += count_files(entry.path) if entry.is_dir(follow_symlinks=False) else 0
                 elif entry.name[0] != ".":
                     count += 1
     except (FileNotFoundError, NotADirectoryError):
