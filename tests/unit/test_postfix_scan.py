@@ -182,6 +182,29 @@ def test_every_state_depth_and_kind_of_id(spool):
 
 
 @pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("first", "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")
+def test_a_long_id_may_begin_with_any_digit(spool, first):
+    spool.put("deferred", "4", first + LONG[1:])
+    spool.put("incoming", first + "yzzzzzzzzzzyy")
+    assert spool.ids() == sorted([first + LONG[1:], first + "yzzzzzzzzzzyy"])
+    assert spool.unreadable == []
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("state", postfix_scan.STATES)
+def test_a_file_that_has_no_id_yet_is_no_message(spool, state):
+    """Postfix makes it as MICROSECONDS.PROCESS, and then gives it the id that is made of its inode."""
+    spool.put(state, "123456.4711")
+    spool.put(state, "7.1", mode=0o600, data=b"")
+    assert spool.look() == []
+    assert spool.met == 0
+    assert spool.unreadable == []
+    spool.put(state, "123456.4711x")
+    assert spool.look() == []
+    assert [path for path, _ in spool.unreadable] == [spool.path(state, "123456.4711x")]
+
+
+@pytest.mark.usefixtures("processes")
 def test_what_is_asked_for_alone_comes(spool):
     spool.put(
         "active", SHORT, data=queue_file(record(b"T", b"1 2") + record(b"S", b"spam@example.net") + TODO, CONTENT)

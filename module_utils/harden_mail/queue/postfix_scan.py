@@ -311,9 +311,12 @@ class _Scanner:
             if met and state != STATES[-1]:
                 self._earlier.append(array("q", sorted(met)))
         # What had left for directories that were read already, before it was met where it came from.
+        noted = len(self.unreadable)
         late = {
             hash(name): (place, name, inode) for again in _AGAIN for place, name, inode in self.files(again) if inode
         }
+        # What is foreign has been noted the first time.
+        del self.unreadable[noted:]
         for key in met if late else ():
             late.pop(key, None)
         for place, name, inode in late.values():
