@@ -3,6 +3,11 @@
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
+attributes:
+  platform:
+    description: Linux with Postfix 2.10 or later, or qmail.
+    support: full
+    platforms: posix
 options:
   mta:
     description:

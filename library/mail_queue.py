@@ -16,6 +16,11 @@ description:
   - Messages that are being delivered at that moment, or that changed meanwhile, are left as they were, and named.
   - qmail can be changed only while it is stopped. It is stopped for as long as that takes, and started again whatever
     happens.
+  - An id may change, so go by O(run), sender or subject. In Postfix, a message that was active when it was taken out or
+    held, and each that is released, has another one afterwards, since the queue manager may still know the old one, would
+    take the two for one, and remove the file. With both mail servers it is made of the file's inode, so what comes back
+    from a quarantine on another file system has another one, too.
+  - Postfix is told of what comes back; what was deferred is tried when it would have been tried anyway.
 extends_documentation_fragment: [mail_queue]
 options:
   state:
@@ -38,15 +43,13 @@ options:
     type: int
 attributes:
   check_mode:
-    description: Says how many of which would be changed, and changes nothing.
+    description:
+      - Says how many of which would be changed, and changes nothing. Counted on are interrupted runs, which would be
+        completed first; not known beforehand is what will just be delivered.
     support: full
   diff_mode:
     description: Shows how many messages change from which state into which.
     support: full
-  platform:
-    description: Linux with Postfix 2.10 or later, or qmail.
-    support: full
-    platforms: posix
 author:
   - harden-mail contributors
 seealso:
@@ -83,25 +86,32 @@ state:
   returned: when the host has a queue
   type: str
 matched:
-  description: How many messages were selected; some may have been in O(state) already (held, released).
+  description:
+    - How many messages were selected, in the queue or with O(state=restored) in the quarantine; some may have been in
+      O(state) already (held, released), others were left (RV(passed_over_total)).
   returned: when the host has a queue
   type: int
 moved:
-  description: How many changed their state, or would in check mode.
+  description:
+    - How many changed their state, or would in check mode. Those of interrupted runs that were completed first are not
+      among them.
   returned: when the host has a queue
   type: int
 states:
-  description: How many of them had which state before.
+  description: How many of them had which state before, without those that were in O(state) already.
   returned: when the host has a queue
   type: dict
   sample: {deferred: 4990, active: 10}
 run:
-  description: The run of the quarantine that they are in now, to restore them by; null where there is none.
+  description:
+    - The run of the quarantine that they are in now, to restore them by; null where nothing was quarantined, and in check
+      mode.
   returned: when the host has a queue
   type: str
   sample: 20261125T063000Z-1f2e3d
 resumed:
-  description: How many runs that were interrupted before were completed first, or would be.
+  description:
+    - How many runs that were interrupted before were completed first, or would be. This counts as a change.
   returned: when the host has a queue
   type: int
 messages:
@@ -110,7 +120,7 @@ messages:
   type: list
   elements: dict
 passed_over:
-  description: Messages that were left as they were, at most 50.
+  description: Messages that were left as they were, at most 50; also of runs that were completed first.
   returned: when the host has a queue
   type: list
   elements: dict

@@ -20,10 +20,6 @@ attributes:
   diff_mode:
     description: Changes nothing.
     support: none
-  platform:
-    description: Linux with Postfix 2.10 or later, or qmail.
-    support: full
-    platforms: posix
 author:
   - harden-mail contributors
 seealso:
