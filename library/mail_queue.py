@@ -16,10 +16,10 @@ description:
   - Messages that are being delivered at that moment, or that changed meanwhile, are left as they were, and named.
   - qmail can be changed only while it is stopped. It is stopped for as long as that takes, and started again whatever
     happens.
-  - An id may change, so go by O(run), sender or subject. In Postfix, a message that was active when it was taken out or
-    held, and each that is released, has another one afterwards, since the queue manager may still know the old one, would
-    take the two for one, and remove the file. With both mail servers it is made of the file's inode, so what comes back
-    from a quarantine on another file system has another one, too.
+  - An id may change, so go by O(run), sender or subject. In Postfix, a message that was active when it was taken out
+    or held, and each that is released, has another one afterwards, since the queue manager may still know the old one,
+    would take the two for one, and remove the file. With both mail servers it is made of the file's inode, so what
+    comes back from a quarantine on another file system has another one, too.
   - Postfix is told of what comes back; what was deferred is tried when it would have been tried anyway.
 extends_documentation_fragment: [mail_queue]
 options:
@@ -104,8 +104,8 @@ states:
   sample: {deferred: 4990, active: 10}
 run:
   description:
-    - The run of the quarantine that they are in now, to restore them by; null where nothing was quarantined, and in check
-      mode.
+    - The run of the quarantine that they are in now, to restore them by; null where nothing was quarantined, and in
+      check mode.
   returned: when the host has a queue
   type: str
   sample: 20261125T063000Z-1f2e3d
