@@ -599,6 +599,20 @@ def test_a_run_that_hangs_is_ended_and_one_that_works_is_not(host, name, age, en
         holder.communicate()
 
 
+def test_nobody_else_can_hold_the_lock(host):
+    """Whoever can open its file can keep the alert from running."""
+    path = host.system.real(program.LOCK)
+    umask = os.umask(0)
+    try:
+        for _ in ("made", "left by a former version"):
+            with program.only_one(host.system):
+                assert os.stat(path).st_mode & 0o777 == 0o600
+            assert os.stat(os.path.dirname(path)).st_mode & 0o022 == 0
+            os.chmod(path, 0o644)
+    finally:
+        os.umask(umask)
+
+
 @pytest.mark.parametrize("text", ["", "x", "1 x", "1", "999999999 0", "-1 0"])
 def test_a_lock_that_says_nothing_useful_ends_nobody(host, text):
     path = host.system.real(program.LOCK)

@@ -357,9 +357,7 @@ def only_one(system):
     :raises Busy: another run is at work, and has not been so for long
     :raises UserError: one that hangs could not be ended
     """
-    path = system.real(LOCK)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a+", encoding="ascii") as handle:
+    with system.open_lock(LOCK) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
