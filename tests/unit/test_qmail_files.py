@@ -10,7 +10,9 @@ import time
 
 import pytest
 from harden_mail.queue import qmail_files
+from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient
+from harden_mail.queue.qmail import QmailQueue
 from harden_mail.queue.qmail_files import PARTS, Layout, read, scan
 from hosts import qmail_spool
 from hypothesis import given, settings
@@ -125,13 +127,20 @@ def processes(request, monkeypatch):
         monkeypatch.setattr(qmail_files, "_MANY", 0)
 
 
+@pytest.fixture(params=["new", "settled"])
+def age(request, monkeypatch):
+    """Files are all new here; a queue's are mostly older than the look at it."""
+    if request.param == "settled":
+        monkeypatch.setattr(qmail_files, "_SLACK", -600)
+
+
 def as_expected(message, kind):
     values = {name: getattr(message, name) for name in qmail_spool.Expected._fields if name != "kind"}
     values.update(recipients=[list(one) for one in message.recipients], states=list(message.states))
     return qmail_spool.Expected(kind=kind, **values)
 
 
-@pytest.mark.usefixtures("processes")
+@pytest.mark.usefixtures("processes", "age")
 @pytest.mark.parametrize(("split", "split_todo"), [(1, False), (23, False), (23, True), (151, False)])
 def test_every_kind_is_read_as_it_was_made_and_all_else_is_named(tmp_path, split, split_todo):
     spool = Spool(tmp_path, split, split_todo)
@@ -160,7 +169,7 @@ def test_only_what_is_wanted_is_yielded_and_all_is_counted(spool):
     assert [message.uid for message in found] == [33] * 20
 
 
-@pytest.mark.usefixtures("processes")
+@pytest.mark.usefixtures("processes", "age")
 def test_what_was_yielded_does_not_need_its_files(spool):
     made = {expected.id: expected for expected in spool.fill(len(qmail_spool.KINDS))}
     messages = []
@@ -251,12 +260,63 @@ def test_a_message_keeps_its_identity_while_recipients_get_done(spool):
     json.dumps(before)
 
 
-def test_a_channel_that_cannot_be_read_is_named(spool):
+@pytest.mark.usefixtures("age")
+@pytest.mark.parametrize("make", [lambda path: os.symlink("/etc/passwd", path), os.mkfifo, os.mkdir])
+def test_a_channel_that_cannot_be_read_is_named(spool, make):
     number = int(spool.add("plain").id)
     os.unlink(spool.path("remote", number))
-    os.symlink("/etc/passwd", spool.path("remote", number))
+    make(spool.path("remote", number))
     assert spool.messages()[str(number)].recipients == []
     assert [path for path, _ in spool.unreadable] == [spool.path("remote", number)]
+
+
+def test_what_a_directory_had_when_it_was_looked_at_holds_only_for_settled_messages(spool, monkeypatch):
+    """qmail-send may just be writing a new message's channels."""
+    name = spool.add("partly").id
+    monkeypatch.setattr(qmail_files, "_names", lambda directory: set())
+    assert len(spool.messages()[name].recipients) == 4
+    monkeypatch.setattr(qmail_files, "_SLACK", -600)
+    assert spool.messages()[name].recipients == []
+
+
+@pytest.mark.parametrize("part", ["mess", "info"])
+def test_a_message_is_settled_when_both_its_files_are(spool, monkeypatch, part):
+    """A number may be used again while the file of its last message is still there."""
+    number = int(spool.add("partly").id)
+    other = spool.path({"mess": "info", "info": "mess"}[part], number)
+    while os.stat(spool.path(part, number)).st_ctime <= os.stat(other).st_ctime:
+        os.chmod(spool.path(part, number), 0o644)
+    monkeypatch.setattr(qmail_files, "_names", lambda directory: set())
+    monkeypatch.setattr(qmail_files, "_SLACK", 0)
+    monkeypatch.setattr(time, "time", lambda: os.stat(spool.path(part, number)).st_ctime)
+    assert len(spool.messages()[str(number)].recipients) == 4
+    monkeypatch.setattr(qmail_files, "_SLACK", -600)
+    assert spool.messages()[str(number)].recipients == []
+
+
+@pytest.mark.usefixtures("age")
+def test_directories_of_many_files_are_not_remembered(spool, monkeypatch):
+    made = {expected.id: expected for expected in spool.fill(30, ["plain", "local", "partly"])}
+    monkeypatch.setattr(qmail_files, "_FEW", 2)
+    assert {name: as_expected(one, made[name].kind) for name, one in spool.messages().items()} == made
+
+
+@pytest.mark.usefixtures("processes", "age")
+def test_what_is_gathered_is_what_is_yielded(spool):
+    list(spool.fill(2 * len(qmail_spool.KINDS)))
+    foreign = spool.debris()
+    queue = QmailQueue(None, spool.layout, None)
+    for wanted in (None, lambda message: message.size % 2, lambda message: message.subject == qmail_spool.INVOICE):
+        expected = Found(5, 1800000000)
+        for message in queue.messages(wanted):
+            expected.add(message)
+        met = queue.met
+        found = Found(5, 1800000000)
+        queue.gather(wanted, found)
+        assert found.result() == expected.result()
+        assert queue.met == met
+        assert sorted(path for path, _ in queue.unreadable) == sorted(foreign)
+    assert found.result()["matched"] > 4
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,8 +1,10 @@
 """Counts over many messages."""
 
+import marshal
 from collections import Counter
 
 import pytest
+from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Message, Recipient
 from harden_mail.queue.summary import Summary, Top, origin_text
 from hypothesis import given
@@ -87,6 +89,58 @@ def test_counts_are_exact_while_there_is_room_and_off_by_no_more_than_is_said(va
     for value, count in true.items():
         assert count - top.error <= counted.get(value, 0) <= count
     assert top.error <= len(values) / (kept // 2)
+
+
+@given(st.lists(st.lists(st.integers(0, 80), max_size=200), max_size=4), st.integers(2, 30))
+def test_merged_counts_are_as_exact_as_those_of_one(parts, kept):
+    merged = Top(kept)
+    for part in parts:
+        top = Top(kept)
+        for value in part:
+            top.add(str(value))
+        merged.merge(marshal.loads(marshal.dumps(top.told())))
+    true = Counter(str(value) for part in parts for value in part)
+    counted = {entry["value"]: entry["count"] for entry in merged.result(1000)}
+    assert len(counted) <= kept
+    if len(true) <= kept:
+        assert merged.error == 0
+        assert counted == true
+    for value, count in true.items():
+        assert count - merged.error <= counted.get(value, 0) <= count
+    assert merged.error <= sum(true.values()) / (kept // 2)
+
+
+MESSAGES = st.builds(
+    message,
+    instance=st.sampled_from([None, "out"]),
+    states=st.sampled_from([("deferred",), ("local", "remote")]),
+    sender=st.sampled_from(["", "bob@example.com", "x" * 200]),
+    recipients=st.lists(st.builds(Recipient, st.sampled_from(["a@One.example", "b@one.example", "c"]), st.booleans())),
+    subject=st.sampled_from([None, "", "当選", "\ud800\x1b"]),
+    arrival=st.integers(NOW - 10, NOW) | st.integers(NOW - 10**6, NOW + 10),
+    sasl_user=st.sampled_from([None, "bob"]),
+    client=st.sampled_from([None, "192.0.2.1", "192.0.2.2"]),
+    uid=st.sampled_from([None, 0, 33]),
+    script=st.sampled_from([None, "33:a.php"]),
+)
+
+
+@given(st.lists(st.lists(MESSAGES, max_size=12), max_size=4), st.integers(0, 12))
+def test_what_several_found_is_what_one_finds(parts, limit):
+    alone, merged, number = Found(limit, NOW), Found(limit, NOW), 0
+    for part in parts:
+        found = merged.another()
+        for one in part:
+            number += 1
+            one.id = "{0:X}".format(number * 7919 % 97)
+            alone.add(one)
+            found.add(one)
+        merged.merge(marshal.loads(marshal.dumps(found.told())))
+    expected = alone.result()
+    keys = [(entry["arrival"], entry["id"], entry["instance"] or "") for entry in expected["messages"]]
+    assert keys == sorted(keys, reverse=True)
+    assert len(keys) == min(limit, number)
+    assert merged.result() == expected
 
 
 def test_memory_is_bounded_and_what_is_frequent_is_found():

@@ -54,6 +54,16 @@ class Queue:
         """
         raise NotImplementedError
 
+    def gather(self, wanted, found):
+        """Add all messages that ``messages`` would yield to something, where that is faster in several processes.
+
+        :param wanted: as there
+        :param found: has ``add(message)``; ``another()``, an empty one of its kind; ``told()``, what has been added, as
+            ``marshal`` can write it; ``merge(told)``, which adds what another one told
+        """
+        for message in self.messages(wanted):
+            found.add(message)
+
     def stuck(self, message):
         """Why a message of the queue or of a run can't be moved as things are (a sentence's end), or None: it may.
 

@@ -13,7 +13,8 @@ from .summary import Summary
 
 
 class Listed:
-    """The newest messages of all that were added, up to a limit.
+    """The newest messages of all that were added, up to a limit; of those that came in the same second, those with the
+    greatest ids.
 
     :param int limit: the module's ``limit_listed``
     :raises UserError: it is no number of messages
@@ -27,18 +28,69 @@ class Listed:
         self._number = itertools.count()
 
     def add(self, message):
-        if len(self._heap) < self.limit:
-            heapq.heappush(self._heap, self._entry(message))
-        elif self.limit and message.arrival > self._heap[0][0]:
-            heapq.heapreplace(self._heap, self._entry(message))
+        heap = self._heap
+        # Nearly all end here.
+        if len(heap) == self.limit and not (heap and message.arrival >= heap[0][0]):
+            return
+        key = (message.arrival, message.id, message.instance or "")
+        if self._has_room(key):
+            # Worked out now: its files may be elsewhere when the result is asked for.
+            self._put(key, as_result(message))
 
-    def _entry(self, message):
-        # Worked out now: its files may be elsewhere when the result is asked for.
-        return message.arrival, next(self._number), as_result(message)
+    def _has_room(self, key):
+        return len(self._heap) < self.limit or bool(self._heap and key > self._heap[0][:3])
+
+    def _put(self, key, shown):
+        # The number, for what is shown can't be compared.
+        entry = (*key, next(self._number), shown)
+        if len(self._heap) < self.limit:
+            heapq.heappush(self._heap, entry)
+        else:
+            heapq.heapreplace(self._heap, entry)
+
+    def told(self):
+        """What ``merge`` takes, of what ``marshal`` can write."""
+        return [(entry[:3], entry[-1]) for entry in self._heap]
+
+    def merge(self, told):
+        """Add what another one told, of other messages."""
+        for key, shown in told:
+            if self._has_room(key):
+                self._put(key, shown)
 
     def result(self):
         """Newest first, as dicts fit for a result."""
-        return [shown for _, _, shown in sorted(self._heap, key=lambda item: item[:2], reverse=True)]
+        return [entry[-1] for entry in sorted(self._heap, key=lambda entry: entry[:4], reverse=True)]
+
+
+class Found:
+    """What ``mail_queue_info`` says of the messages that are added: what they have in common, and the newest.
+
+    :param int limit: the module's ``limit_listed``
+    :param float now: epoch seconds, from which ages count (None: now)
+    """
+
+    def __init__(self, limit, now=None):
+        self.limit = limit
+        self._summary, self._listed = Summary(limit, now), Listed(limit)
+
+    def add(self, message):
+        self._summary.add(message)
+        self._listed.add(message)
+
+    def another(self):
+        return Found(self.limit, self._summary.now)
+
+    def told(self):
+        return self._summary.told(), self._listed.told()
+
+    def merge(self, told):
+        self._summary.merge(told[0])
+        self._listed.merge(told[1])
+
+    def result(self):
+        """:returns: dict: as ``Summary.result``, and ``messages``"""
+        return dict(self._summary.result(), messages=self._listed.result())
 
 
 def info(system, params):
@@ -46,16 +98,13 @@ def info(system, params):
     queue = open_queue(system, params)
     everything = params["all"] or not params["select"]
     selection = compile_selection(params["select"], everything, queue.STATES, time.time())
-    summary, listed = Summary(params["limit_listed"]), Listed(params["limit_listed"])
-    for message in queue.messages(selection):
-        summary.add(message)
-        listed.add(message)
+    found = Found(params["limit_listed"])
+    queue.gather(selection, found)
     return dict(
-        summary.result(),
+        found.result(),
         changed=False,
         mta=queue.name,
         total=queue.met,
-        messages=listed.result(),
         unreadable=[{"path": path, "reason": why} for path, why in queue.unreadable[: params["limit_listed"]]],
         unreadable_total=len(queue.unreadable),
         quarantine=[_about(queue, run) for run in quarantine.runs(system, params["quarantine_dir"])],

@@ -18,7 +18,7 @@ from array import array
 from ..errors import UserError
 from ..host.mta import QMAIL_DIR
 from .backend import Outcome, Queue, Unfinished
-from .qmail_files import STATES, Layout, read, scan
+from .qmail_files import STATES, Layout, gather, read, scan
 from .qmail_service import find_service, stopped
 from .quarantine import copy_exactly, in_batches, is_own_directory, sync_directory
 
@@ -70,6 +70,10 @@ class QmailQueue(Queue):
     def messages(self, wanted=None):
         self.unreadable, self.met = [], 0
         self.met = yield from scan(self.layout, self.unreadable, wanted)
+
+    def gather(self, wanted, found):
+        self.unreadable, self.met = [], 0
+        self.met = gather(self.layout, self.unreadable, wanted, found)
 
     def count(self):
         """See ``count.count_queue``. As qmail-qstat counts: every message file, also one without an envelope."""

@@ -12,12 +12,14 @@ import itertools
 import os
 import re
 import stat
+import time
 from array import array
 from bisect import bisect_left
 
 from .headers import origin_of, subject_of
 from .message import Message, Recipient
 from .subject import decode_subject
+from .together import gather as gather_together
 from .together import together
 
 STATES = ("todo", "local", "remote", "done")
@@ -44,6 +46,15 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 # From so many messages on, several processes read, one for each processor, up to:
 _MANY = 5000
 _PROCESSES = 8
+
+# Names of a directory that are remembered.
+_FEW = 50000
+
+# Seconds before a look at the queue, in which what was written counts as new: file systems have clocks of their own.
+_SLACK = 2
+
+# What of a message is to be read yet: bits.
+_ENVELOPE, _SUBJECT, _ORIGIN = 1, 2, 4
 
 # Greater than any stride between the inodes of messages, so that every process gets its share of them.
 _PRIME = 8191
@@ -94,13 +105,16 @@ class Layout:
             found += [os.path.join(top, str(number)) for number in range(self.split[name])] or [top]
         return found
 
-    def numbers(self, part, unreadable=None):
+    def numbers(self, part, unreadable=None, only=None):
         """Yield the numbers that have this part.
 
         :param list unreadable: gets (path, why) of what else lies there
+        :param int only: those of this one of its directories (None: of all)
         """
         is_number, split = _NUMBER.match, self.split[part] or 1
         for rest, directory in enumerate(self.directories(part)):
+            if only not in (None, rest):
+                continue
             with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
                 for entry in entries:
                     name = entry.name
@@ -129,7 +143,7 @@ class QmailMessage(Message):
     :ivar tuple identity: inode, size and time (ns) of the message file, and the sender
     """
 
-    __slots__ = ("_as_written", "_block", "_envelope", "_path", "_problems", "number")
+    __slots__ = ("_about", "_as_written", "_block", "_envelope", "_place", "_problems", "_unread", "number")
 
     def __init__(self, place, number, problems, as_written):
         """
@@ -137,33 +151,53 @@ class QmailMessage(Message):
         :raises OSError: it can't be read
         :raises ValueError: it is no message; says why
         """
-        self._path, self.number, self._problems, self._as_written = place.path, number, problems, as_written
+        self._place, self.number, self._problems, self._as_written = place, number, problems, as_written
+        self._unread = _ENVELOPE | _SUBJECT | _ORIGIN
         self.id, self.instance = str(number), None
         about, self._block = _first_block(place.path("mess", number))
-        self.size = about.st_size
-        todo = place.path("todo", number)
-        # Asked first, since for most messages there is none, and exceptions take time.
-        self._envelope = _fields(todo) if os.access(todo, os.F_OK) else None
+        self.size, self._about, self._envelope, info = about.st_size, about, None, None
+        if isinstance(place, _Directory):
+            if about.st_ctime < place.before:
+                info = _first_block(place.path("info", number))
+            if info is None or info[0].st_ctime >= place.before:
+                self._place = place = place.layout
+                info = None
+        if info is None:
+            todo = place.path("todo", number)
+            # Asked first, since for most messages there is none, and exceptions take time.
+            self._envelope = _fields(todo) if os.access(todo, os.F_OK) else None
         if self._envelope is None:
-            came, content = _first_block(place.path("info", number))
-            sender = content[1:].partition(b"\0")
-            sender = sender[0] if content[:1] == b"F" and sender[1] else None
+            about, content = info or _first_block(place.path("info", number))
+            end = content.find(b"\0")
+            sender = content[1:end] if end > 0 and content[:1] == b"F" else None
         else:
-            came = about
             sender = next((field[1:] for field in self._envelope if field[:1] == b"F"), None)
         if sender is None:
             raise ValueError("its envelope has no sender")
-        self.arrival, self.sender = int(came.st_mtime), _text(sender)
-        self.identity = (about.st_ino, about.st_size, about.st_mtime_ns, self.sender)
+        self.arrival, self.sender = int(about.st_mtime), _text(sender)
 
     def keep(self):
         """Work out all that is there to know, and let go of the files, for one that is kept.
 
         :returns: itself
         """
-        for name in _WORKED_OUT:
-            getattr(self, name)
-        self._block = self._envelope = self._problems = None
+        self.work_out()
+        self._read_identity()
+        self._about = self._block = self._envelope = self._place = self._problems = None
+        return self
+
+    def work_out(self):
+        """The same as asking for all of it, but for the identity; faster.
+
+        :returns: itself
+        """
+        unread = self._unread
+        if unread & _ENVELOPE:
+            self._read_recipients()
+        if unread & _SUBJECT:
+            self._read_subject()
+        if unread & _ORIGIN:
+            self._read_origin()
         return self
 
     def told(self):
@@ -188,7 +222,12 @@ class QmailMessage(Message):
         work_out(self)
         return getattr(self, name)
 
+    def _read_identity(self):
+        about = self._about
+        self.identity = (about.st_ino, about.st_size, about.st_mtime_ns, self.sender)
+
     def _read_recipients(self):
+        self._unread &= ~_ENVELOPE
         if self._envelope is not None:
             self.states, self.recipients = ("todo",), _recipients(self._envelope)
             return
@@ -196,12 +235,14 @@ class QmailMessage(Message):
         if local:
             as_written = self._as_written
             local = [Recipient(as_written(address), done) for address, done in local]
-        channels = (("local", local), ("remote", remote))
-        states = [name for name, some in channels if any(not one.done for one in some)]
-        self.states, self.recipients = tuple(states) or ("done",), local + remote
+        self.states = _STATES_OF[False in [one.done for one in local], False in [one.done for one in remote]]
+        self.recipients = local + remote
 
     def _channel(self, part):
-        path = self._path(part, self.number)
+        place = self._place
+        if isinstance(place, _Directory) and not place.has(part, self.id):
+            return []
+        path = place.path(part, self.number)
         try:
             return _recipients(_fields(path) or ())
         except (OSError, ValueError) as error:
@@ -209,25 +250,28 @@ class QmailMessage(Message):
         return []
 
     def _read_subject(self):
+        self._unread &= ~_SUBJECT
         raw = subject_of(self._header())
         self.subject = None if raw is None else decode_subject(raw)
 
     def _read_origin(self):
-        origin = origin_of(self._header(), "qmail")
-        self.sasl_user, self.client, self.uid, self.script = origin
-        submitted = next((field[1:] for field in self._envelope or () if field[:1] == b"u"), b"")
-        if self.uid is None and self.client is None and submitted.isdigit() and len(submitted) < 11:
-            self.uid = int(submitted)
+        self._unread &= ~_ORIGIN
+        self.sasl_user, self.client, self.uid, self.script = origin_of(self._header(), "qmail")
+        if self._envelope is not None and self.uid is None and self.client is None:
+            submitted = next((field[1:] for field in self._envelope if field[:1] == b"u"), b"")
+            if submitted.isdigit() and len(submitted) < 11:
+                self.uid = int(submitted)
 
     def _header(self):
         block = self._block
         if len(block) == FIRST_BLOCK and b"\n\n" not in block and b"\n\r\n" not in block:
             with contextlib.suppress(OSError):
-                self._block = block = _first_block(self._path("mess", self.number), LONGEST_HEADER)[1]
+                self._block = block = _first_block(self._place.path("mess", self.number), LONGEST_HEADER)[1]
         return block
 
 
 _WORKED_OUT = {
+    "identity": QmailMessage._read_identity,
     "states": QmailMessage._read_recipients,
     "recipients": QmailMessage._read_recipients,
     "subject": QmailMessage._read_subject,
@@ -235,6 +279,14 @@ _WORKED_OUT = {
     "client": QmailMessage._read_origin,
     "uid": QmailMessage._read_origin,
     "script": QmailMessage._read_origin,
+}
+
+# Whether recipients of local, and of remote, are not done: its states.
+_STATES_OF = {
+    (True, True): ("local", "remote"),
+    (True, False): ("local",),
+    (False, True): ("remote",),
+    (False, False): ("done",),
 }
 
 # What one process tells another of a message, besides its recipients.
@@ -252,10 +304,12 @@ def scan(layout, unreadable, wanted=None):
     :param wanted: callable, says of a QmailMessage whether it is yielded; asked in the process that reads. None: all
     :returns: yields QmailMessage, which no longer need their files; the generator's value is how many there were
     """
-    parts = min(len(os.sched_getaffinity(0)), _PROCESSES)
-    if parts == 1 or not _has_many(layout):
+    parts = _processes(layout)
+    if parts == 1:
         scanner = _Scanner(layout, unreadable, wanted)
-        yield from filter(None, scanner.messages())
+        for message in scanner.messages():
+            if message:
+                yield message.keep()
         return scanner.met
     met = 0
     for is_message, told in together(parts, lambda part: _Scanner(layout, [], wanted, part, parts).told()):
@@ -265,6 +319,21 @@ def scan(layout, unreadable, wanted=None):
             met += told[0]
             unreadable += told[1]
     return met
+
+
+def gather(layout, unreadable, wanted, found):
+    """Add the messages that ``scan`` would yield to something; see ``backend.Queue.gather``.
+
+    :returns: how many there were, wanted or not
+    """
+    parts = _processes(layout)
+    if parts > 1:
+        return gather_together(parts, lambda part: _Scanner(layout, [], wanted, part, parts), found, unreadable)
+    scanner = _Scanner(layout, unreadable, wanted)
+    for message in scanner.messages():
+        if message:
+            found.add(message.work_out())
+    return scanner.met
 
 
 def read(place, number, unreadable=None, as_written=str):
@@ -285,6 +354,42 @@ def read(place, number, unreadable=None, as_written=str):
     return None
 
 
+class _Directory:
+    """One directory of info, and the others of those messages, for messages that are settled: that were complete before
+    a look at the queue began.
+
+    Such a message is in todo no more, and has no channels but those that were seen after that. Who asks for others, for
+    each message, takes a quarter of all the time.
+
+    :ivar Layout layout: that it is of
+    :ivar float before: what was changed since then is not settled
+    """
+
+    def __init__(self, layout, rest, before):
+        self.layout, self.before = layout, before
+        tops = {part: layout.directories(part)[rest] for part in _ALWAYS_SPLIT}
+        self._tops = {part: top + "/" for part, top in tops.items()}
+        self._names = {part: _names(tops[part]) for part in ("local", "remote")}
+
+    def path(self, part, number):
+        return self._tops[part] + str(number)
+
+    def has(self, part, name):
+        """Whether a message may have this channel."""
+        names = self._names[part]
+        return names is None or name in names
+
+
+def _names(directory):
+    """The names in a directory, a set; None: they are too many, or not to be had."""
+    try:
+        with os.scandir(directory) as entries:
+            names = {entry.name for entry in itertools.islice(entries, _FEW + 1)}
+    except OSError:
+        return None
+    return names if len(names) <= _FEW else None
+
+
 class _Scanner:
     """One look at the queue, or at a part of its messages."""
 
@@ -295,19 +400,23 @@ class _Scanner:
 
     def messages(self):
         """Yield those that are wanted, and None for each that is not, or no message."""
+        layout, unreadable, as_written = self.layout, self.unreadable, self.layout.as_written
+        before = time.time() - _SLACK
         # A message moves from todo to info, so todo is read first. 8 bytes for each of a million.
         met = array("q")
-        for number in self._numbers("todo"):
-            problems = len(self.unreadable)
-            message = read(self.layout, number, self.unreadable, self.layout.as_written)
-            if message or len(self.unreadable) > problems:
+        for number in self._mine("todo"):
+            problems = len(unreadable)
+            message = read(layout, number, unreadable, as_written)
+            if message or len(unreadable) > problems:
                 met.append(number)
             yield self._wanted(message)
         met = array("q", sorted(met))
-        for number in self._numbers("info"):
-            at = bisect_left(met, number)
-            if at == len(met) or met[at] != number:
-                yield self._wanted(read(self.layout, number, self.unreadable, self.layout.as_written))
+        for rest in range(len(layout.directories("info"))):
+            directory = _Directory(layout, rest, before)
+            for number in self._mine("info", rest):
+                at = bisect_left(met, number) if met else 0
+                if at == len(met) or met[at] != number:
+                    yield self._wanted(read(directory, number, unreadable, as_written))
 
     def told(self):
         """The same for ``together``; at the end, how many were met, and what could not be read."""
@@ -318,9 +427,9 @@ class _Scanner:
                 yield 1, None
         yield 0, (False, (self.met, self.unreadable))
 
-    def _numbers(self, part):
+    def _mine(self, part, only=None):
         mine, parts = self.part, self.parts
-        for number in self.layout.numbers(part, self.unreadable if mine == 0 else None):
+        for number in self.layout.numbers(part, self.unreadable if mine == 0 else None, only):
             if number % _PRIME % parts == mine:
                 yield number
 
@@ -328,7 +437,13 @@ class _Scanner:
         if message is None:
             return None
         self.met += 1
-        return message.keep() if self.wanted is None or self.wanted(message) else None
+        return message if self.wanted is None or self.wanted(message) else None
+
+
+def _processes(layout):
+    """How many processes are to read a queue."""
+    parts = min(len(os.sched_getaffinity(0)), _PROCESSES)
+    return parts if parts > 1 and _has_many(layout) else 1
 
 
 def _has_many(layout):
@@ -362,13 +477,22 @@ def _first_block(path, size=FIRST_BLOCK):
 def _fields(path):
     """The fields (bytes) of an envelope file; None when it is not there."""
     try:
-        about, content = _first_block(path)
+        descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         return None
-    if about.st_size > len(content):
-        if about.st_size > LONGEST_ENVELOPE:
-            raise ValueError("its envelope has {0} bytes".format(about.st_size))
-        content = _first_block(path, about.st_size)[1]
+    try:
+        content = os.read(descriptor, FIRST_BLOCK)
+        # Nearly all are short, and need no more than that.
+        if not 0 < len(content) < FIRST_BLOCK:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise ValueError("it is not a file")
+            if about.st_size > LONGEST_ENVELOPE:
+                raise ValueError("its envelope has {0} bytes".format(about.st_size))
+            if about.st_size > len(content):
+                content = os.pread(descriptor, about.st_size, 0)
+    finally:
+        os.close(descriptor)
     # What follows the last NUL was not written to its end.
     return content.split(b"\0")[:-1]
 

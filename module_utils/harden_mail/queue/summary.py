@@ -18,7 +18,9 @@ class Top:
     """The most frequent of a stream of values: Misra and Gries' algorithm, with the decrements done in batches.
 
     Exact up to ``kept`` distinct values. After that, each count may be too low by ``error`` at most, which never gets
-    greater than the number of values divided by half of ``kept``; whatever is more frequent than that is in it.
+    greater than the number of values divided by half of ``kept``; whatever is more frequent than that is in it. The
+    same holds of several that were merged, for all their values together (Agarwal and others, "Mergeable summaries",
+    2012): every decrement, in whichever of them, took as much from each of more than half of ``kept`` counts.
     """
 
     def __init__(self, kept=KEPT):
@@ -27,8 +29,25 @@ class Top:
 
     def add(self, value):
         counts = self._counts
-        counts[value] = counts.get(value, 0) + 1
+        if value in counts:
+            counts[value] += 1
+            return
+        counts[value] = 1
         if len(counts) > self.kept:
+            self._shrink()
+
+    def told(self):
+        """What ``merge`` takes, of what ``marshal`` can write."""
+        return self.error, self._counts
+
+    def merge(self, told):
+        """Add what another one of the same size, of other values, told."""
+        error, counts = told
+        self.error += error
+        own = self._counts
+        for value, count in counts.items():
+            own[value] = own.get(value, 0) + count
+        if len(own) > self.kept:
             self._shrink()
 
     def _shrink(self):
@@ -70,7 +89,8 @@ class Summary:
         arrival = message.arrival
         if self.oldest is None or arrival < self.oldest:
             self.oldest = arrival
-        state = "+".join(message.states)
+        states = message.states
+        state = states[0] if len(states) == 1 else "+".join(states)
         self._states[state] = self._states.get(state, 0) + 1
         age = self.now - arrival
         for most, name in AGES:
@@ -79,7 +99,8 @@ class Summary:
                 break
         tops = self._tops
         tops["top_senders"].add(message.sender[:LONGEST] or "<>")
-        for domain in {recipient.address.rpartition("@")[2][:LONGEST].lower() for recipient in message.recipients}:
+        domains = [recipient.address.rpartition("@")[2][:LONGEST].lower() for recipient in message.recipients]
+        for domain in domains if len(domains) < 2 else set(domains):
             tops["top_recipient_domains"].add(domain)
         subject = message.subject
         if subject is not None:
@@ -88,8 +109,31 @@ class Summary:
         if origin:
             tops["top_origins"].add(origin[:LONGEST])
         # Apart from its origin: whoever guessed a password sends from other addresses than the account's owner.
-        if message.client is not None:
-            tops["top_clients"].add(message.client[:LONGEST])
+        client = message.client
+        if client is not None:
+            tops["top_clients"].add(client[:LONGEST])
+
+    def another(self):
+        """An empty one that can be merged into this."""
+        return Summary(self.limit, self.now)
+
+    def told(self):
+        """What ``merge`` takes, of what ``marshal`` can write."""
+        tops = {name: top.told() for name, top in self._tops.items()}
+        return self.matched, self.bytes, self.oldest, self._states, self._ages, tops
+
+    def merge(self, told):
+        """Add what another one told, of other messages: as if they had been added here, as far as counts are exact."""
+        matched, size, oldest, states, ages, tops = told
+        self.matched += matched
+        self.bytes += size
+        if oldest is not None and (self.oldest is None or oldest < self.oldest):
+            self.oldest = oldest
+        for own, others in ((self._states, states), (self._ages, ages)):
+            for name, count in others.items():
+                own[name] = own.get(name, 0) + count
+        for name, top in self._tops.items():
+            top.merge(tops[name])
 
     def result(self):
         """:returns: dict: matched, bytes, oldest (epoch seconds or None), states, ages ({name: count}), the five lists

@@ -43,6 +43,32 @@ def together(parts, work):
             helper.end()
 
 
+def gather(parts, scanner_of, found, unreadable):
+    """Add all messages that several processes read, each its part, to something; each adds to one of its own.
+
+    :param scanner_of: callable, ``scanner_of(part)`` gives what has ``messages()``, which yields them (with
+        ``work_out()``, which returns them) and None for others; ``met``, how many there were; ``unreadable``, a list
+    :param found: see ``backend.Queue.gather``
+    :param list unreadable: gets what theirs have
+    :returns: how many there were
+    """
+    met = 0
+    for told, theirs, problems in together(parts, lambda part: _gathered(scanner_of(part), found.another())):
+        found.merge(told)
+        met += theirs
+        unreadable += problems
+    return met
+
+
+def _gathered(scanner, found):
+    add = found.add
+    for message in scanner.messages():
+        if message:
+            add(message.work_out())
+        yield 1, None
+    yield 0, (found.told(), scanner.met, scanner.unreadable)
+
+
 class _Helper:
     """A process that does a part.
 
