@@ -40,8 +40,8 @@ def message(**values):
     return Message(**dict(known, **values))
 
 
-def sealed(system, count=1):
-    run = Run.begin(system, QUARANTINE, HEADER)
+def sealed(system, count=1, directory=QUARANTINE):
+    run = Run.begin(system, directory, HEADER)
     for number in range(count):
         run.enter(message(id="ABC{0}".format(number)), [(run.directory, os.stat(run.directory))])
     run.seal()
@@ -76,10 +76,11 @@ def test_nobody_else_can_put_another_quarantine_in_its_place(system):
             assert stat.S_IMODE(os.stat(os.path.dirname(system.real(path))).st_mode) & 0o022 == 0
 
 
-def test_a_run_is_for_its_owner_alone(system):
+@pytest.mark.parametrize("directory", [QUARANTINE, QUARANTINE + "/"])
+def test_a_run_is_for_its_owner_alone(system, directory):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run = sealed(system)
+        run = sealed(system, directory=directory)
     for path in (system.real(QUARANTINE), run.directory, run.path("manifest.jsonl"), run.path("unfinished")):
         assert stat.S_IMODE(os.stat(path).st_mode) & 0o077 == 0
     assert run.header()["run"] == run.name

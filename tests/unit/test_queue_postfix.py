@@ -286,6 +286,14 @@ def test_a_file_that_lies_deeper_than_configured_is_taken(spool):
     assert spool.open().take(run, run.entries()) == (1, [])
 
 
+def test_a_queue_directory_with_a_slash_at_its_end(spool):
+    spool.settings["queue_directory"] = "/spool/"
+    fill(spool)
+    run = spool.select()
+    assert spool.open().take(run, run.entries()).moved == 6
+    assert spool.state() == {}
+
+
 def test_deleted(spool, crossing):
     fill(spool)
     run = spool.select("delete")

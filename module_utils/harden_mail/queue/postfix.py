@@ -97,7 +97,8 @@ class PostfixQueue(Queue):
                 "config_dir is {0}, which says that the queue is in {1}, but there is none; name the directory of an "
                 "instance that has been started once.".format(found[0].config_dir, found[0].queue_dir)
             )
-        return cls(system, [one._replace(queue_dir=system.real(one.queue_dir)) for one in started])
+        # Paths are cut at its length.
+        return cls(system, [one._replace(queue_dir=system.real(os.path.normpath(one.queue_dir))) for one in started])
 
     def messages(self, wanted=None):
         self.unreadable, self.met = [], 0

@@ -57,7 +57,7 @@ class Run:
         :param dict header: the manifest's first line: mta, action (``quarantine`` or ``delete``), selection
         :raises UserError: others than its owner could change what is in the quarantine
         """
-        system.make_private_dir(quarantine_dir)
+        system.make_private_dir(os.path.normpath(quarantine_dir))
         now = int(time.time())
         name = "{0}-{1}".format(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), os.urandom(3).hex())
         run = cls(os.path.join(_checked(system, quarantine_dir), name))
