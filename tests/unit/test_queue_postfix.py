@@ -10,7 +10,7 @@ import resource
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import CommandError, UserError
-from harden_mail.queue import postfix, postfix_spool, quarantine
+from harden_mail.queue import engine, postfix, postfix_spool, quarantine
 from harden_mail.queue.backend import Handle, Unfinished
 from harden_mail.queue.postfix import PostfixQueue
 from harden_mail.queue.postfix_spool import name_of
@@ -626,6 +626,34 @@ def test_killed_while_giving_back(tmp_path, crossing):
         if not died:
             break
     assert fatal > 12
+
+
+@pytest.mark.parametrize("crossing", ["two file systems"], indirect=True)
+def test_killed_while_giving_back_and_then_there_is_no_room(tmp_path, crossing, monkeypatch):
+    """What is half way back is not forgotten when the next run fails, too, and the one after it is about others."""
+    for fatal in range(1, 1000):
+        spool = Spool(tmp_path / str(fatal))
+        monkeypatch.setattr(engine, "open_queue", lambda _system, _params, spool=spool: spool.open())
+        fill_little(spool)
+        change(spool, "quarantined", all=True)
+        died = Mortal(fatal).dies(lambda spool=spool: change(spool, "restored", all=True))
+        with monkeypatch.context() as patched:
+            patched.setattr(quarantine, "_copy", full)
+            with contextlib.suppress(UserError):
+                change(spool, "restored", all=True)
+        change(spool, "restored", select={"state": "hold"})
+        change(spool, "restored", all=True)
+        assert spool.bodies("incoming", "active", "deferred", "hold") == [1, 2, 3]
+        assert quarantine.runs(spool.system, QUARANTINE) == []
+        assert not os.path.exists(os.path.join(spool.directory, "harden-mail"))
+        if not died:
+            break
+    assert fatal > 12
+
+
+def change(spool, state, **params):
+    usual = {"select": {}, "all": False, "run": None, "expect": None, "limit_listed": 0, "quarantine_dir": QUARANTINE}
+    return engine.run(spool.system, dict(usual, state=state, **params), False)
 
 
 # --- held -------------------------------------------------------------------------------------------------------
