@@ -11,6 +11,7 @@ from harden_mail.queue.postfix_file import (
     sizes,
     usual_envelope,
     usual_head,
+    usual_header,
     usual_subject,
 )
 from hypothesis import example, given
@@ -116,7 +117,15 @@ def test_the_short_way_is_there_for_what_is_usual(kind):
             _, content, recipients = sizes(block)
             assert usual_head(block)
             assert usual_envelope(block, content, recipients)
+            assert usual_header(block, content)
             assert usual_subject(block, content)
+
+
+def test_long_lines_are_usual_in_a_header():
+    block = queue_file(HEAD + TODO, record(b"N", b"X-Long: " + b"x" * 1000) + CONTENT)
+    header = usual_header(block, sizes(block)[1])
+    assert header.startswith(b"X-Long: " + b"x" * 1000 + b"\n")
+    assert header == opened(block).header()
 
 
 def assert_short_way(data):
@@ -124,15 +133,18 @@ def assert_short_way(data):
     block = data[:FIRST_BLOCK]
     _, content, recipients = sizes(block)
     one = opened(data)
-    head, envelope, subject = (
+    head, envelope, header, subject = (
         usual_head(block),
         usual_envelope(block, content, recipients),
+        usual_header(block, content),
         usual_subject(block, content),
     )
     if head is not None:
         assert head == (one.envelope().time, one.envelope().sender)
     if envelope is not None:
         assert envelope == one.envelope()
+    if header is not None:
+        assert header == one.header()
     if subject is not None:
         assert subject == subject_of(one.header())
 
@@ -171,6 +183,8 @@ def _joined(parts, most):
 @example(TODO, record(b"N", b"SUBJECT: first") + CONTENT, b"", 1)
 @example(TODO, record(b"L", b"X-Long: ") + CONTENT, b"", 1)
 @example(TODO, record(b"N") + CONTENT, b"", 1)
+@example(TODO, b"N\x80\x00" + CONTENT, b"", 1)
+@example(TODO, record(b"N", b"X-Long: " + b"x" * 140) + CONTENT, b"", 1)
 @example(TODO, record(b"N", b"Subject: a") + pointer(0) + record(b"N", b" b") + record(b"N"), b"", 1)
 def test_the_short_way_leads_to_the_same_whatever_was_written(envelope, content, extracted, recipients):
     data = queue_file(HEAD + envelope, content or record(b"N"), extracted, recipients=recipients)

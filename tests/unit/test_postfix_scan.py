@@ -1,13 +1,17 @@
 """A Postfix queue read from its files: all of it, each message once, and as postqueue lists it."""
 
 import contextlib
+import functools
 import os
 import shutil
+import types
 
 import pytest
 from harden_mail.errors import UserError
 from harden_mail.queue import postfix_scan
+from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
+from harden_mail.queue.postfix import PostfixQueue
 from harden_mail.queue.postfix_file import HalfMade, Unreadable
 from harden_mail.queue.postfix_scan import Instance, read, scan
 from postfix_recorded import VERSIONS, kinds_of, listing_of, mail_owner_of, queue_of
@@ -164,6 +168,47 @@ def test_many_recipients(version, tmp_path):
     names = {kinds_of(version)[kind]: count for kind, count in counts.items()}
     messages = scan(recorded(version, str(tmp_path)), [], lambda message: message.id in names)
     assert {message.id: len(message.recipients) for message in messages} == names
+
+
+@pytest.mark.usefixtures("processes")
+def test_what_is_gathered_is_what_is_yielded(version, tmp_path):
+    first = recorded(version, str(tmp_path))
+    second = Spool(str(tmp_path))
+    second.put("deferred", SHORT)
+    second.put("deferred", "foreign")
+    queue = PostfixQueue(None, [first, second.instance])
+    for wanted in (None, lambda message: message.size % 2, lambda message: message.subject):
+        expected = Found(5, 1800000000)
+        for message in queue.messages(wanted):
+            expected.add(message)
+        met = queue.met
+        found = Found(5, 1800000000)
+        queue.gather(wanted, found)
+        assert found.result() == expected.result()
+        assert queue.met == met
+        assert queue.unreadable == [(second.path("deferred", "foreign"), "not a file of Postfix's")]
+    assert found.result()["matched"] > 4
+
+
+@pytest.mark.parametrize("stride", [1, 2, 8, 256])
+def test_every_process_gets_its_share_whatever_the_inodes_are(spool, monkeypatch, stride):
+    """Where each message has its log, its inode is always even, or always odd."""
+    entries = [
+        types.SimpleNamespace(
+            name="4ABCDEF{0:05X}".format(number),
+            inode=functools.partial(int, number * stride),
+            is_file=lambda follow_symlinks: True,
+        )
+        for number in range(40000)
+    ]
+    monkeypatch.setattr(os, "scandir", contextlib.contextmanager(lambda directory: iter([entries])))
+    for parts in (2, 3, 8):
+        shares = [
+            sum(1 for _ in postfix_scan._Scanner(spool.instance, [], None, part, parts).files("deferred"))
+            for part in range(parts)
+        ]
+        assert sum(shares) == len(entries)
+        assert max(shares) < 1.25 * len(entries) / parts
 
 
 # --- what lies in the directories -----------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def info(system, params):
     everything = params["all"] or not params["select"]
     selection = compile_selection(params["select"], everything, queue.STATES, time.time())
     found = Found(params["limit_listed"])
-    queue.gather(selection, found)
+    queue.gather(None if everything else selection, found)
     return dict(
         found.result(),
         changed=False,

@@ -31,7 +31,7 @@ from ..host.mta import POSTFIX_DIR, postconf
 from .backend import Outcome, Queue, Unfinished
 from .count import count_files
 from .postfix_file import Unreadable
-from .postfix_scan import Instance, read, scan
+from .postfix_scan import Instance, gather, read, scan
 from .postfix_spool import DIRECTORIES, LOGS, MESSAGE_QUEUES, Spool, is_mail, name_of
 from .quarantine import copy_all, in_batches
 
@@ -104,6 +104,11 @@ class PostfixQueue(Queue):
         self.unreadable, self.met = [], 0
         for instance in self.instances.values():
             self.met += yield from scan(instance, self.unreadable, wanted)
+
+    def gather(self, wanted, found):
+        self.unreadable, self.met = [], 0
+        for instance in self.instances.values():
+            self.met += gather(instance, self.unreadable, wanted, found)
 
     def count(self):
         """See ``count.count_queue``."""

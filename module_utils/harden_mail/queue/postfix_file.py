@@ -29,7 +29,10 @@ _TYPES = frozenset(b"CTcFILSDRO/WAK>fdMNwXrePpV<iomnE")
 
 # Records of an envelope that say nothing that is asked for here.
 _PASSED_OVER = b"cFILOWVK<ion>"
-_USUAL = _PASSED_OVER + b"TSARD"
+_ADDRESSED = b"RD"
+
+# What ends a header: an empty line, or the end of a message that has no body.
+_AFTER_HEADER = b"NX"
 
 # By a record's second byte: how long its data are, and how far it is to the next one. A length of several bytes leads
 # nowhere.
@@ -261,32 +264,36 @@ def usual_envelope(block, content, recipients):
     :param int recipients: upper bound of their number
     :returns: Envelope, or None
     """
-    starts = []
-    position = 2 + block[1]
-    end = content - 2
+    time = sender = None
+    addressed, attributes = [], []
+    position, end, short = 2 + block[1], content - 2, _SHORT
     try:
         while position < end:
-            starts.append(position)
-            position += _STEP[block[position + 1]]
-        kinds = bytes([block[start] for start in starts])
-        if position != end or block[end] != _MESSAGE or kinds.translate(None, _USUAL):
+            kind = block[position]
+            start = position + 2
+            position = start + short[block[position + 1]]
+            if kind == _ATTRIBUTE:
+                attributes.append(start)
+            elif kind in _ADDRESSED:
+                addressed.append((block[start:position], kind == _DONE))
+            elif kind == _TIME:
+                time = time or block[start:position]
+            elif kind == _SENDER:
+                sender = block[start:position] if sender is None else sender
+            elif kind not in _PASSED_OVER:
+                return None
+        if position != end or block[end] != _MESSAGE:
             return None
     except IndexError:
         return None
-    time, sender, addressed = kinds.find(_TIME), kinds.find(_SENDER), kinds.count(_TODO) + kinds.count(_DONE)
-    if time < 0 or sender < 0 or addressed < recipients:
+    if not time or sender is None or len(addressed) < recipients:
         return None
-    starts.append(end)
-    if addressed == 1:
-        places = (max(kinds.find(_TODO), kinds.find(_DONE)),)
-    else:
-        places = [place for place, kind in enumerate(kinds) if kind in (_TODO, _DONE)]
     return Envelope(
-        block[starts[time] + 2 : starts[time + 1]],
-        block[starts[sender] + 2 : starts[sender + 1]],
-        [(block[starts[place] + 2 : starts[place + 1]], kinds[place] == _DONE) for place in places],
-        _attribute(block, starts, end, _SASL_USER),
-        _attribute(block, starts, end, _LOGGED_CLIENT) or _attribute(block, starts, end, _CLIENT),
+        time,
+        sender,
+        addressed,
+        _attribute(block, attributes, end, _SASL_USER),
+        _attribute(block, attributes, end, _LOGGED_CLIENT) or _attribute(block, attributes, end, _CLIENT),
     )
 
 
@@ -294,9 +301,36 @@ def _attribute(block, starts, end, name):
     """The value in the first A record of this name (with an equals sign), or None."""
     at = block.find(name, 0, end)
     # A client can have written it into its HELO, say, and a user into his full name.
-    while at >= 0 and (at - 2 not in starts or block[at - 2] != _ATTRIBUTE):
+    while at >= 0 and at not in starts:
         at = block.find(name, at + 1, end)
     return block[at + len(name) : at + block[at - 1]] or None if at >= 0 else None
+
+
+def usual_header(block, content):
+    """The message's header.
+
+    :param int content: offset of the message
+    :returns: bytes as ``QueueFile.header`` gives them, or None
+    """
+    lines = []
+    position = content
+    try:
+        while block[position] == _LINE:
+            start, length = position + 2, block[position + 1]
+            if length >= 0x80:
+                if block[start] >= 0x80:
+                    return None
+                length, start = length & 0x7F | block[start] << 7, start + 1
+            if not length:
+                break
+            position = start + length
+            lines.append(block[start:position])
+        if block[position] not in _AFTER_HEADER:
+            return None
+    except IndexError:
+        return None
+    lines.append(b"")
+    return b"\n".join(lines)
 
 
 def usual_subject(block, content):

@@ -19,9 +19,11 @@ from .postfix_file import (
     sizes,
     usual_envelope,
     usual_head,
+    usual_header,
     usual_subject,
 )
 from .subject import decode_subject
+from .together import gather as gather_together
 from .together import together
 
 # name: str or None for the default one; config_dir, queue_dir: absolute paths, as this process reaches them
@@ -50,9 +52,16 @@ _DEEPEST = 16
 # Whatever else lies under such a name is not followed, and not waited for.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
+# What of a message is to be worked out yet: bits.
+_ENVELOPE, _SUBJECT, _ORIGIN = 1, 2, 4
+
 # From so many files on, several processes read, one for each processor, up to:
 _MANY = 5000
 _PROCESSES = 8
+
+# Greater than any stride between the inodes of messages (one in two is that of a log), so that every process gets its
+# share of them.
+_PRIME = 8191
 
 
 class _Place:
@@ -74,7 +83,18 @@ class PostfixMessage(Message):
     :ivar str path: of its file, absolute
     """
 
-    __slots__ = ("_block", "_content", "_expected", "_place", "_submitter", "inode", "path")
+    __slots__ = (
+        "_block",
+        "_content",
+        "_expected",
+        "_head",
+        "_place",
+        "_submitter",
+        "_time",
+        "_unread",
+        "inode",
+        "path",
+    )
 
     def __init__(self, place, name, inode, block, info=None, path=None):
         """
@@ -82,6 +102,8 @@ class PostfixMessage(Message):
         :param path: where it is not PLACE/NAME
         """
         self._place, self.id, self.inode, self._block = place, name, inode, block
+        self._unread = _ENVELOPE | _SUBJECT | _ORIGIN
+        self._head = self._time = None
         if path is not None:
             self.path = path
         if info is None:
@@ -102,10 +124,25 @@ class PostfixMessage(Message):
 
         :returns: itself
         """
-        self._read_envelope()
-        for name in ("path", "subject", "uid"):
+        self.work_out()
+        for name in ("path", "identity"):
             getattr(self, name)
-        self._block = None
+        self._block = self._head = None
+        return self
+
+    def work_out(self):
+        """The same as asking for all of it, but for path and identity; faster.
+
+        :returns: itself
+        """
+        unread = self._unread
+        if unread & _ENVELOPE:
+            self._read_envelope()
+        # Before the subject, which then is looked for in the header that this may have read.
+        if unread & _ORIGIN:
+            self._read_origin()
+        if unread & _SUBJECT:
+            self._read_subject()
         return self
 
     def told(self):
@@ -168,6 +205,11 @@ class PostfixMessage(Message):
     def _find_path(self):
         self.path = self._place.directory + "/" + self.id
 
+    def _find_identity(self):
+        if self._time is None:
+            self._read_head()
+        self.identity = (self.inode, _text(self._time), self.size)
+
     def _read_head(self):
         head = self._content and usual_head(self._block)
         if head:
@@ -176,31 +218,33 @@ class PostfixMessage(Message):
             self._read_envelope()
 
     def _set_head(self, time, sender):
-        seconds = (time or b"0").split(b" ", 1)[0][:15]
+        self._time = time or b""
+        seconds = self._time.partition(b" ")[0][:15]
         self.arrival = int(seconds) if seconds.isdigit() else 0
         self.sender = _text(sender)
-        self.identity = (self.inode, _text(time or b""), self.size)
 
     def _read_envelope(self):
+        self._unread &= ~_ENVELOPE
         envelope = self._content and usual_envelope(self._block, self._content, self._expected)
         if not envelope:
             envelope = self._file().envelope()
-        self._set_head(envelope.time, envelope.sender)
-        recipients = envelope.recipients
+        time, sender, recipients, sasl_user, client = envelope
+        self._set_head(time, sender)
         if len(recipients) > 1:
             done = {}
             for address, is_done in recipients:
                 done[address] = is_done and done.get(address, True)
             recipients = done.items()
         self.recipients = [Recipient(_text(address), is_done) for address, is_done in recipients]
-        self.client = envelope.client and _text(envelope.client)
-        self.sasl_user = envelope.sasl_user and _text(envelope.sasl_user)
+        self.client = client and _text(client)
+        self.sasl_user = sasl_user and _text(sasl_user)
 
     def _read_origin(self):
+        self._unread &= ~_ORIGIN
         if self.client or self.sasl_user:
             self.uid = self.script = None
             return
-        header = self._file().header()
+        header = self._header()
         if self._content is None and self._submitter != self._place.mail_owner:
             # pickup(8) will say so in the header.
             header = b"Received: by localhost (Postfix, from userid %d)\n" % self._submitter + header
@@ -208,10 +252,18 @@ class PostfixMessage(Message):
         self.uid, self.script = origin.uid, origin.script
 
     def _read_subject(self):
-        raw = self._content and usual_subject(self._block, self._content)
+        self._unread &= ~_SUBJECT
+        raw = usual_subject(self._block, self._content) if self._content and self._head is None else None
         if raw is None:
-            raw = headers.subject_of(self._file().header())
+            raw = headers.subject_of(self._header())
         self.subject = None if raw is None else decode_subject(raw)
+
+    def _header(self):
+        if self._head is None:
+            self._head = self._content and usual_header(self._block, self._content)
+            if self._head is None:
+                self._head = self._file().header()
+        return self._head
 
     def _file(self):
         size = self.size if self._content else None
@@ -229,7 +281,7 @@ class PostfixMessage(Message):
 
 _WORKED_OUT = {
     "arrival": PostfixMessage._read_head,
-    "identity": PostfixMessage._read_head,
+    "identity": PostfixMessage._find_identity,
     "path": PostfixMessage._find_path,
     "sender": PostfixMessage._read_head,
     "recipients": PostfixMessage._read_envelope,
@@ -269,10 +321,12 @@ def scan(instance, unreadable, wanted=None):
     :returns: yields PostfixMessage, which no longer need their files; the generator's value is how many there were
     :raises UserError: a directory can't be read
     """
-    parts = min(len(os.sched_getaffinity(0)), _PROCESSES)
-    if parts == 1 or not _has_many(instance):
+    parts = _processes(instance)
+    if parts == 1:
         scanner = _Scanner(instance, unreadable, wanted)
-        yield from filter(None, scanner.messages())
+        for message in scanner.messages():
+            if message:
+                yield message.keep()
         return scanner.met
     places, met = {}, 0
     for told in together(parts, lambda part: _Scanner(instance, [], wanted, part, parts).told()):
@@ -282,6 +336,28 @@ def scan(instance, unreadable, wanted=None):
         else:
             yield PostfixMessage.of_told(told, places, instance)
     return met
+
+
+def gather(instance, unreadable, wanted, found):
+    """Add the messages that ``scan`` would yield to something; see ``backend.Queue.gather``.
+
+    :returns: how many there were, wanted or not
+    :raises UserError: a directory can't be read
+    """
+    parts = _processes(instance)
+    if parts > 1:
+        return gather_together(parts, lambda part: _Scanner(instance, [], wanted, part, parts), found, unreadable)
+    scanner = _Scanner(instance, unreadable, wanted)
+    for message in scanner.messages():
+        if message:
+            found.add(message)
+    return scanner.met
+
+
+def _processes(instance):
+    """How many processes are to read a queue."""
+    parts = min(len(os.sched_getaffinity(0)), _PROCESSES)
+    return parts if parts > 1 and _has_many(instance) else 1
 
 
 def _has_many(instance):
@@ -328,7 +404,7 @@ class _Scanner:
         """The same for ``together``; at the end, how many were met, and what could not be read."""
         for message in self.messages():
             if message:
-                yield len(message.recipients), message.told()
+                yield len(message.recipients), message.keep().told()
             else:
                 yield 1, None
         yield 0, (self.met, self.unreadable)
@@ -347,7 +423,7 @@ class _Scanner:
             message = _read(place, name, inode)
             is_wanted = self.wanted is None or self.wanted(message)
             if is_wanted:
-                message.keep()
+                message.work_out()
         except (FileNotFoundError, HalfMade):
             return None
         except Unreadable as error:
@@ -372,14 +448,15 @@ class _Scanner:
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    name = entry.name
+                    name, inode = entry.name, entry.inode()
+                    is_mine = inode % _PRIME % parts == part
+                    if not is_mine and len(name) > 1:
+                        continue
                     if is_id(name) and entry.is_file(follow_symlinks=False):
-                        inode = entry.inode()
-                        if inode % parts == part:
-                            yield place, name, inode
+                        yield place, name, inode
                     elif len(name) == 1 and depth < _DEEPEST and entry.is_dir(follow_symlinks=False):
                         yield from self._files_below(entry.path, state, depth + 1)
-                    elif entry.inode() % parts == part and not _TEMPORARY.match(name):
+                    elif is_mine and not _TEMPORARY.match(name):
                         self._note(place, name, "not a file of Postfix's")
         except (FileNotFoundError, NotADirectoryError):
             return

@@ -332,7 +332,7 @@ def gather(layout, unreadable, wanted, found):
     scanner = _Scanner(layout, unreadable, wanted)
     for message in scanner.messages():
         if message:
-            found.add(message.work_out())
+            found.add(message)
     return scanner.met
 
 
@@ -437,7 +437,7 @@ class _Scanner:
         if message is None:
             return None
         self.met += 1
-        return message if self.wanted is None or self.wanted(message) else None
+        return message.work_out() if self.wanted is None or self.wanted(message) else None
 
 
 def _processes(layout):

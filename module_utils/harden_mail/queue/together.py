@@ -46,8 +46,8 @@ def together(parts, work):
 def gather(parts, scanner_of, found, unreadable):
     """Add all messages that several processes read, each its part, to something; each adds to one of its own.
 
-    :param scanner_of: callable, ``scanner_of(part)`` gives what has ``messages()``, which yields them (with
-        ``work_out()``, which returns them) and None for others; ``met``, how many there were; ``unreadable``, a list
+    :param scanner_of: callable, ``scanner_of(part)`` gives what has ``messages()``, which yields them, and None for
+        each that is not wanted; ``met``, how many there were; and ``unreadable``, a list
     :param found: see ``backend.Queue.gather``
     :param list unreadable: gets what theirs have
     :returns: how many there were
@@ -61,11 +61,12 @@ def gather(parts, scanner_of, found, unreadable):
 
 
 def _gathered(scanner, found):
-    add = found.add
-    for message in scanner.messages():
+    add, often = found.add, _BATCH // 10
+    for number, message in enumerate(scanner.messages()):
         if message:
-            add(message.work_out())
-        yield 1, None
+            add(message)
+        if number % often == 0:
+            yield often, None
     yield 0, (found.told(), scanner.met, scanner.unreadable)
 
 
