@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-import struct
 from collections import namedtuple
 
 from ..postfix_config import Instance, host_of, port_of
 from .processes import holders, is_postfix_master
+from .sockets import address_of
 
 PORTS = (25, 465, 587)
 
@@ -67,7 +67,7 @@ def listening(system):
             fields = line.split()
             address, _colon, port = fields[1].partition(":")
             if fields[3] == LISTEN and int(port, 16) in PORTS:
-                socket = Socket(int(port, 16), family, _address(address), fields[9])
+                socket = Socket(int(port, 16), family, address_of(address), fields[9])
                 # SO_REUSEPORT gives a program several sockets on one address.
                 found.setdefault(socket[:3], socket)
     return [found[key] for key in sorted(found)]
@@ -114,9 +114,3 @@ def _ways_in(socket, own):
         return [socket.address]
     loopback = "127.0.0.1" if socket.family == 4 else "::1"
     return [own[socket.family], loopback] if socket.family in own else [loopback]
-
-
-def _address(digits):
-    """An address of /proc/net/tcp: words of 32 bits in the machine's own byte order."""
-    packed = b"".join(struct.pack("=I", int(digits[start : start + 8], 16)) for start in range(0, len(digits), 8))
-    return str(ipaddress.ip_address(packed))

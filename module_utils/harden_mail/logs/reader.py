@@ -156,7 +156,7 @@ class Logs:
                     yield stamp, text
 
     def _read_part(self, part, wanted):
-        clock = _Clock(part.modified)
+        clock = Clock(part.modified)
         try:
             with OPENERS[part.packing](self.system.real(part.path), "rb") as handle:
                 for line in _bounded_lines(handle, wanted):
@@ -175,7 +175,7 @@ class Logs:
     def _journal(self, since, until):
         """Lines of the journal from a time up to another (None: to its end)."""
         command = ["journalctl", "--quiet", "--no-pager", "--all", "--output=short-iso"]
-        clock = _Clock(time.time())
+        clock = Clock(time.time())
         try:
             self._cover_by_journal(command, clock)
             argv = command + ["--since=@{0}".format(int(since))] + list(JOURNAL_MATCH)
@@ -203,7 +203,7 @@ class Logs:
         self.covered_since = max(self.since, min(known + [stamp]))
 
 
-class _Clock:
+class Clock:
     """Reads the stamps of one file."""
 
     def __init__(self, modified):
