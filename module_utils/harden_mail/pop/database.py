@@ -3,8 +3,9 @@
 It is an SQLite file with one table, ``seen``: an address, and until when (epoch seconds) a log-in from it counts. That
 it has not expired is asked in the look-up itself, so whatever stops working, no old row lets anybody in.
 
-- The directory belongs to the writer (who runs the log-in hook) and the reader's group (Postfix), mode 2750; the file
-  is 0640. Who reads must never need to write: the journal mode is DELETE, for WAL wants a writable file of its reader.
+- The writer (who runs the log-in hook) writes by its group: the directory is root's and sticky, so that nobody but root
+  can put another file, or a link, in the place of the database, which Postfix opens as root. The journal mode is
+  DELETE, for a reader must never need to write.
 - ``synchronous`` is OFF: a log-in must not wait for a disk, and after a power cut that spoils the file, a look-up fails
   (nobody is let in) until ``pop-before-smtp`` has made it anew, which it does each minute. What is lost are minutes.
 - An IPv4 address is never written as IPv6 (``::ffff:192.0.2.1``). Where a log-in counts for the whole /64, the row's
@@ -13,8 +14,8 @@ it has not expired is asked in the look-up itself, so whatever stops working, no
 
 DIRECTORY = "/var/lib/harden-mail-pop"
 PATH = DIRECTORY + "/seen.sqlite"
-DIRECTORY_MODE = 0o2750
-FILE_MODE = 0o640
+DIRECTORY_MODE = 0o3770
+FILE_MODE = 0o660
 
 # Seconds that a writer waits for another one. Then it gives up: a log-in is not held up any longer.
 BUSY_SECONDS = 2
@@ -49,16 +50,17 @@ def key(address, prefix6=128):
     ).format(network=network, whole=whole, address=address)
 
 
-def write(address, minutes, prefix6=128):
+def write(address, minutes, prefix6=128, now=NOW):
     """The SQL statement that lets an address in for some minutes; what an earlier one has given is never shortened.
 
     :param str address: SQL expression: a quoted address, a parameter (``?``)
+    :param str now: SQL expression of when it logged in, epoch seconds; the second parameter when both are one
     """
     # The oldest SQLite that is still about has no ON CONFLICT DO UPDATE.
     return (
         "INSERT OR REPLACE INTO seen SELECT k, max(e, ifnull((SELECT expires FROM seen WHERE ip = k), 0)) "
         "FROM (SELECT {0} AS k, {1}+{2} AS e)"
-    ).format(key(address, prefix6), NOW, minutes * 60)
+    ).format(key(address, prefix6), now, minutes * 60)
 
 
 def look_up(answer, address, prefix6=128):
