@@ -14,11 +14,10 @@ import subprocess
 import sys
 import time
 
-from harden_mail.queue.listing import Listed
+from harden_mail.queue.listing import Found
 from harden_mail.queue.postfix import PostfixQueue
 from harden_mail.queue.postfix_scan import Instance
 from harden_mail.queue.selection import compile_selection
-from harden_mail.queue.summary import Summary
 from pymailq.store import PostqueueStore
 
 QUEUE = "/var/spool/postfix"
@@ -52,13 +51,10 @@ def list_all():
 
 def _info(select):
     queue = PostfixQueue(None, [Instance(None, "/etc/postfix", QUEUE)])
-    selection = compile_selection(select, not select, queue.STATES, time.time())
-    summary, listed = Summary(100), Listed(100)
-    for message in queue.messages(selection):
-        summary.add(message)
-        listed.add(message)
-    summary.result()
-    assert listed.result(), "nothing was selected"
+    selection = compile_selection(select, False, queue.STATES, time.time()) if select else None
+    found = Found(100)
+    queue.gather(selection, found)
+    assert found.result()["messages"], "nothing was selected"
     assert not queue.unreadable, queue.unreadable[:3]
     return queue.met
 
