@@ -264,6 +264,40 @@ def test_no_way_may_use_up_the_time_of_the_next(host):
     assert clock[0] + program.READING < program.LONGEST
 
 
+def test_what_there_is_no_time_for_waits_for_the_next_run(host):
+    host.down = {1, 2}
+    host.run(301)
+    host.run(0)
+    clock, given = [0], []
+
+    def slow(kept, way, settings, seconds):
+        given.append(seconds)
+        clock[0] += program.SENDING + 1
+
+    host.monkeypatch.setattr(ways, "send", slow)
+    host.monkeypatch.setattr(program.time, "monotonic", lambda: clock[0])
+    assert not host.run(0)
+    assert host.waiting() == ["clear"]
+    assert len(given) == 1
+    host.logged = []
+    assert host.run(0)
+    assert host.logged == []
+
+
+def test_a_drill_takes_no_longer_than_is_waited_for_it(host):
+    given = []
+    many = [{"type": "smtp", "host": str(number), "to": ["a@b"], "timeout": 60} for number in range(9)]
+    host.monkeypatch.setattr(ways, "send", lambda kept, way, settings, seconds: given.append(seconds))
+    assert len(program.drill(host.check(ways=many))) == 9
+    assert sum(given) <= program.DRILL
+
+
+def test_an_alert_names_the_host_as_the_inventory_does(host):
+    host.settings = host.check(inventory_name="web1")
+    host.run(301)
+    assert "--limit web1\n" in host.told[0][1]["text"]
+
+
 def test_a_queue_that_cannot_be_read_holds_nothing_back(host):
     host.down = {1, 2}
     host.run(301)
