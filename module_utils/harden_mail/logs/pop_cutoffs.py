@@ -14,7 +14,7 @@ MOST_REMEMBERED = 100000
 LONGEST_SESSION = 86400
 
 # Seconds between two looks at who is connected, which renew a log-in: at the end of a session the last may be so old.
-RENEWED_EVERY = 300
+RENEWED_EVERY = 60
 
 OTHER = {4: 6, 6: 4}
 
