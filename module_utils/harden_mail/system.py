@@ -215,6 +215,15 @@ class System:
             yield
 
     @contextlib.contextmanager
+    def wait_for_lock(self, path):
+        """Have nobody hold :meth:`lock` on a file for the time of a ``with`` block, without making that file."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(FileNotFoundError):
+                handle = stack.enter_context(open(self.real(path), encoding="ascii"))
+                fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+
+    @contextlib.contextmanager
     def open_lock(self, path):
         """A file to lock, for the time of a ``with`` block: text, to read and to append, for its owner alone.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import tracemalloc
 
 import pytest
@@ -487,6 +488,32 @@ def test_a_full_disk_does_not_keep_a_run_from_being_removed(host, monkeypatch):
     with pytest.raises(UserError, match=r"^full"):
         host.run("quarantined", SPAM)
     assert host.state() == before
+
+
+def test_check_mode_waits_for_a_run_that_is_at_work(host, monkeypatch):
+    host.run("quarantined", SPAM)
+    (run,) = host.runs()
+    run.mark("take")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with host.system.lock(quarantine.LOCK):
+            os.write(write, b"x")
+            # As long as a check that did not wait would take.
+            time.sleep(1)
+            run.finish()
+            os._exit(0)
+    os.read(read, 1)
+    before = host.state()
+    predicted = host.run("quarantined", SPAM, check_mode=True)
+    os.waitpid(child, 0)
+    assert (predicted["resumed"], predicted["changed"]) == (0, False)
+    assert set(before) - set(host.state()) == {run.path("unfinished")}
+
+
+def test_check_mode_makes_no_lock(host):
+    assert host.run("quarantined", SPAM, check_mode=True)["moved"] == 4
+    assert not os.path.exists(host.system.real(quarantine.LOCK))
 
 
 def test_what_was_finished_first_is_not_denied(host, monkeypatch):

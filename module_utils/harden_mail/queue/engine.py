@@ -35,10 +35,8 @@ def run(system, params, check_mode):
     everything = params["all"] or bool(params["run"] and not params["select"])
     selection = compile_selection(params["select"], everything, queue.STATES, time.time())
     work = Work(system, queue, selection, params, check_mode)
-    if check_mode:
-        work.finish_interrupted()
-        return work.by_state[state]()
-    with system.lock(quarantine.LOCK):
+    # Also to foresee something: a run that somebody works on just now has not been interrupted.
+    with (system.wait_for_lock if check_mode else system.lock)(quarantine.LOCK):
         work.finish_interrupted()
         return work.by_state[state]()
 
