@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,26 @@ def test_it_is_down_for_the_block_and_up_after_it(daemon):
     assert daemon.count("start") == 2
     assert daemon.runs()
     assert 0 < stop.seconds < 10
+
+
+def test_who_has_locked_a_file_with_the_same_inode_elsewhere_is_not_taken_for_it(daemon, monkeypatch):
+    """/proc/locks tells file systems apart by numbers that not every file system has in stat(2)."""
+    daemon.run()
+    inode = os.stat(daemon.mutex).st_ino
+    pid = int((daemon.directory / "pid").read_text())
+    locks = daemon.directory / "locks"
+    line = "{0}: FLOCK  ADVISORY  WRITE {1} 00:2f:{2} 0 EOF\n"
+    locks.write_text(line.format(1, 1, inode) + line.format(2, pid, inode) + line.format(3, 1, inode + 1))
+    monkeypatch.setattr(qmail_service, "LOCKS", str(locks))
+    spawned = []
+    monkeypatch.setattr(qmail_service, "_spawn", lambda argv, _slot: spawned.append(argv))
+    told = []
+    monkeypatch.setattr(daemon.service, "check", told.append)
+    with pytest.raises(UserError, match="no shell"), stopped(daemon.system, daemon.service, daemon.mutex):
+        pytest.fail("entered")
+    assert told == [pid]
+    assert re.search(spawned[0][5], line.format(1, pid, inode))
+    assert re.search(spawned[0][5], line.format(1, 1, inode))
 
 
 def test_what_did_not_run_is_not_started(daemon):

@@ -19,6 +19,8 @@ from ..errors import UserError
 from ..system import SEARCH_PATH
 from .backend import Unfinished
 
+LOCKS = "/proc/locks"
+
 # Locked (shared) by each watchdog as long as it lives: a free mutex doesn't mean then that qmail-send was down.
 WATCHDOG_LOCK = "/run/harden-mail/qmail-watchdog.lock"
 
@@ -148,10 +150,11 @@ def stopped(system, service, mutex_path, limit=LIMIT):
                 "directory, no init script of that queue); stop it yourself for the time of this run, or name the "
                 "queue that this host's qmail uses."
             )
-        holder = mutex.holder()
+        holders = mutex.holders()
+        holder = holders[0] if holders else None
         if not is_free:
             service.check(holder)
-        watchdog = _Watchdog(service, mutex, holder, slot)
+        watchdog = _Watchdog(service, mutex, holders, slot)
         try:
             stop.began = time.monotonic()
             watchdog.stop_service()
@@ -203,11 +206,23 @@ class _Mutex:
                 return False
             time.sleep(0.01)
 
-    def holder(self):
-        """The process that has it, as /proc/locks says; None where it doesn't say."""
-        with open("/proc/locks", encoding="ascii") as handle:
-            found = [line.split()[4] for line in handle if re.match(self.lines, line)]
-        return int(found[0]) if found else None
+    def holders(self):
+        """Processes (list of int) that have it or another file with its inode, as /proc/locks says, the holder first.
+
+        Empty where it doesn't say.
+        """
+        with open(LOCKS, encoding="ascii") as handle:
+            found = [int(line.split()[4]) for line in handle if re.match(self.lines, line)]
+        return sorted(found, key=lambda process: not self._is_open_in(process))
+
+    def _is_open_in(self, process):
+        mutex, place = os.fstat(self._descriptor), "/proc/{0}/fd/".format(process)
+        with contextlib.suppress(OSError):
+            for name in os.listdir(place):
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.stat(place + name), mutex):
+                        return True
+        return False
 
     def close(self):
         if self._descriptor is not None:
@@ -220,12 +235,13 @@ class _Watchdog:
 
     patience = START_LIMIT
 
-    def __init__(self, service, mutex, holder, slot):
-        held = mutex.lines if holder else "untold"
-        # Neither the process that was told to end counts, nor this one.
-        former = "WRITE +({0}|{1}) ".format(holder, os.getpid())
+    def __init__(self, service, mutex, holders, slot):
+        held = mutex.lines if holders else "untold"
+        # Neither the process that was told to end counts, nor this one, nor whoever has locked another such file.
+        former = "WRITE +({0}) ".format("|".join(map(str, holders + [os.getpid()])))
         command = ["/bin/sh", "-c", _WATCHDOG, "harden-mail-start-qmail", held, former]
-        command += [" ".join(map(shlex.quote, argv)) for argv in (service.stop(holder), service.start)]
+        stop = service.stop(holders[0] if holders else None)
+        command += [" ".join(map(shlex.quote, argv)) for argv in (stop, service.start)]
         self._process = None
         if service.system.is_dir("/run/systemd/system"):
             # In our own scope it would be killed together with the timer's service or the session that runs us.
