@@ -516,6 +516,19 @@ def test_check_mode_makes_no_lock(host):
     assert not os.path.exists(host.system.real(quarantine.LOCK))
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_run_of_another_mail_server_is_not_restored(host, check_mode):
+    name = host.run("quarantined", SPAM)["run"]
+    host.queue.name = "other"
+    before = host.state()
+    with pytest.raises(
+        UserError, match="^run is {0}, which came out of fake's queue, but this is other's".format(name)
+    ):
+        host.run("restored", check_mode=check_mode, run=name)
+    assert host.run("restored", check_mode=check_mode, all=True)["changed"] is False
+    assert host.state() == before
+
+
 def test_what_was_finished_first_is_not_denied(host, monkeypatch):
     interrupted(host, monkeypatch, "quarantined", select=SPAM)
     with pytest.raises(UserError, match=r"^expect is 5, but 2 messages match; nothing else was changed\."):

@@ -171,6 +171,13 @@ class Work:
             found = [run for run in quarantine.runs(self.system, self.quarantine_dir) if run.name == wanted]
         elif wanted:
             found = [quarantine.find_run(self.system, self.quarantine_dir, wanted)]
+            mta = found[0].header()["mta"]
+            if mta != self.queue.name:
+                raise UserError(
+                    "run is {0}, which came out of {1}'s queue, but this is {2}'s; give {1} as mta.".format(
+                        wanted, mta, self.queue.name
+                    )
+                )
         else:
             found = quarantine.runs(self.system, self.quarantine_dir)
         moved = 0
