@@ -116,6 +116,20 @@ def test_courier():
     ]
 
 
+def test_vpopmail():
+    assert [(login.kind, login.account, login.address, login.accepted) for login in read("vpopmail.log")] == [
+        ("pop3", "bob@example.com", "192.0.2.100", True),
+        ("imap", "bob@example.com", "2001:db8::5", True),
+        ("smtp", "bob@example.com", "192.0.2.100", True),
+        ("smtp", "bob@example.com", "198.51.100.66", False),
+        ("smtp", "bob@example.com", "198.51.100.66", False),
+        ("pop3", "login success a:192.0.2.1@", "198.51.100.66", False),
+    ]
+    assert {login.service for login in read("vpopmail.log")} == {
+        "vchkpw-pop3", "vchkpw-imap", "vchkpw-submission", "vchkpw-smtp"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", sorted(os.listdir(DATA)))
 def test_nothing_is_lost_by_passing_over_other_lines(name):
     assert read(name) == read(name, wanted=())
@@ -225,7 +239,8 @@ PIECES = st.sampled_from(
     "x[192.0.2.1]|, sasl_method=PLAIN|, sasl_username=|warning: |: SASL PLAIN authentication failed|Login: user=<|"
     ">, method=, rip=|, lip=|"
     "Disconnected (auth failed, 2 attempts|LOGIN|, user=|, ip=[192.0.2.1]|, port=[|disconnect from | auth=1| ehlo=1|"
-    "message repeated 2 times: [ |]|: |plesk_saslauthd: failed mail authentication attempt for user '".split("|")
+    "message repeated 2 times: [ |]|: |vpopmail: |vchkpw-pop3: |(PLAIN) login success "
+    "|password fail |:192.0.2.1|:2001:db8::1|plesk_saslauthd: failed mail authentication attempt for user '".split("|")
 )
 
 
@@ -245,6 +260,8 @@ def test_an_account_cannot_forge_an_address(name):
         "method=PLAIN, rip=192.0.2.66, lip=192.0.2.9, session=<x>",
         "imapd: LOGIN FAILED, user=" + name + ", ip=[::ffff:192.0.2.66]",
         "smtp_auth: FAILED: " + name + " - password incorrect  from unknown@ [192.0.2.66]",
+        "vpopmail: vchkpw-pop3: password fail " + name + ":192.0.2.66",
+        "vpopmail: vchkpw-smtp: vpopmail user not found " + name + ":192.0.2.66",
     ]
     for line in lines:
         for login in logins([(5, line)]):
@@ -252,7 +269,19 @@ def test_an_account_cannot_forge_an_address(name):
 
 
 @pytest.mark.parametrize(
-    "attack", [", sasl_username=", ", rip=1.1.1.1", " auth=1", ", ip=[1.1.1.1]", " - ", " from [", ": user=<", "<"]
+    "attack",
+    [
+        ", sasl_username=",
+        ", rip=1.1.1.1",
+        " auth=1",
+        ", ip=[1.1.1.1]",
+        " - ",
+        " from [",
+        ": user=<",
+        "<",
+        ":1.1.1.1",
+        "') ",
+    ],
 )
 def test_a_long_line_is_read_in_no_time(attack):
     prefixes = [
@@ -264,6 +293,8 @@ def test_a_long_line_is_read_in_no_time(attack):
         "imapd: LOGIN, user=",
         "smtp_auth: SMTP user ",
         "smtp_auth: FAILED: ",
+        "vpopmail: vchkpw-pop3: (PLAIN) login success ",
+        "vpopmail: vchkpw-pop3: password fail (pass: '",
     ]
     start = time.process_time()
     for prefix in prefixes:

@@ -22,7 +22,16 @@ Login.__new__.__defaults__ = (None,)
 Left = namedtuple("Left", "time session")
 
 # A line without any of these (bytes) is no log-in; for Logs(wanted=WANTED).
-WANTED = (b" auth=", b"sasl_username=", b"SASL ", b"-login: ", b"LOGIN", b"smtp_auth", b"mail authentication attempt")
+WANTED = (
+    b" auth=",
+    b"sasl_username=",
+    b"SASL ",
+    b"-login: ",
+    b"LOGIN",
+    b"smtp_auth",
+    b"mail authentication attempt",
+    b"vchkpw-",
+)
 # The same for what tells of sessions that end.
 WANTED_ENDS = (b" imap(", b" pop3(", b": Dovecot v", b"Info: Dovecot v", b"LOGOUT", b"DISCONNECTED", b"TIMEOUT")
 
@@ -78,6 +87,16 @@ COURIER_KIND = re.compile(r"(imap|pop3)(?:d|login)|courier(imap|pop3)login")
 PLESK_LINE = re.compile(r"(?:smtp_auth: )?(SMTP user|FAILED:) (.*)\[([0-9A-Fa-f.:]+)\]\s*\Z", re.DOTALL)
 PLESK_SASL = re.compile(r"failed mail authentication attempt for user '(.*)' \(password len=\d+\)", re.DOTALL)
 
+# vpopmail's checkpassword: "vchkpw-pop3: (PLAIN) login success bob@example.com:192.0.2.1"; a refusal may quote the
+# password. Names and passwords have 155 bytes at most. An IPv6 address begins where the account, without a colon, ends.
+VCHKPW = re.compile(
+    r"vchkpw-(smtp|submission|pop3|imap)s?: "
+    r"(?:\([^()\s]*\) (login success)|password fail(?: \(pass: '.{0,200}'\))?|vpopmail user not found|user not found) "
+    r"(?:(.{0,400}):(\d+\.\d+\.\d+\.\d+)|([^:]{0,400}):([0-9A-Fa-f:]+))\Z",
+    re.DOTALL,
+)
+VCHKPW_KINDS = {"submission": "smtp"}
+
 # What needs no folding, which is most of a log: ipaddress takes ten times as long.
 USUAL_ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!\Z)|\Z)){4}\Z", re.ASCII)
 
@@ -132,11 +151,8 @@ def _login(sessions, time, program, process, message):
         return _dovecot(time, program, message)
     if program.endswith("/smtpd"):
         return sessions.read(time, program, process, message), 1
-    if program == "smtp_auth":
-        return _plesk_qmail(time, message), 1
-    if program == "plesk_saslauthd":
-        match = PLESK_SASL.match(message)
-        return Login(time, "smtp", _account(match.group(1)), None, False, program) if match else None, 1
+    if program in OTHERS:
+        return OTHERS[program](time, message), 1
     kind = COURIER_KIND.match(program)
     if kind:
         return _courier(time, kind.group(1) or kind.group(2), program, message), 1
@@ -239,6 +255,26 @@ def _plesk_qmail(time, message):
     accepted = said == "SMTP user"
     account = rest.rpartition(" logged in from ")[0].partition(" :")[0] if accepted else rest.rpartition(" - ")[0]
     return _known_address(Login(time, "smtp", _account(account), address, accepted, "smtp_auth")) if account else None
+
+
+def _plesk_saslauthd(time, message):
+    match = PLESK_SASL.match(message)
+    return Login(time, "smtp", _account(match.group(1)), None, False, "plesk_saslauthd") if match else None
+
+
+def _vchkpw(time, message):
+    match = VCHKPW.match(message)
+    if match is None:
+        return None
+    kind, accepted, account, address = match.group(1), bool(match.group(2)), match.group(3), match.group(4)
+    if address is None:
+        account, address = match.group(5), match.group(6)
+    login = Login(time, VCHKPW_KINDS.get(kind, kind), _account(account), address, accepted, "vchkpw-" + kind)
+    return _known_address(login)
+
+
+# Programs that write of log-ins in one way: function (time, message) -> Login or None
+OTHERS = {"smtp_auth": _plesk_qmail, "plesk_saslauthd": _plesk_saslauthd, "vpopmail": _vchkpw}
 
 
 def _known_address(login):
