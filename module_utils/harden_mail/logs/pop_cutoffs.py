@@ -52,7 +52,7 @@ class Window:
         self.lead = int(minutes * 60)
         self._seconds = minutes * 60
         self._sessions_renew = sessions_renew
-        self._place = functools.lru_cache(maxsize=65536)(functools.partial(_place, ipv6_prefix=ipv6_prefix))
+        self._place = functools.lru_cache(maxsize=4096)(functools.partial(_place, ipv6_prefix=ipv6_prefix))
         # (network) and (account, family) -> time of the last log-in; the same -> sessions that are open.
         self._last, self._open = OrderedDict(), {}
         # session -> (time, keys), the oldest first
