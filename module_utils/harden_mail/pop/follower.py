@@ -210,6 +210,7 @@ def main(argv=None):
     parser.add_argument("--file", action="append", default=[], help="log file")
     parser.add_argument("--pattern", action="append", default=[], help="regular expression with a group named address")
     parser.add_argument("--database", default=database.PATH)
+    parser.add_argument("--build", help="of no use here: who looks at the process learns which program it is")
     options = parser.parse_args(argv)
     if not (options.unit or options.file):
         parser.error("give --unit or --file")
