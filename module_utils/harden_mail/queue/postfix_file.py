@@ -262,7 +262,7 @@ def usual_envelope(block, content, recipients):
 
     :param int content: offset of the message
     :param int recipients: upper bound of their number
-    :returns: Envelope, or None
+    :returns: a tuple like an Envelope, or None
     """
     time = sender = None
     addressed, attributes = [], []
@@ -288,18 +288,23 @@ def usual_envelope(block, content, recipients):
         return None
     if not time or sender is None or len(addressed) < recipients:
         return None
-    return Envelope(
-        time,
-        sender,
-        addressed,
-        _attribute(block, attributes, end, _SASL_USER),
-        _attribute(block, attributes, end, _LOGGED_CLIENT) or _attribute(block, attributes, end, _CLIENT),
-    )
+    # Most have the first two, or none.
+    at = block.find(_SASL_USER, 0, end)
+    sasl_user = _attribute(block, attributes, end, _SASL_USER, at) if at >= 0 else None
+    at = block.find(_CLIENT, 0, end)
+    client = None
+    if at >= 0:
+        client = _attribute(block, attributes, end, _LOGGED_CLIENT, block.find(_LOGGED_CLIENT, 0, end))
+        client = client or _attribute(block, attributes, end, _CLIENT, at)
+    # A tuple of five is made in a quarter of the time that an Envelope takes.
+    return time, sender, addressed, sasl_user, client
 
 
-def _attribute(block, starts, end, name):
-    """The value in the first A record of this name (with an equals sign), or None."""
-    at = block.find(name, 0, end)
+def _attribute(block, starts, end, name, at):
+    """The value in the first A record of this name (with an equals sign), or None.
+
+    :param int at: where its name is first, in whatever it is
+    """
     # A client can have written it into its HELO, say, and a user into his full name.
     while at >= 0 and at not in starts:
         at = block.find(name, at + 1, end)

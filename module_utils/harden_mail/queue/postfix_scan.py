@@ -67,10 +67,11 @@ _PRIME = 8191
 class _Place:
     """What all messages of one directory have in common."""
 
-    __slots__ = ("directory", "instance", "mail_owner", "state")
+    __slots__ = ("directory", "instance", "mail_owner", "state", "states")
 
     def __init__(self, directory, state, instance, mail_owner):
         self.directory, self.state, self.instance, self.mail_owner = directory, state, instance, mail_owner
+        self.states = (state,)
 
 
 class PostfixMessage(Message):
@@ -117,7 +118,7 @@ class PostfixMessage(Message):
 
     @property
     def states(self):
-        return (self._place.state,)
+        return self._place.states
 
     def keep(self):
         """Work out all that is there to know, and let go of the file's bytes.
@@ -218,10 +219,10 @@ class PostfixMessage(Message):
             self._read_envelope()
 
     def _set_head(self, time, sender):
-        self._time = time or b""
-        seconds = self._time.partition(b" ")[0][:15]
+        self._time = time = time or b""
+        seconds = time[:10] if time[10:11] == b" " else time.partition(b" ")[0][:15]
         self.arrival = int(seconds) if seconds.isdigit() else 0
-        self.sender = _text(sender)
+        self.sender = sender.decode("utf-8", "backslashreplace")
 
     def _read_envelope(self):
         self._unread &= ~_ENVELOPE
@@ -235,9 +236,11 @@ class PostfixMessage(Message):
             for address, is_done in recipients:
                 done[address] = is_done and done.get(address, True)
             recipients = done.items()
-        self.recipients = [Recipient(_text(address), is_done) for address, is_done in recipients]
-        self.client = client and _text(client)
-        self.sasl_user = sasl_user and _text(sasl_user)
+        self.recipients = [
+            Recipient(address.decode("utf-8", "backslashreplace"), is_done) for address, is_done in recipients
+        ]
+        self.client = client and client.decode("utf-8", "backslashreplace")
+        self.sasl_user = sasl_user and sasl_user.decode("utf-8", "backslashreplace")
 
     def _read_origin(self):
         self._unread &= ~_ORIGIN

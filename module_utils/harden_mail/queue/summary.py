@@ -1,6 +1,7 @@
 """Counts over any number of messages, in bounded memory."""
 
 import time
+from bisect import bisect
 
 from .text import printable
 
@@ -9,6 +10,9 @@ KEPT = 5000
 
 # Upper limits in seconds, and their names, youngest first.
 AGES = ((600, "10m"), (3600, "1h"), (6 * 3600, "6h"), (86400, "1d"), (3 * 86400, "3d"), (float("inf"), "older"))
+_YOUNGER = [most for most, _ in AGES[:-1]]
+
+_TOPS = ("top_senders", "top_recipient_domains", "top_subjects", "top_origins", "top_clients")
 
 # A value's share in a summary: subjects and addresses may be long.
 LONGEST = 120
@@ -76,11 +80,9 @@ class Summary:
         self.limit, self.now = limit, time.time() if now is None else now
         self.matched = self.bytes = 0
         self.oldest = None
-        self._states, self._ages = {}, dict.fromkeys((name for _, name in AGES), 0)
-        self._tops = {
-            name: Top()
-            for name in ("top_senders", "top_recipient_domains", "top_subjects", "top_origins", "top_clients")
-        }
+        self._states, self._ages = {}, [0] * len(AGES)
+        self._tops = {name: Top() for name in _TOPS}
+        self._counters = [self._tops[name] for name in _TOPS]
 
     def add(self, message):
         """:param Message message: its lazy parts are all asked for"""
@@ -92,26 +94,25 @@ class Summary:
         states = message.states
         state = states[0] if len(states) == 1 else "+".join(states)
         self._states[state] = self._states.get(state, 0) + 1
-        age = self.now - arrival
-        for most, name in AGES:
-            if age < most:
-                self._ages[name] += 1
-                break
-        tops = self._tops
-        tops["top_senders"].add(message.sender[:LONGEST] or "<>")
-        domains = [recipient.address.rpartition("@")[2][:LONGEST].lower() for recipient in message.recipients]
-        for domain in domains if len(domains) < 2 else set(domains):
-            tops["top_recipient_domains"].add(domain)
+        self._ages[bisect(_YOUNGER, self.now - arrival)] += 1
+        senders, domains, subjects, origins, clients = self._counters
+        senders.add(message.sender[:LONGEST] or "<>")
+        recipients = message.recipients
+        if len(recipients) == 1:
+            domains.add(recipients[0].address.rpartition("@")[2][:LONGEST].lower())
+        else:
+            for domain in {recipient.address.rpartition("@")[2][:LONGEST].lower() for recipient in recipients}:
+                domains.add(domain)
         subject = message.subject
         if subject is not None:
-            tops["top_subjects"].add(subject[:LONGEST])
+            subjects.add(subject[:LONGEST])
         origin = origin_text(message)
         if origin:
-            tops["top_origins"].add(origin[:LONGEST])
+            origins.add(origin[:LONGEST])
         # Apart from its origin: whoever guessed a password sends from other addresses than the account's owner.
         client = message.client
         if client is not None:
-            tops["top_clients"].add(client[:LONGEST])
+            clients.add(client[:LONGEST])
 
     def another(self):
         """An empty one that can be merged into this."""
@@ -129,9 +130,9 @@ class Summary:
         self.bytes += size
         if oldest is not None and (self.oldest is None or oldest < self.oldest):
             self.oldest = oldest
-        for own, others in ((self._states, states), (self._ages, ages)):
-            for name, count in others.items():
-                own[name] = own.get(name, 0) + count
+        for state, count in states.items():
+            self._states[state] = self._states.get(state, 0) + count
+        self._ages = [own + other for own, other in zip(self._ages, ages)]
         for name, top in self._tops.items():
             top.merge(tops[name])
 
@@ -145,7 +146,7 @@ class Summary:
             bytes=self.bytes,
             oldest=self.oldest,
             states=dict(self._states),
-            ages=dict(self._ages),
+            ages={name: count for (_, name), count in zip(AGES, self._ages)},
             errors={name: top.error for name, top in self._tops.items()},
         )
 
