@@ -78,7 +78,7 @@ class _Helper:
 
     def __init__(self, part, work, others):
         self.pipe, writer = os.pipe()
-        self._heard = b""
+        self._heard = bytearray()
         self._process = os.fork()
         if self._process:
             os.close(writer)
@@ -97,14 +97,15 @@ class _Helper:
         chunk = os.read(self.pipe, _CHUNK)
         if not chunk:
             raise RuntimeError("a process that did a part of the work was killed")
-        self._heard += chunk
+        heard = self._heard
+        heard += chunk
         found = []
-        while len(self._heard) >= _LENGTH:
-            end = _LENGTH + int.from_bytes(self._heard[:_LENGTH], "big")
-            if len(self._heard) < end:
+        while len(heard) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(heard[:_LENGTH], "big")
+            if len(heard) < end:
                 break
-            what, values = marshal.loads(self._heard[_LENGTH:end])
-            self._heard = self._heard[end:]
+            what, values = marshal.loads(heard[_LENGTH:end])
+            del heard[:end]
             if what == "wrong":
                 raise UserError(values)
             if what == "failed":
