@@ -8,7 +8,10 @@ import functools
 import os
 import tarfile
 import tempfile
+from unittest import mock
 
+from harden_mail.queue import qmail_files
+from harden_mail.queue.message import as_result
 from harden_mail.queue.qmail_files import PARTS, Layout, scan
 
 from .target import DATA, MEMORY, Target, harmless_message
@@ -50,8 +53,12 @@ def check(data):
     queue = queue_of_one()
     queue.fill(data)
     unreadable = []
-    for message in scan(queue.layout, unreadable):
+    found = list(scan(queue.layout, unreadable))
+    for message in found:
         harmless_message(message)
+    # Of messages that are older than the look at the queue, less is asked, and the same must come of it.
+    with mock.patch.object(qmail_files, "_SLACK", -600):
+        assert [as_result(message) for message in scan(queue.layout, [])] == [as_result(message) for message in found]
     for path, why in unreadable:
         # What is no queue file may be called so, but no bytes of an address make a message unreadable.
         assert path.startswith(queue.layout.directory) and why and "codec" not in why, why

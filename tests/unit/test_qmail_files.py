@@ -7,11 +7,12 @@ import pathlib
 import re
 import tarfile
 import time
+from unittest import mock
 
 import pytest
 from harden_mail.queue import qmail_files
 from harden_mail.queue.listing import Found
-from harden_mail.queue.message import Recipient
+from harden_mail.queue.message import Recipient, as_result
 from harden_mail.queue.qmail import QmailQueue
 from harden_mail.queue.qmail_files import PARTS, Layout, read, scan
 from hosts import qmail_spool
@@ -327,6 +328,8 @@ def test_no_bytes_raise_anything(tmp_path_factory, todo, info, remote, mess):
     complete = spool.put(mess, info=b"F" + info + b"\0", remote=remote)
     messages = spool.messages()
     assert str(complete) in messages
+    with mock.patch.object(qmail_files, "_SLACK", -600):
+        assert list(map(as_result, spool.messages().values())) == list(map(as_result, messages.values()))
     for message in messages.values():
         assert message.states
         assert isinstance(message.sender, str)
