@@ -116,6 +116,14 @@ def test_courier():
     ]
 
 
+def test_recorded_courier():
+    assert [short(login) for login in read("debian12-courier.log")] == [
+        ("pop3", "bob", "1", False, "pop3d"),
+        ("pop3", "bob", "1", True, "pop3d"),
+        ("imap", "bob", "2001:db8:0:1::1", True, "imapd"),
+    ]
+
+
 def test_vpopmail():
     assert [(login.kind, login.account, login.address, login.accepted) for login in read("vpopmail.log")] == [
         ("pop3", "bob@example.com", "192.0.2.100", True),

@@ -276,7 +276,9 @@ def read_events(name):
     return list(events(logs.lines()))
 
 
-@pytest.mark.parametrize("name", ["debian12", "debian13", "debian12-dovecot", "debian13-dovecot", "debian13-journal"])
+@pytest.mark.parametrize(
+    "name", ["debian12", "debian13", "debian12-dovecot", "debian13-dovecot", "debian13-journal", "debian12-courier"]
+)
 def test_recorded_sessions_end(name):
     found = read_events(name + ".log")
     begun = [event.session for event in found if isinstance(event, Login) and event.kind != "smtp" and event.accepted]

@@ -272,6 +272,13 @@ def test_the_loop_writes_and_renews(host):
     assert host.rows() == {"192.0.2.1": NOON + 60 + 1200}
 
 
+def test_a_short_window_is_renewed_in_time(tmp_path):
+    host = Host(tmp_path / "x", minutes=1)
+    host.peers = {("192.0.2.1", 7)}
+    loop(host, Lines([(NOON, LOGIN.format("192.0.2.1", 7))], *([[]] * 100)))
+    assert host.rows() == {"192.0.2.1": NOON + 100 + 60}
+
+
 def test_the_loop_outlives_a_database_that_fails_for_a_while(host, capsys):
     os.unlink(host.path)
     caught, waits = loop(host, Lines([(NOON, LOGIN.format("192.0.2.1", 7))], *([[]] * 100)))

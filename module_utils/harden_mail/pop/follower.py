@@ -23,7 +23,7 @@ from . import database
 # Seconds between two looks at a file: a client that has read mail sends at once.
 POLL = 0.2
 
-# Seconds between two looks at who is still connected.
+# Seconds between two looks at who is still connected, where a log-in doesn't count for less than three of them.
 RENEW_EVERY = 60
 
 # Sessions of the last day may still be open when this program begins.
@@ -49,8 +49,11 @@ class Follower:
         :param str path: of the database
         :param peers: function () -> set of (address, port), str and int: the host's established connections
         :raises UserError: a pattern that can't be read
+
+        :ivar int renew_every: seconds between two calls of ``renew``
         """
         self._seconds = minutes * 60
+        self.renew_every = min(RENEW_EVERY, minutes * 20)
         self._statement = database.write("?", minutes, prefix6, now="?")
         self._patterns = [_compiled(pattern) for pattern in patterns]
         self._path, self._peers = path, peers or established
@@ -166,13 +169,13 @@ def run(follower, tails, clock=time.time, wait=None):
 
     :raises UserError: the journal can't be followed, or the database fails for long
     """
-    wait = wait or _waiter(tails)
+    wait = wait or _waiter(tails, follower.renew_every / 2)
     renewed = failing = None
     while True:
         now = clock()
         for tail in tails:
             follower.take(tail.read(), now)
-        if renewed is None or not 0 <= now - renewed < RENEW_EVERY:
+        if renewed is None or not 0 <= now - renewed < follower.renew_every:
             follower.renew(now)
             renewed = now
         try:
@@ -187,9 +190,9 @@ def run(follower, tails, clock=time.time, wait=None):
         wait(1 if failing is not None else None)
 
 
-def _waiter(tails):
+def _waiter(tails, longest):
     journals = [tail for tail in tails if isinstance(tail, JournalTail)]
-    longest = POLL if len(journals) < len(tails) else RENEW_EVERY / 2
+    longest = POLL if len(journals) < len(tails) else longest
 
     def wait(seconds):
         if seconds is None:
