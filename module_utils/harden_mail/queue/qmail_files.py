@@ -118,8 +118,9 @@ class Layout:
             with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
                 for entry in entries:
                     name = entry.name
-                    if is_number(name) and int(name) % split == rest:
-                        yield int(name)
+                    number = int(name) if is_number(name) else -1
+                    if number > 0 and number % split == rest:
+                        yield number
                     elif unreadable is not None:
                         unreadable.append((entry.path, "not a file of qmail's"))
 
@@ -154,14 +155,17 @@ class QmailMessage(Message):
         self._place, self.number, self._problems, self._as_written = place, number, problems, as_written
         self._unread = _ENVELOPE | _SUBJECT | _ORIGIN
         self.id, self.instance = str(number), None
-        about, self._block = _first_block(place.path("mess", number))
-        self.size, self._about, self._envelope, info = about.st_size, about, None, None
+        info = self._envelope = None
         if isinstance(place, _Directory):
+            about, self._block = _first_block(place.mess + self.id)
             if about.st_ctime < place.before:
-                info = _first_block(place.path("info", number))
+                info = _first_block(place.info + self.id)
             if info is None or info[0].st_ctime >= place.before:
                 self._place = place = place.layout
                 info = None
+        else:
+            about, self._block = _first_block(place.path("mess", number))
+        self.size, self._about = about.st_size, about
         if info is None:
             todo = place.path("todo", number)
             # Asked first, since for most messages there is none, and exceptions take time.
@@ -231,18 +235,20 @@ class QmailMessage(Message):
         if self._envelope is not None:
             self.states, self.recipients = ("todo",), _recipients(self._envelope)
             return
-        local, remote = self._channel("local"), self._channel("remote")
-        if local:
+        place, local, remote = self._place, [], []
+        is_settled = isinstance(place, _Directory)
+        if not is_settled or place.has("local", self.id):
             as_written = self._as_written
-            local = [Recipient(as_written(address), done) for address, done in local]
-        self.states = _STATES_OF[False in [one.done for one in local], False in [one.done for one in remote]]
+            local = [Recipient(as_written(address), done) for address, done in self._channel("local")]
+        if not is_settled or place.has("remote", self.id):
+            remote = self._channel("remote")
+        is_local = bool(local) and False in [one.done for one in local]
+        is_remote = bool(remote) and False in [one.done for one in remote]
+        self.states = _STATES_OF[is_local, is_remote]
         self.recipients = local + remote
 
     def _channel(self, part):
-        place = self._place
-        if isinstance(place, _Directory) and not place.has(part, self.id):
-            return []
-        path = place.path(part, self.number)
+        path = self._place.path(part, self.number)
         try:
             return _recipients(_fields(path) or ())
         except (OSError, ValueError) as error:
@@ -363,12 +369,14 @@ class _Directory:
 
     :ivar Layout layout: that it is of
     :ivar float before: what was changed since then is not settled
+    :ivar str mess: with info, the paths that the numbers are to be put behind
     """
 
     def __init__(self, layout, rest, before):
         self.layout, self.before = layout, before
         tops = {part: layout.directories(part)[rest] for part in _ALWAYS_SPLIT}
         self._tops = {part: top + "/" for part, top in tops.items()}
+        self.mess, self.info = self._tops["mess"], self._tops["info"]
         self._names = {part: _names(tops[part]) for part in ("local", "remote")}
 
     def path(self, part, number):
