@@ -17,8 +17,8 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 # size in bytes; seconds: to wait for a writer
 SETTINGS = {"path": "", "query": "", "both": True, "exempt": [], "seconds": 2}
 
-# What turns AUTH on in the qmail-smtpd of various patches; that of most is told by its arguments alone.
-AUTH = ("SMTPAUTH", "SMTP_AUTH", "AUTH", "REQUIRE_AUTH", "FORCE_AUTH", "AUTHREQ")
+# What turns AUTH on in the qmail-smtpd of some patches; those that ask for it (FORCE_AUTH) stay, which keeps it closed.
+AUTH = ("SMTPAUTH", "SMTP_AUTH", "AUTH", "AUTH_CDB")
 
 MAPPED = b"\0" * 10 + b"\xff\xff"
 
