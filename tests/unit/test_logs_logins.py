@@ -134,7 +134,7 @@ def test_vpopmail():
         ("pop3", "login success a:192.0.2.1@", "198.51.100.66", False),
     ]
     assert {login.service for login in read("vpopmail.log")} == {
-        "vchkpw-pop3", "vchkpw-imap", "vchkpw-submission", "vchkpw-smtp"
+        "vchkpw-pop3", "vchkpw-imaps", "vchkpw-submission", "vchkpw-smtps", "vchkpw-smtp"
     }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ PLESK_SASL = re.compile(r"failed mail authentication attempt for user '(.*)' \(p
 # vpopmail's checkpassword: "vchkpw-pop3: (PLAIN) login success bob@example.com:192.0.2.1"; a refusal may quote the
 # password. Names and passwords have 155 bytes at most. An IPv6 address begins where the account, without a colon, ends.
 VCHKPW = re.compile(
-    r"vchkpw-(smtp|submission|pop3|imap)s?: "
+    r"vchkpw-((smtp|submission|pop3|imap)s?): "
     r"(?:\([^()\s]*\) (login success)|password fail(?: \(pass: '.{0,200}'\))?|vpopmail user not found|user not found) "
     r"(?:(.{0,400}):(\d+\.\d+\.\d+\.\d+)|([^:]{0,400}):([0-9A-Fa-f:]+))\Z",
     re.DOTALL,
@@ -266,10 +266,10 @@ def _vchkpw(time, message):
     match = VCHKPW.match(message)
     if match is None:
         return None
-    kind, accepted, account, address = match.group(1), bool(match.group(2)), match.group(3), match.group(4)
-    if address is None:
-        account, address = match.group(5), match.group(6)
-    login = Login(time, VCHKPW_KINDS.get(kind, kind), _account(account), address, accepted, "vchkpw-" + kind)
+    service, kind, accepted, *places = match.groups()
+    account, address = places[:2] if places[1] else places[2:]
+    kind = VCHKPW_KINDS.get(kind, kind)
+    login = Login(time, kind, _account(account), address, bool(accepted), "vchkpw-" + service)
     return _known_address(login)
 
 
