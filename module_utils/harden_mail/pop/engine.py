@@ -6,10 +6,14 @@ import json
 from ..changes import Change, Run, WriteFile, as_diff, make
 from ..errors import UserError
 from .plan import FORMER_PATH, STATE_DIR
+from .postfix_dovecot import PostfixDovecot
 
-BACKENDS = {backend.name: backend for backend in ()}
+BACKENDS = {backend.name: backend for backend in (PostfixDovecot,)}
 
 LOCK = "/run/lock/harden-mail-pop.lock"
+
+# Directories of ours go when the last file in them goes.
+OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail", "/usr/local/lib/harden-mail", "/etc/harden-mail")
 
 
 def enforce(system, name, wanted, options, check_mode=False):
@@ -44,7 +48,7 @@ def enforce(system, name, wanted, options, check_mode=False):
             "findings": [],
         }
         if wanted is not None:
-            backend = _backend(system, name, options)
+            backend = known(name)(system, options)
             result["evidence"] = backend.evidence()
             result["findings"] = backend.findings(wanted)
         return result
@@ -56,26 +60,47 @@ def plan(system, name, wanted, options):
     A new backend's come before another one's go. The notebook is marked unfinished before the first and unmarked
     after the last, so that a killed run is known as one.
     """
-    remembered = json.loads(system.read(FORMER_PATH) or "{}")
-    memory = copy.deepcopy(remembered)
-    unfinished = bool(memory.pop("unfinished", False))
+    remembered = load(system)
+    formers = copy.deepcopy(remembered.get("backends", {}))
+    unfinished = remembered.get("unfinished", False)
     changes = []
     if wanted is not None:
-        backend = _backend(system, name, options)
+        backend = known(name)(system, options)
         missing = backend.missing()
         if missing:
             raise UserError("backend: {0} can't be used on this host: {1}.".format(name, missing.rstrip(".")))
-        former = memory.setdefault(name, {})
-        changes += _for_rule(backend, wanted, former, unfinished)
-    for other in sorted(memory):
+        changes += _for_rule(backend, wanted, formers.setdefault(name, {}), unfinished)
+    for other in sorted(formers):
         if wanted is None or other != name:
             # A copy: what it forgets while planning must be remembered until the work is done.
-            changes += _for_nothing(_backend(system, other, options), copy.deepcopy(memory[other]), unfinished)
-    left = {name: memory[name]} if wanted is not None else {}
+            former = copy.deepcopy(formers[other])
+            changes += _for_nothing(known(other)(system, options), former, unfinished)
+    left = {"backends": {name: formers[name]}, "rule": as_text(wanted)} if wanted is not None else {}
     if not changes:
         return _noting(remembered, left)
-    marked = dict(memory, unfinished=True)
+    marked = dict(left, backends=formers, unfinished=True)
     return _noting(remembered, marked) + changes + _noting(marked, left)
+
+
+def load(system):
+    """The notebook: {"backends": {name: what it remembers}, "rule": str, "unfinished": true while a run is at work}"""
+    return json.loads(system.read(FORMER_PATH) or "{}")
+
+
+def as_text(wanted):
+    """A rule as the notebook has it: str."""
+    networks = ", ".join(str(network) for network in wanted.exempt)
+    return "{0} {1} {2} {3}".format(wanted.meaning, wanted.minutes, wanted.prefix6, networks).strip()
+
+
+def known(name):
+    """A backend's class.
+
+    :raises UserError: there is none of that name
+    """
+    if name not in BACKENDS:
+        raise UserError("backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS))))
+    return BACKENDS[name]
 
 
 def perform(system, steps):
@@ -92,15 +117,15 @@ def perform(system, steps):
             if step.path.startswith(STATE_DIR):
                 system.make_private_dir(STATE_DIR)
             system.write(step.path, step.text, step.mode)
-        if isinstance(step, WriteFile) and step.path.startswith(STATE_DIR):
-            for directory in (STATE_DIR, "/var/lib/harden-mail"):
+        if isinstance(step, WriteFile) and step.text is None:
+            for directory in OWN_DIRECTORIES:
                 system.remove_empty_dir(directory)
 
 
 def _for_rule(backend, wanted, former, unfinished):
     support = backend.support(wanted, former)
     changes = backend.changes(wanted, former)
-    return support + _activated(backend, changes, unfinished)
+    return support + _activated(backend, changes, unfinished, backend.proof())
 
 
 def _for_nothing(backend, former, unfinished):
@@ -108,25 +133,20 @@ def _for_nothing(backend, former, unfinished):
     return _activated(backend, changes, unfinished) + backend.support(None, former)
 
 
-def _activated(backend, changes, unfinished):
+def _activated(backend, changes, unfinished, proof=()):
     """Changes of a server's configuration with what makes it run with them; undone, it runs as before."""
     if not changes and not unfinished:
         return []
     back = Change("", "", "", (), backend.activation())
-    onward = Change("running servers", "", "checked and reloaded\n", backend.checks() + backend.activation(), ())
+    steps = backend.checks() + backend.activation() + proof
+    onward = Change("running servers", "", "checked and reloaded\n", steps, ())
     return [back] + changes + [onward]
 
 
 def _noting(before, after):
-    """The change (none or one) of the notebook: {backend: what it remembers, "unfinished": bool}."""
+    """The change (none or one) of the notebook."""
     if before == after:
         return []
-    texts = [json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None for memory in (before, after)]
+    texts = [json.dumps(noted, indent=1, sort_keys=True) + "\n" if noted else None for noted in (before, after)]
     steps = [WriteFile(FORMER_PATH, text, 0o600) for text in texts]
     return [Change(FORMER_PATH, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
-
-
-def _backend(system, name, options):
-    if name not in BACKENDS:
-        raise UserError("backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS))))
-    return BACKENDS[name](system, options)

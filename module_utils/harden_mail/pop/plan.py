@@ -25,10 +25,10 @@ class Backend:
     and ``changes()`` answer with empty lists, the host is as wanted. The engine makes the changes in this order, and
     asks once more afterwards:
 
-    ===========  =================================================================
-    for a rule   support(), changes(), checks(), activation()
+    ===========  ====================================================
+    for a rule   support(), changes(), checks(), activation(), proof()
     for nothing  changes(), checks(), activation(), support()
-    ===========  =================================================================
+    ===========  ====================================================
 
     so that what a server uses is there before it is told of it, and goes when it is used no more. What fails is undone,
     last first, and ``activation()`` is done again. A run that was killed is completed by the next one: that does the
@@ -44,8 +44,8 @@ class Backend:
     def __init__(self, system, options):
         """
         :param System system: the host
-        :param dict options: the module's parameters; of use here are ``config_dirs`` (list of str, of Postfix),
-            ``pop`` (dict name, version, config_dir: as mail_host_facts has it) and ``queue_dir``
+        :param dict options: the module's parameters; of use here are ``config_dirs`` (list of str, of Postfix) and
+            ``pop_config_dir`` (str, of Dovecot)
         """
         self.system = system
         self.options = options
@@ -76,6 +76,17 @@ class Backend:
     def activation(self):
         """The steps (tuple of changes.Run) that have the running servers take up the configuration they have."""
         return ()
+
+    def proof(self):
+        """The steps (tuple of changes.Run) that see whether the servers still do their work, after ``activation()``.
+
+        One that fails has everything undone. What didn't work before the change is not asked about.
+        """
+        return ()
+
+    def undeclared(self):
+        """Why nothing is done where no meaning was declared, for a backend that can't do BOTH: list of sentences."""
+        return []
 
     def findings(self, wanted):
         """What is not as it ought to be and needs a person, each a sentence: a mynetworks wider than the host."""

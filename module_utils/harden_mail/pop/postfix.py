@@ -1,0 +1,296 @@
+"""Postfix's part of POP-before-SMTP: its submission services look addresses up in the database.
+
+Everything is said in master.cf, on the services that people submit mail by and nowhere else, since ``-o`` there is
+stronger than main.cf. Port 25 is not touched, and shares nothing with them that could fail. That is why proxymap is not
+asked for the tables: that of Postfix 3.7 ends when it can't open one, and mail on port 25 would wait for it, too. Each
+smtpd opens the database itself, as root and before it locks itself up, so who may read the file is no matter.
+
+Postfix tries an address and then its beginnings (``2001:db8::5`` for ``2001:db8::5:1``): the tables answer the whole
+address always, by DUNNO where need be, which ends the trying. Of host names, which are tried first, they know nothing.
+"""
+
+import ipaddress
+import re
+
+from ..changes import Change, Run, WriteFile, file_change
+from ..errors import UserError
+from ..postfix_config import Instance, host_of, key_of, port_of, with_option, without_option
+from ..smtp_auth import ask
+from . import database
+from .plan import BOTH
+
+REFUSED = "REJECT Read your mail first (log in by POP or IMAP), then send"
+
+TABLE = """\
+# Who has read mail lately? Made by harden-mail; changes are undone by its next run.
+dbpath = {path}
+query = {query}
+"""
+
+EXEMPT = """\
+# Networks that need no log-in to read mail before they send. Made by harden-mail; changes are undone by its next run.
+"""
+
+# Lists that may refuse a client who does not use SMTP AUTH, before the one that is about relaying.
+OTHER_LISTS = (
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_recipient_restrictions",
+)
+
+# Words of Postfix for nobody knows what; in its lists they end in a refusal of everybody else.
+FINAL = ("reject", "defer")
+
+LOOPBACK = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", "::ffff:127.0.0.0/104")]
+
+
+class PostfixPart:
+    """The Postfix instances of a host."""
+
+    def __init__(self, system, config_dirs):
+        self.system = system
+        self.config_dirs = config_dirs
+
+    def missing(self):
+        """A sentence on what is missing, or None."""
+        for config_dir in self.config_dirs:
+            tables = self.system.run(["postconf", "-c", config_dir, "-m"], check=False).out.split()
+            if "sqlite" not in tables:
+                return "Postfix here has no sqlite tables; install them (Debian and Ubuntu: the package postfix-sqlite)"
+        for config_dir in self.config_dirs:
+            if not Instance(self.system, config_dir).setting("smtpd_relay_restrictions"):
+                return "Postfix here is older than 2.10 and has no smtpd_relay_restrictions"
+        return None
+
+    def tables(self, wanted, former):
+        """Differences in the tables, which are ours alone."""
+        changes = []
+        for config_dir in self.config_dirs if wanted is not None else sorted(former.get("tables", [])):
+            for name, text in _tables(Instance(self.system, config_dir), wanted).items():
+                changes += file_change(self.system, config_dir + "/" + name, text)
+        if wanted is not None:
+            former["tables"] = sorted(set(former.get("tables", [])) | set(self.config_dirs))
+        return changes
+
+    def changes(self, wanted, former):
+        """Differences in master.cf. ``former["master"]`` is what is needed to give it back: {path: {before, after,
+        options: [[key, option]]}}"""
+        memory = former.setdefault("master", {})
+        changes = []
+        for config_dir in self.config_dirs if wanted is not None else _dirs(memory):
+            instance = Instance(self.system, config_dir)
+            if wanted is not None and not instance.text:
+                raise UserError("config_dirs names {0}, which has no master.cf.".format(config_dir))
+            known = memory.get(instance.path)
+            base = _without_ours(instance.text, known)
+            text = base
+            if wanted is not None:
+                bare = Instance(self.system, config_dir)
+                bare.text = base
+                options = self._options(bare, wanted)
+                text = _with_ours(bare, options)
+                memory[instance.path] = {"before": base, "after": text, "options": options}
+            if text != instance.text:
+                write = WriteFile(instance.path, text, 0o644)
+                back = WriteFile(instance.path, instance.text, 0o644)
+                changes.append(Change(instance.path, instance.text, text, (write,), (back,)))
+        return changes
+
+    def guarded(self, instance):
+        """The services of an instance that people submit mail by: those with AUTH, but port 25 and loopback."""
+        return [
+            service
+            for service in instance.services()
+            if service.kind == "inet"
+            and service.command == "smtpd"
+            and port_of(service) != 25
+            and not _is_loopback(host_of(service))
+            and instance.value(service, "smtpd_sasl_auth_enable").lower() == "yes"
+        ]
+
+    def checks(self):
+        steps = []
+        for config_dir in self.config_dirs:
+            steps += [
+                Run(("postconf", "-c", config_dir, "-M"), None),
+                Run(("postfix", "-c", config_dir, "check"), None),
+            ]
+        return tuple(steps)
+
+    def activation(self):
+        # One that does not run, and a test host's in a snapshot, has nothing to reload.
+        return tuple(
+            Run(("postfix", "-c", config_dir, "reload"), None)
+            for config_dir in self.config_dirs
+            if self.system.run(["postfix", "-c", config_dir, "status"], check=False).rc == 0
+        )
+
+    def answering(self):
+        """(address, port) of each submission service that answers this host in clear text now."""
+        found = []
+        for config_dir in self.config_dirs:
+            instance = Instance(self.system, config_dir)
+            for service in self.guarded(instance):
+                host = host_of(service)
+                address, port = "127.0.0.1" if host in ("", "0.0.0.0") else host, port_of(service)
+                wrapped = instance.value(service, "smtpd_tls_wrappermode").lower() == "yes"
+                if not wrapped and ask(address, port) is not None:
+                    found.append((address, port))
+        return found
+
+    def findings(self, wanted):
+        findings = []
+        for config_dir in self.config_dirs:
+            instance = Instance(self.system, config_dir)
+            wide = _wider_than_the_host(instance.setting("mynetworks"), wanted.exempt)
+            if wide:
+                findings.append(
+                    "mynetworks of {0} holds {1}: who is in there sends by port 25 without password or log-in. Narrow "
+                    "it to this host, and name webmail hosts in pop_before_smtp_exempt.".format(
+                        config_dir, ", ".join(wide)
+                    )
+                )
+            on_25 = [s for s in instance.servers_on(25) if instance.value(s, "smtpd_sasl_auth_enable").lower() == "yes"]
+            if on_25 and wanted.meaning == BOTH:
+                findings.append(
+                    "Port 25 of {0} takes AUTH, so who has guessed a password sends past this by port 25; set "
+                    "submission_firewall_no_auth_on_25: true.".format(config_dir)
+                )
+            if not self.guarded(instance):
+                findings.append(
+                    "No service in {0} but port 25 takes AUTH: there is nothing that POP-before-SMTP could "
+                    "guard.".format(instance.path)
+                )
+        return findings
+
+    def evidence(self):
+        return [
+            "{0}: {1} has smtpd_relay_restrictions = {2}".format(
+                instance.path, key_of(service), instance.value(service, "smtpd_relay_restrictions")
+            )
+            for instance in (Instance(self.system, config_dir) for config_dir in self.config_dirs)
+            for service in self.guarded(instance)
+        ]
+
+    def _options(self, bare, wanted):
+        """The options that a master.cf gets: list of [key of the service, "name=value"]."""
+        exempt = "check_client_access,cidr:{0}/{1}".format(bare.config_dir, "harden-mail-pop-exempt.cidr")
+        seen = "check_client_access,sqlite:{0}/{1}".format(bare.config_dir, "harden-mail-pop-relay.cf")
+        options = []
+        for service in self.guarded(bare):
+            mine = []
+            if wanted.meaning == BOTH:
+                mine += _auth_options(bare, service)
+                mine.append(("smtpd_relay_restrictions", ",".join([exempt, seen, "permit_sasl_authenticated,reject"])))
+            else:
+                relay = [exempt, "permit_sasl_authenticated", seen, "reject"]
+                mine.append(("smtpd_relay_restrictions", ",".join(relay)))
+                for name in OTHER_LISTS:
+                    words = _words(_expanded(bare, service, name))
+                    if words and words[-1] in FINAL:
+                        mine.append((name, ",".join(words[:-1] + [exempt, seen, words[-1]])))
+            options += [[key_of(service), "{0}={1}".format(*option)] for option in mine]
+        return options
+
+
+def _auth_options(bare, service):
+    """AUTH is taken off every client, and given back to those that the tables know: an error gives it to nobody."""
+    own = _words(bare.value(service, "smtpd_discard_ehlo_keywords"))
+    maps = [
+        "cidr:{0}/harden-mail-pop-exempt-ehlo.cidr".format(bare.config_dir),
+        "sqlite:{0}/harden-mail-pop-ehlo.cf".format(bare.config_dir),
+    ] + _words(bare.value(service, "smtpd_discard_ehlo_keyword_address_maps"))
+    return [
+        ("smtpd_discard_ehlo_keywords", ",".join(own + ["auth", "silent-discard"])),
+        ("smtpd_discard_ehlo_keyword_address_maps", ",".join(maps)),
+    ]
+
+
+def _with_ours(bare, options):
+    text = bare.text
+    for key, option in options:
+        text = with_option(text, [key], option)
+    return text
+
+
+def _without_ours(text, known):
+    """A master.cf without what harden-mail has put there, whatever others have changed since."""
+    if known is None:
+        return text
+    if text == known["after"]:
+        return known["before"]
+    for key, option in reversed(known["options"]):
+        text = without_option(text, [key], option)
+    return text
+
+
+def _tables(instance, wanted):
+    """{name: text or None} of the tables in an instance's directory."""
+    names = ("relay.cf", "ehlo.cf", "exempt.cidr", "exempt-ehlo.cidr")
+    if wanted is None:
+        return dict.fromkeys("harden-mail-pop-" + name for name in names)
+    own = ", ".join(_words(instance.setting("smtpd_discard_ehlo_keywords"))) or "silent-discard"
+    counts = database.look_up("x", "'%s'", wanted.prefix6)
+    relay = "SELECT CASE WHEN EXISTS ({0}) THEN '{1}' ELSE '{2}' END WHERE '%s' GLOB '*:*' OR '%s' NOT GLOB '*[^0-9.]*'"
+    yes, no = ("DUNNO", REFUSED) if wanted.meaning == BOTH else ("OK", "DUNNO")
+    permit = "permit_mynetworks, permit_sasl_authenticated, reject"
+    return {
+        "harden-mail-pop-relay.cf": _table(relay.format("\0", yes, no), counts),
+        "harden-mail-pop-ehlo.cf": _table("\0", database.look_up(own, "'%s'", wanted.prefix6)),
+        "harden-mail-pop-exempt.cidr": _exempt(wanted, permit if wanted.meaning == BOTH else "OK"),
+        "harden-mail-pop-exempt-ehlo.cidr": _exempt(wanted, own),
+    }
+
+
+def _table(query, part):
+    # For Postfix %s is the address, and a percent sign of SQLite's is doubled.
+    part = part.replace("'%s','now'", "'%%s','now'")
+    return TABLE.format(path=database.PATH, query=query.replace("\0", part))
+
+
+def _exempt(wanted, answer):
+    return EXEMPT + "".join("{0} {1}\n".format(network, answer) for network in wanted.exempt)
+
+
+def _words(value):
+    return value.replace(",", " ").split()
+
+
+def _expanded(instance, service, name):
+    """A setting of a service with main.cf's values put in for $name, as far as one can without that master.cf."""
+    value = service.options.get(name)
+    if value is None:
+        return instance.setting(name)
+    return re.sub(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))", lambda m: instance.setting(next(filter(None, m.groups()))), value)
+
+
+def _is_loopback(host):
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _dirs(memory):
+    return [path[: -len("/master.cf")] for path in sorted(memory)]
+
+
+def _within(network, other):
+    return other.network_address <= network.network_address and network.broadcast_address <= other.broadcast_address
+
+
+def _wider_than_the_host(mynetworks, exempt):
+    """Networks of mynetworks (str, as postconf has it) that hold more than one address and are not declared exempt."""
+    found = []
+    for word in _words(mynetworks):
+        try:
+            network = ipaddress.ip_network(re.sub(r"\[(.*?)\]", r"\1", word), strict=False)
+        except ValueError:
+            continue  # a table, a negation
+        declared = [other for other in LOOPBACK + list(exempt) if other.version == network.version]
+        if network.num_addresses > 1 and not any(_within(network, other) for other in declared):
+            found.append(word)
+    return found

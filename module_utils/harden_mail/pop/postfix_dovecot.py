@@ -1,0 +1,174 @@
+"""POP-before-SMTP where Postfix takes mail and Dovecot hands it out."""
+
+import json
+import os
+import stat
+
+from ..archive import build_program
+from ..changes import Change, Run, WriteFile, file_change
+from . import database, hook, program
+from .dovecot import DovecotPart
+from .plan import Backend
+from .postfix import PostfixPart
+
+PROGRAM = "/usr/local/lib/harden-mail/pop-before-smtp"
+SERVICE = "/etc/systemd/system/harden-mail-pop.service"
+TIMER = "/etc/systemd/system/harden-mail-pop.timer"
+TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
+
+# What it needs of root: to make the directory somebody's, to ask Dovecot, to become the one who owns the database.
+SERVICE_TEXT = """\
+[Unit]
+Description=Renew the log-ins of who reads mail, for POP-before-SMTP
+After=dovecot.service
+
+[Service]
+Type=oneshot
+ExecStart={program}
+TimeoutStartSec=120
+ProtectSystem=full
+ProtectHome=yes
+PrivateTmp=yes
+NoNewPrivileges=yes
+"""
+
+TIMER_TEXT = """\
+[Unit]
+Description=Renew the log-ins of who reads mail every {seconds} seconds
+
+[Timer]
+OnActiveSec=1
+OnUnitInactiveSec={seconds}
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+class PostfixDovecot(Backend):
+    name = "postfix_dovecot"
+
+    def __init__(self, system, options):
+        super().__init__(system, options)
+        self.postfix = PostfixPart(system, options["config_dirs"])
+        self.dovecot = DovecotPart(system, options["pop_config_dir"])
+
+    def missing(self):
+        if not self.postfix.config_dirs:
+            return "Postfix is not there"
+        if not self.system.exists("/run/systemd/system"):
+            return "systemd doesn't run it"
+        return self.postfix.missing() or self.dovecot.missing()
+
+    def support(self, wanted, former):
+        if wanted is None:
+            tables = self.postfix.tables(None, former)
+            return self._timer(False) + tables + self._files(None) + self._database(None)
+        return self._files(wanted) + self._database(wanted) + self._timer(True)
+
+    def changes(self, wanted, former):
+        # Postfix reads its tables when it is told to, so they are configuration; they go when it asks them no more.
+        tables = [] if wanted is None else self.postfix.tables(wanted, former)
+        return self.dovecot.changes(wanted) + tables + self.postfix.changes(wanted, former)
+
+    def checks(self):
+        return self.dovecot.checks() + self.postfix.checks()
+
+    def activation(self):
+        return self.dovecot.activation() + self.postfix.activation()
+
+    def proof(self):
+        return tuple(
+            Run((PROGRAM, "--answers", address, str(port)), None) for address, port in self.postfix.answering()
+        )
+
+    def findings(self, wanted):
+        return self.postfix.findings(wanted)
+
+    def evidence(self):
+        return self.dovecot.evidence() + self.postfix.evidence()
+
+    # --- what is ours alone ---------------------------------------------------------------------------------
+
+    def _files(self, wanted):
+        texts = [(hook.PATH, None, 0o755), (PROGRAM, None, 0o755), (program.CONFIG, None, 0o644)]
+        texts += [(SERVICE, None, 0o644), (TIMER, None, 0o644)]
+        if wanted is not None:
+            config = {
+                "minutes": wanted.minutes,
+                "prefix6": wanted.prefix6,
+                "writer": self.dovecot.writer(),
+                "sessions": [["doveadm", "-f", "tab", "who"]],
+                "reread": [["postfix", "-c", config_dir, "reload"] for config_dir in self.postfix.config_dirs],
+            }
+            # Three times in a window, but each minute is often enough.
+            seconds = max(10, min(60, wanted.minutes * 20))
+            texts = [
+                (hook.PATH, hook.script(self.system, wanted.minutes, wanted.prefix6), 0o755),
+                (PROGRAM, build_program(program), 0o755),
+                (program.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n", 0o644),
+                (SERVICE, SERVICE_TEXT.format(program=PROGRAM), 0o644),
+                (TIMER, TIMER_TEXT.format(seconds=seconds), 0o644),
+            ]
+        changes = []
+        for path, text, mode in texts:
+            for change in file_change(self.system, path, text, mode):
+                shown = change
+                if path == PROGRAM:
+                    shown = change._replace(before=_size(change.before), after=_size(change.after))
+                if path in (SERVICE, TIMER):
+                    reread = (Run(("systemctl", "daemon-reload"), None),)
+                    shown = change._replace(do=change.do + reread, undo=change.undo + reread)
+                changes.append(shown)
+        if wanted is None:
+            changes += [
+                Change(path, "what is read by whom\n", "", (WriteFile(path, None, 0),), ())
+                for path in [program.NOTED]
+                if self.system.exists(path)
+            ]
+        return changes
+
+    def _database(self, wanted):
+        there = self.system.exists(database.DIRECTORY)
+        if wanted is None:
+            names = self.system.listdir(database.DIRECTORY)
+            steps = [WriteFile(database.DIRECTORY + "/" + name, None, 0) for name in names]
+            steps.append(Run(("rmdir", database.DIRECTORY), None))
+            return [Change(database.DIRECTORY, "log-ins\n", "", tuple(steps), ())] if there else []
+        if self._is_made():
+            return []
+        undo = () if there else (Run(("rm", "-rf", "--", database.DIRECTORY), None),)
+        return [Change(database.PATH, "", "no log-ins yet\n", (Run((PROGRAM,), None),), undo)]
+
+    def _is_made(self):
+        paths = (database.DIRECTORY, database.DIRECTORY_MODE), (database.PATH, database.FILE_MODE)
+        return all(
+            self.system.exists(path) and stat.S_IMODE(os.stat(self.system.real(path)).st_mode) == mode
+            for path, mode in paths
+        )
+
+    def _timer(self, wanted):
+        """Differences in what systemd does, the units' files aside."""
+        timer, service = self._unit(TIMER_NAME), self._unit(SERVICE_NAME)
+        is_on = timer.get("UnitFileState") == "enabled" and timer.get("ActiveState") == "active"
+        start = Run(("systemctl", "enable", "--now", TIMER_NAME), None)
+        stop = Run(("systemctl", "disable", "--now", TIMER_NAME), None)
+        if wanted:
+            return [] if is_on else [Change(TIMER_NAME, "", "running\n", (start,), (stop,))]
+        # One that is at work would make the database once more; of a failed one systemd would remember its last run.
+        ended = []
+        if timer.get("UnitFileState") == "enabled" or timer.get("ActiveState") == "active":
+            ended += [stop, Run(("systemctl", "stop", SERVICE_NAME), None)]
+        if service.get("ActiveState") == "failed":
+            ended.append(Run(("systemctl", "reset-failed", SERVICE_NAME), None))
+        return [Change(TIMER_NAME, "running\n", "", tuple(ended), (start,))] if ended else []
+
+    def _unit(self, name):
+        """What systemd says of a unit: dict."""
+        out = self.system.run(["systemctl", "show", "--property=ActiveState,UnitFileState", name]).out
+        return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def _size(text):
+    return "the program, {0} bytes\n".format(len(text)) if text else ""

@@ -1,0 +1,72 @@
+"""Every statement to the database, on the SQLite that is here."""
+
+import ipaddress
+import sqlite3
+import time
+
+import pytest
+from harden_mail.pop import database
+from hypothesis import given
+from hypothesis import strategies as st
+
+GROUPS = st.lists(st.sampled_from([0, 0, 0, 1, 0x50, 0xFFFF]), min_size=8, max_size=8)
+
+
+@pytest.fixture
+def base():
+    made = sqlite3.connect(":memory:", isolation_level=None)
+    made.execute(database.SCHEMA)
+    return made
+
+
+def let_in(base, address, minutes=20, prefix6=128):
+    base.execute(database.write("?", minutes, prefix6), (address,))
+
+
+def knows(base, address, prefix6=128):
+    return base.execute(database.look_up("yes", "?", prefix6), (address,)).fetchall() == [("yes",)]
+
+
+def test_a_log_in_counts_for_its_address_until_it_expires(base):
+    assert not knows(base, "192.0.2.1")
+    let_in(base, "192.0.2.1")
+    assert knows(base, "192.0.2.1")
+    assert not knows(base, "192.0.2.10")
+    ((expires,),) = base.execute("SELECT expires FROM seen").fetchall()
+    assert 1190 <= expires - time.time() <= 1210
+    base.execute("UPDATE seen SET expires = {0}".format(database.NOW))
+    assert not knows(base, "192.0.2.1")
+    base.execute(database.PRUNE)
+    assert base.execute("SELECT count(*) FROM seen").fetchone() == (0,)
+
+
+def test_pruning_leaves_what_counts(base):
+    let_in(base, "192.0.2.1", 1)
+    base.execute(database.PRUNE)
+    assert knows(base, "192.0.2.1")
+
+
+def test_a_later_log_in_lengthens_and_none_shortens(base):
+    let_in(base, "192.0.2.1", 10)
+    let_in(base, "192.0.2.1", 20)
+    let_in(base, "192.0.2.1", 5)
+    ((expires,),) = base.execute("SELECT expires FROM seen").fetchall()
+    assert expires - time.time() > 1190
+
+
+@given(GROUPS)
+def test_a_key_is_the_networks_first_four_groups(groups):
+    address = ipaddress.IPv6Address(b"".join(group.to_bytes(2, "big") for group in groups))
+    (found,) = sqlite3.connect(":memory:").execute("SELECT " + database.key("?", 64), (str(address),)).fetchone()
+    assert found == ":".join("{0:x}".format(group) for group in groups[:4]) + "/64"
+
+
+def test_a_log_in_counts_for_its_network_only_where_that_is_asked(base):
+    let_in(base, "2001:db8::5", 20, 64)
+    assert knows(base, "2001:db8::1:2:3:4", 64)
+    assert not knows(base, "2001:db8:0:1::5", 64)
+    let_in(base, "192.0.2.1", 20, 64)
+    assert knows(base, "192.0.2.1", 64)
+    assert not knows(base, "192.0.2.2", 64)
+    let_in(base, "2001:db8:9::5")
+    assert not knows(base, "2001:db8:9::6")

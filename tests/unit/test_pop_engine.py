@@ -1,0 +1,211 @@
+"""The engine with a server made of one file: order, undoing, and what a kill leaves."""
+
+import ipaddress
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.changes import Run, file_change
+from harden_mail.errors import NotApplicable, UserError
+from harden_mail.pop import control, engine
+from harden_mail.pop.plan import BOTH, EITHER, FORMER_PATH, Backend, Wanted
+from harden_mail.system import Completed
+
+WANTED = Wanted(BOTH, 20, 128, (ipaddress.ip_network("127.0.0.0/8"),))
+
+
+class Killed(BaseException):
+    pass
+
+
+class OneFile(Backend):
+    name = "onefile"
+
+    def missing(self):
+        return None
+
+    def support(self, wanted, former):
+        return file_change(self.system, "/support", None if wanted is None else "support\n")
+
+    def changes(self, wanted, former):
+        former.setdefault("was", self.system.read("/server.conf"))
+        return file_change(
+            self.system, "/server.conf", former["was"] if wanted is None else "wanted {0}\n".format(wanted.minutes)
+        )
+
+    def checks(self):
+        return (Run(("check",), None),)
+
+    def activation(self):
+        return (Run(("reload",), None),)
+
+    def proof(self):
+        return (Run(("prove",), None),)
+
+    def findings(self, wanted):
+        return ["a finding"]
+
+
+class OnlyEither(OneFile):
+    name = "onlyeither"
+    meanings = (EITHER,)
+
+    def undeclared(self):
+        return ["declare it"]
+
+
+@pytest.fixture(autouse=True)
+def backends(monkeypatch):
+    monkeypatch.setattr(engine, "BACKENDS", {"onefile": OneFile, "onlyeither": OnlyEither})
+
+
+@pytest.fixture
+def host(tmp_path):
+    system = FakeSystem(tmp_path, {"check": "", "reload": "", "prove": ""})
+    system.write("/server.conf", "former\n")
+    system.running = "former\n"
+    system.commands["reload"] = lambda *_: setattr(system, "running", system.read("/server.conf")) or ""
+    return system
+
+
+def enforce(host, wanted=WANTED, check_mode=False, name="onefile"):
+    return engine.enforce(host, name if wanted else None, wanted, {}, check_mode)
+
+
+def said(host):
+    lines = [line for line, _ in host.calls]
+    host.calls.clear()
+    return lines
+
+
+def test_there_checked_run_and_back_again(host):
+    assert enforce(host, check_mode=True)["changed"]
+    assert said(host) == [] and host.read("/support") is None
+    result = enforce(host)
+    assert result["steps"] == ["/support", "/server.conf", "running servers"]
+    assert result["findings"] == ["a finding"]
+    assert said(host) == ["check", "reload", "prove"]
+    assert host.running == "wanted 20\n"
+    assert not enforce(host)["changed"] and said(host) == []
+    assert enforce(host, None)["steps"] == ["/server.conf", "running servers", "/support"]
+    assert (host.running, host.read("/support"), host.read(FORMER_PATH)) == ("former\n", None, None)
+    assert not host.exists("/var/lib/harden-mail")
+    assert not enforce(host, None)["changed"]
+
+
+@pytest.mark.parametrize("command", ["check", "reload", "prove"])
+def test_what_fails_is_undone_and_the_server_runs_as_before(host, command):
+    before = host.commands[command]
+    host.commands[command] = Completed(1, "", "no")
+    with pytest.raises(UserError, match=command):
+        enforce(host)
+    host.commands[command] = before
+    assert (host.read("/server.conf"), host.running, host.read("/support")) == ("former\n", "former\n", None)
+    assert host.read(FORMER_PATH) is None
+    enforce(host)
+    assert host.running == "wanted 20\n"
+
+
+def kill_before(monkeypatch, step):
+    left = [step]
+    perform = engine.perform
+
+    def mortal(system, steps):
+        for one in steps:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            perform(system, [one])
+
+    monkeypatch.setattr(engine, "perform", mortal)
+
+
+@pytest.mark.parametrize("wanted", [WANTED, None], ids=["present", "absent"])
+def test_a_killed_run_is_completed_by_the_next(host, monkeypatch, wanted):
+    for step in range(1, 30):
+        enforce(host, None if wanted else WANTED)
+        with monkeypatch.context() as patch:
+            kill_before(patch, step)
+            try:
+                enforce(host, wanted)
+                break
+            except Killed:
+                pass
+        assert enforce(host, wanted)["changed"], step
+        assert host.running == host.read("/server.conf") == ("wanted 20\n" if wanted else "former\n"), step
+        assert not enforce(host, wanted)["changed"], step
+    assert step > 4
+    enforce(host, None)
+    assert host.read("/server.conf") == "former\n"
+    assert host.listdir("/") == ["run", "server.conf", "var"] and host.listdir("/var/lib") == []
+
+
+def params(**more):
+    options = {
+        "state": "present",
+        "meaning": None,
+        "minutes": 20,
+        "ipv6_prefix": 128,
+        "exempt": ["127.0.0.0/8"],
+        "backend": "onefile",
+        "config_dirs": [],
+        "pop_config_dir": None,
+        "on_cutoff": "ignore",
+        "accepted_cutoffs": [],
+        "lookback_days": 14,
+        "log_files": [],
+        "log_journal": False,
+    }
+    return dict(options, **more)
+
+
+def test_both_is_taken_where_the_server_can_do_it(host):
+    assert control.run(host, params(), False)["changed"]
+    assert engine.load(host)["rule"].startswith("both 20")
+
+
+def test_either_is_never_taken_undeclared(host):
+    result = control.run(host, params(backend="onlyeither"), False)
+    assert result == {"changed": False, "findings": ["declare it"], "evidence": []}
+    assert host.read("/server.conf") == "former\n"
+    assert control.run(host, params(backend="onlyeither", meaning="either"), False)["changed"]
+    with pytest.raises(UserError, match="which onlyeither can't do: give either"):
+        control.run(host, params(backend="onlyeither", meaning="both"), False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"minutes": 0}, "minutes is 0"),
+        ({"minutes": 1441}, "minutes is 1441"),
+        ({"exempt": ["webmail"]}, "exempt contains 'webmail'"),
+        ({"exempt": ["203.0.113.5/24"]}, "exempt contains '203.0.113.5/24'"),
+        ({"exempt": ["0.0.0.0/0"]}, "which is everybody"),
+        ({"backend": "exim"}, "backend is 'exim'"),
+    ],
+)
+def test_wrong_options_are_one_sentence_and_change_nothing(host, wrong, sentence):
+    with pytest.raises(UserError, match=sentence):
+        control.run(host, params(**wrong), False)
+    assert host.read("/server.conf") == "former\n"
+
+
+def test_a_host_without_a_known_server_is_no_failure(host):
+    with pytest.raises(NotApplicable):
+        control.run(host, params(backend=None), False)
+
+
+def test_who_would_be_cut_off_stops_a_new_rule_but_not_the_mending_of_one(host, monkeypatch):
+    asked = []
+
+    def guard(system, options, is_refused, what, window):
+        asked.append(what)
+        return {"cutoffs": [], "cutoffs_total": 0, "covered_since": None, "warnings": []}
+
+    monkeypatch.setattr(control, "guard", guard)
+    control.run(host, params(), False)
+    host.write("/server.conf", "somebody's\n")
+    assert control.run(host, params(), False)["changed"]
+    assert len(asked) == 1
+    control.run(host, params(minutes=5), False)
+    control.run(host, params(meaning="either"), False)
+    assert len(asked) == 2

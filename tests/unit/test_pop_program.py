@@ -1,0 +1,153 @@
+"""The program that renews log-ins and keeps the database."""
+
+import json
+import os
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+
+import pytest
+from harden_mail.archive import build_program
+from harden_mail.pop import database, program
+
+CONFIG = {"minutes": 20, "prefix6": 128, "writer": "nobody", "sessions": [], "reread": []}
+
+# doveadm -f tab who, of Dovecot 2.3.19 and 2.4.1
+WHO = (
+    "username\t#\tproto\t(pids)\t(ips)\n"
+    "info@example.com\t2\timap\t(992 993)\t(192.0.2.1 2001:db8::5)\n"
+    "sales@example.com\t1\tpop3\t(999)\t(::ffff:192.0.2.9)\n"
+    "new@example.com\t1\timap\t(7)\t()\n"
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    made = str(tmp_path / "pop" / "seen.sqlite")
+    program.make(os.getegid(), os.path.dirname(made), made)
+    return made
+
+
+def rows(path):
+    return dict(sqlite3.connect(path).execute("SELECT ip, expires - {0} FROM seen".format(database.NOW)).fetchall())
+
+
+def test_who_is_connected_is_read_as_dovecot_says_it():
+    assert list(program.addresses(WHO)) == ["192.0.2.1", "2001:db8::5", "192.0.2.9"]
+    assert list(program.addresses("")) == []
+    assert list(program.addresses("doveadm: Fatal: no\nsuch (thing)\n")) == []
+
+
+def test_log_ins_are_renewed_and_old_ones_removed(path):
+    assert program.keep(path, CONFIG, ["192.0.2.1"]) == 0
+    base = sqlite3.connect(path, isolation_level=None)
+    base.execute("UPDATE seen SET expires = {0} + 5".format(database.NOW))
+    base.execute("INSERT INTO seen VALUES ('192.0.2.2', {0})".format(database.NOW))
+    base.execute("INSERT INTO seen VALUES ('192.0.2.3', {0} + 30)".format(database.NOW))
+    assert program.keep(path, CONFIG, ["192.0.2.1"]) == 0
+    found = rows(path)
+    assert sorted(found) == ["192.0.2.1", "192.0.2.3"]
+    assert found["192.0.2.1"] > 1100
+    assert found["192.0.2.3"] < 60
+
+
+def test_the_file_is_its_groups_and_its_directory_sticky(path):
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o3770
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(path, tmp_path):
+    os.unlink(path)
+    os.symlink(str(tmp_path / "elsewhere"), path)
+    with pytest.raises(OSError, match="symbolic"):
+        program.make(os.getegid(), os.path.dirname(path), path)
+    assert not os.path.exists(str(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize("size", [600, 4096, 20000])
+def test_a_spoiled_file_is_known_as_such(path, size, capfd):
+    with open(path, "wb") as handle:
+        handle.write(b"x" * size)
+    assert program.keep(path, CONFIG, []) == program.SPOILED
+    assert path in capfd.readouterr().err
+
+
+def test_a_busy_database_is_not_thrown_away(path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0)
+    base = sqlite3.connect(path, isolation_level=None)
+    base.execute("BEGIN EXCLUSIVE")
+    assert program.keep(path, CONFIG, []) == 1
+
+
+def test_readers_are_told_of_a_new_file_only(path, tmp_path, monkeypatch):
+    told = tmp_path / "told"
+    monkeypatch.setattr(database, "PATH", path)
+    monkeypatch.setattr(program, "NOTED", str(tmp_path / "run" / "inode"))
+    config = dict(CONFIG, reread=[["sh", "-c", "echo told >>{0}".format(told)]])
+    for _ in range(2):
+        program.reread(config)
+    assert not told.exists()
+    os.rename(path, path + ".old")
+    program.make(os.getegid(), os.path.dirname(path), path)
+    for _ in range(2):
+        program.reread(config)
+    assert told.read_text() == "told\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_whole_run_makes_a_database_anew_where_it_is_spoiled(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "DIRECTORY", os.path.dirname(path))
+    monkeypatch.setattr(database, "PATH", path)
+    monkeypatch.setattr(program.make, "__defaults__", (os.path.dirname(path), path))
+    monkeypatch.setattr(program.remove, "__defaults__", (path,))
+    monkeypatch.setattr(program, "NOTED", str(tmp_path / "run" / "inode"))
+    monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
+    monkeypatch.setattr(sys, "argv", ["pop-before-smtp"])
+    (tmp_path / "config").write_text(json.dumps(dict(CONFIG, sessions=[["printf", "%s", WHO], ["no-such-program"]])))
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    with open(path, "wb") as handle:
+        handle.write(b"x" * 20000)
+    assert program.main() == 0
+    assert sorted(rows(path)) == ["192.0.2.1", "192.0.2.9", "2001:db8::5"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+
+
+def test_the_built_program_says_in_a_line_what_it_lacks(tmp_path):
+    built = tmp_path / "pop-before-smtp"
+    built.write_bytes(build_program(program).encode("utf-8", "surrogateescape"))
+    if os.path.exists(program.CONFIG):
+        pytest.skip("this machine has it")
+    done = subprocess.run([sys.executable, "-I", str(built)], stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"pop-before-smtp.json" in done.stderr
+
+
+def test_a_port_that_nothing_listens_on_is_no_answer(monkeypatch):
+    monkeypatch.setattr(program, "PATIENCE", 0.3)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        assert not program.answers(*listening.getsockname())
+
+
+def test_a_mail_server_that_greets_answers():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1)
+        thread = threading.Thread(target=greet, args=(listening,))
+        thread.start()
+        assert program.answers(*listening.getsockname())
+        thread.join()
+
+
+def greet(listening):
+    connection, _ = listening.accept()
+    with connection:
+        connection.sendall(b"220 mail.example.com\r\n")
+        connection.recv(100)
+        connection.sendall(b"250 mail.example.com\r\n")
