@@ -3,7 +3,7 @@ import shlex
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.changes import make
+from harden_mail.changes import file_change, make
 from harden_mail.errors import UserError
 from harden_mail.pop import follower_unit
 from harden_mail.pop.follower_unit import COURIER_UNITS, PROGRAM, UNIT, UNIT_NAME, USER, FollowerPart
@@ -61,12 +61,15 @@ class Host:
         return ""
 
     def changes(self, wanted):
-        return self.part.user(wanted) + self.part.programs(wanted) + self.part.running(wanted)
+        return self.part.user(wanted) + self.programs(wanted) + self.part.running(wanted)
+
+    def programs(self, wanted):
+        return [change for file in self.part.files(wanted) for change in file_change(self.system, *file)]
 
     def settle(self, wanted):
         changes = self.changes(wanted)
         if wanted is None:
-            changes = self.part.running(None) + self.part.programs(None) + self.part.user(None)
+            changes = self.part.running(None) + self.programs(None) + self.part.user(None)
         make(self.system, changes, perform)
         assert self.changes(wanted) == []
         return [change.what for change in changes]
@@ -93,9 +96,17 @@ def test_it_comes_and_goes(host):
     assert host.told == ["daemon-reload", "enable", "restart"]
     assert host.settle(WANTED) == []
     assert host.settle(None) == [UNIT_NAME, PROGRAM, UNIT, "user " + USER]
-    assert host.told[3:] == ["disable --now", "reset-failed"]
+    assert host.told[3:] == ["disable --now"]
     assert host.system.read("/etc/passwd") == before
     assert not host.system.exists(UNIT) and not host.system.exists(PROGRAM)
+
+
+def test_one_that_failed_is_forgotten(host):
+    host.settle(WANTED)
+    host.states.update(ActiveState="failed", UnitFileState="disabled")
+    host.told.clear()
+    perform(host.system, host.part.running(None)[0].do)
+    assert host.told == ["reset-failed"]
 
 
 def test_other_options_restart_it(host):
@@ -136,7 +147,7 @@ def test_the_unit(host):
 
 
 def test_courier_is_what_is_followed_unless_told(host, tmp_path, monkeypatch):
-    assert tuple(host.part.units) == COURIER_UNITS and host.part.files == []
+    assert tuple(host.part.units) == COURIER_UNITS and host.part.logs == []
     (tmp_path / "x").mkdir()
     told = Host(tmp_path / "x", monkeypatch, follower_units=["popper.service"], follower_patterns=["(?P<address>x)"])
     assert "--unit=popper.service" in told.part._argv(WANTED, "")

@@ -30,6 +30,7 @@ class Host:
     def __init__(self, tmp_path, edit=False, **scripts):
         self.system = FakeSystem(tmp_path, {"svc": ""})
         self.system.write("/var/qmail/bin/qmail-smtpd", "")
+        self.system.write("/etc/passwd", "qmaild:x:64011:65534::/var/qmail:/usr/sbin/nologin\n")
         for name, text in scripts.items():
             self.system.write("/service/{0}/run".format(name.replace("_", "-")), text, 0o755)
         self.part = QmailPart(self.system, {"edit_run_scripts": edit})
@@ -52,7 +53,7 @@ def perform(system, steps):
 def test_a_script_that_does_not_ask_is_a_finding_with_the_line(tmp_path):
     host = Host(tmp_path, qmail_submission=SUBMISSION, qmail_smtpd=INBOUND)
     assert host.part.changes(WANTED, {}) == []
-    (finding,) = host.part.findings()
+    (finding,) = host.part.findings(WANTED)
     assert finding.startswith(PATH + " takes mail by 587 or 465 without asking")
     assert (
         "the line is:  {0} /var/qmail/bin/qmail-smtpd mail.example.com /home/vpopmail/bin/vchkpw /usr/bin/true 2>&1  "
@@ -65,7 +66,7 @@ def test_a_script_that_asks_is_none(tmp_path):
     host = Host(
         tmp_path, qmail_submission=SUBMISSION.replace("/var/qmail/bin/qmail-s", GATE + " /var/qmail/bin/qmail-s")
     )
-    assert host.part.findings() == []
+    assert host.part.findings(WANTED) == []
     assert host.part.evidence() == ["{0}: asks {1}".format(PATH, GATE)]
 
 
@@ -75,7 +76,7 @@ def test_edited_when_declared_and_given_back(tmp_path):
     assert host.settle(WANTED, former) == [PATH]
     assert host.system.read(PATH) == SUBMISSION.replace("/var/qmail/bin/qmail-s", GATE + " /var/qmail/bin/qmail-s")
     assert host.system.calls[-1][0] == "svc -t /service/qmail-submission"
-    assert host.part.findings() == []
+    assert host.part.findings(WANTED) == []
     assert host.settle(WANTED, former) == []
     assert host.settle(None, former) == [PATH]
     assert host.system.read(PATH) == SUBMISSION
@@ -119,7 +120,7 @@ def test_submission_ports(tmp_path, word):
 def test_other_scripts(tmp_path, text):
     host = Host(tmp_path, one=text)
     assert host.part.scripts() == []
-    assert host.part.findings() == [qmail.NOTHING]
+    assert host.part.findings(WANTED) == [qmail.NOTHING]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_other_scripts(tmp_path, text):
 def test_a_script_that_is_not_clear_is_not_edited(tmp_path, text):
     host = Host(tmp_path, True, one=text)
     assert host.part.changes(WANTED, {}) == []
-    assert "is not clear from here" in host.part.findings()[0]
+    assert "is not clear from here" in host.part.findings(WANTED)[0]
 
 
 def test_a_script_with_two_names_is_one(tmp_path):
@@ -145,11 +146,18 @@ def test_a_script_with_two_names_is_one(tmp_path):
 
 def test_the_program(tmp_path):
     host = Host(tmp_path)
-    make(host.system, host.part.program(WANTED), perform)
-    assert host.part.program(WANTED) == []
-    assert len(host.part.program(WANTED._replace(prefix6=64))) == 1
-    assert host.part.program(None)[0].after == ""
+    make(host.system, host.part.own(WANTED, {}), perform)
+    assert host.part.own(WANTED, {}) == []
+    assert len(host.part.own(WANTED._replace(prefix6=64), {})) == 1
+    assert host.part.own(None, {})[0].after == ""
     assert host.part.missing() is None
+
+
+def test_whom_qmail_smtpd_runs_as(tmp_path):
+    host = Host(tmp_path)
+    assert host.part.reader() == "qmaild"
+    told = QmailPart(host.system, {"qmail_user": "vpopmail"})
+    assert told.reader() == "vpopmail" and "there is no user vpopmail" in told.missing()
 
 
 def test_a_host_without_qmail(tmp_path):

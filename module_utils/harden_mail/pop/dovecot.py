@@ -53,6 +53,26 @@ class DovecotPart:
         """The user (str) that the script runs as: Dovecot's own for what needs no rights, as its manual has it."""
         return self._setting("default_internal_user") or "dovecot"
 
+    def sessions(self):
+        """Commands that say who is connected: list of list of str."""
+        return [["doveadm", "-f", "tab", "who"]]
+
+    def files(self, wanted):
+        """The script: list of (path, content or None, mode)."""
+        text = None if wanted is None else hook.script(self.system, wanted.minutes, wanted.prefix6)
+        return [(hook.PATH, text, 0o755)]
+
+    def user(self, wanted):
+        """Differences in users: none, the script runs as one of Dovecot's."""
+        return []
+
+    def running(self, wanted):
+        """Differences in units: none."""
+        return []
+
+    def findings(self):
+        return []
+
     def changes(self, wanted):
         text = None
         if wanted is not None:

@@ -5,8 +5,8 @@ import json
 
 from ..changes import Change, Run, WriteFile, as_diff, make
 from ..errors import UserError
+from .pairs import PostfixDovecot
 from .plan import FORMER_PATH, STATE_DIR
-from .postfix_dovecot import PostfixDovecot
 
 BACKENDS = {backend.name: backend for backend in (PostfixDovecot,)}
 

@@ -6,7 +6,7 @@ import os
 import stat
 
 from ..archive import build_program
-from ..changes import Change, Run, file_change
+from ..changes import Change, Run
 from ..errors import UserError
 from . import follower
 
@@ -77,8 +77,8 @@ class FollowerPart:
 
     def __init__(self, system, options):
         self.system = system
-        self.files = list(options.get("follower_files") or [])
-        self.units = list(options.get("follower_units") or ([] if self.files else COURIER_UNITS))
+        self.logs = list(options.get("follower_files") or [])
+        self.units = list(options.get("follower_units") or ([] if self.logs else COURIER_UNITS))
         self.patterns = list(options.get("follower_patterns") or [])
 
     def missing(self):
@@ -87,7 +87,7 @@ class FollowerPart:
         :raises UserError: an option that can't be meant
         """
         follower.Follower(1, 128, self.patterns)
-        for name, words in (("follower_units", self.units), ("follower_files", self.files)):
+        for name, words in (("follower_units", self.units), ("follower_files", self.logs)):
             for word in words:
                 if not word.isprintable() or " " in word or (name == "follower_files") != word.startswith("/"):
                     raise UserError("{0} contains '{1}', which is none.".format(name, word))
@@ -95,7 +95,7 @@ class FollowerPart:
             raise UserError("follower_patterns contains a character that can't be printed.")
         if self.units and not self.system.which("journalctl"):
             return "there is no journal; name the POP server's log in follower_files"
-        for path in self.files:
+        for path in self.logs:
             if self._group_of(path) is None:
                 return (
                     "{0} is not there or no group but root's may read it; name the POP server's units in "
@@ -106,6 +106,20 @@ class FollowerPart:
     def writer(self):
         """The user (str) that writes the database."""
         return USER
+
+    def sessions(self):
+        """Commands that say who is connected: none, for the program sees that by itself."""
+        return []
+
+    def changes(self, wanted):
+        """Differences in the POP server's own configuration: none, its log is enough."""
+        return []
+
+    def checks(self):
+        return ()
+
+    def activation(self):
+        return ()
 
     def user(self, wanted):
         """Differences in the user of the program: list of Change."""
@@ -120,19 +134,12 @@ class FollowerPart:
             return [Change("user " + USER, "a system user without a shell\n", "", (remove,), (add,))]
         return []
 
-    def programs(self, wanted):
-        """Differences in the program and its unit's file: list of Change; ``wanted`` as in ``Backend.changes``."""
-        texts = [(PROGRAM, None, 0o755), (UNIT, None, 0o644)]
-        if wanted is not None:
-            program = build_program(follower)
-            texts = [(PROGRAM, program, 0o755), (UNIT, self._unit(self._argv(wanted, program)), 0o644)]
-        changes = [change for text in texts for change in file_change(self.system, *text)]
-        return [
-            change._replace(before=_size(change.before), after=_size(change.after))
-            if change.what == PROGRAM
-            else change
-            for change in changes
-        ]
+    def files(self, wanted):
+        """The program and its unit: list of (path, content or None, mode); ``wanted`` as in ``Backend.changes``."""
+        if wanted is None:
+            return [(PROGRAM, None, 0o755), (UNIT, None, 0o644)]
+        program = build_program(follower)
+        return [(PROGRAM, program, 0o755), (UNIT, self._unit(self._argv(wanted, program)), 0o644)]
 
     def running(self, wanted):
         """Differences in what runs: list of Change. Of a wanted one that runs with other options, too."""
@@ -145,9 +152,13 @@ class FollowerPart:
         stop = (Run(("systemctl", "disable", "--now", UNIT_NAME), None),)
         is_on = state.get("UnitFileState") == "enabled" and state.get("ActiveState") == "active"
         if wanted is None:
-            is_off = state.get("UnitFileState") in ("", None, "disabled") and state.get("ActiveState") == "inactive"
-            forget = (Run(("systemctl", "reset-failed", UNIT_NAME), None),)
-            return [] if is_off else [Change(UNIT_NAME, "running\n", "", stop + forget, start)]
+            ended = ()
+            if state.get("UnitFileState") == "enabled" or state.get("ActiveState") not in ("inactive", "failed"):
+                ended += stop
+            if state.get("ActiveState") == "failed":
+                # Or systemd remembers the last run of what is no longer there.
+                ended += (Run(("systemctl", "reset-failed", UNIT_NAME), None),)
+            return [Change(UNIT_NAME, "running\n", "", ended, start)] if ended else []
         argv = self._argv(wanted, build_program(follower))
         command = (self.system.read("/proc/{0}/cmdline".format(state.get("MainPID"))) or "").split("\0")[:-1]
         if is_on and command[-len(argv) :] == argv:
@@ -156,11 +167,11 @@ class FollowerPart:
         return [Change(UNIT_NAME, what, "running\n", start, start if is_on else stop)]
 
     def findings(self):
-        return [FORGED.format(", ".join(self.files))] if self.files else []
+        return [FORGED.format(", ".join(self.logs))] if self.logs else []
 
     def evidence(self):
         state = self._state()
-        return ["{0}: {1}, reads {2}".format(UNIT_NAME, state.get("ActiveState"), ", ".join(self.units + self.files))]
+        return ["{0}: {1}, reads {2}".format(UNIT_NAME, state.get("ActiveState"), ", ".join(self.units + self.logs))]
 
     # --- the unit ------------------------------------------------------------------------------------------
 
@@ -168,12 +179,12 @@ class FollowerPart:
         # The last word is for us: it tells which program is running.
         digest = hashlib.sha256(program.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         argv = [PROGRAM, "--minutes", str(wanted.minutes), "--prefix6", str(wanted.prefix6)]
-        for option, words in (("--unit", self.units), ("--file", self.files), ("--pattern", self.patterns)):
+        for option, words in (("--unit", self.units), ("--file", self.logs), ("--pattern", self.patterns)):
             argv += ["{0}={1}".format(option, word) for word in words]
         return argv + ["--build", digest]
 
     def _unit(self, argv):
-        groups = {self._group_of(path) for path in self.files} - {None, ""}
+        groups = {self._group_of(path) for path in self.logs} - {None, ""}
         if self.units and self._has_group(JOURNAL_GROUP):
             groups.add(JOURNAL_GROUP)
         return TEXT.format(
@@ -206,7 +217,3 @@ def _quoted(word):
     """A word as ExecStart takes it literally."""
     plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return '"{0}"'.format(plain)
-
-
-def _size(text):
-    return "the program, {0} bytes\n".format(len(text)) if text else ""

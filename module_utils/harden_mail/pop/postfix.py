@@ -54,6 +54,8 @@ class PostfixPart:
 
     def missing(self):
         """A sentence on what is missing, or None."""
+        if not self.config_dirs:
+            return "Postfix is not there"
         for config_dir in self.config_dirs:
             tables = self.system.run(["postconf", "-c", config_dir, "-m"], check=False).out.split()
             if "sqlite" not in tables:
@@ -63,8 +65,20 @@ class PostfixPart:
                 return "Postfix here is older than 2.10 and has no smtpd_relay_restrictions"
         return None
 
+    def reread(self):
+        """Commands that have a database that was made anew opened: list of list of str."""
+        return [["postfix", "-c", config_dir, "reload"] for config_dir in self.config_dirs]
+
+    def reader(self):
+        """The user who must be let read the database: none, for Postfix opens it as root."""
+        return
+
+    def own(self, wanted, former):
+        """Differences in what is ours alone: the tables."""
+        return self.tables(wanted, former)
+
     def tables(self, wanted, former):
-        """Differences in the tables, which are ours alone."""
+        """Differences in the tables."""
         changes = []
         for config_dir in self.config_dirs if wanted is not None else sorted(former.get("tables", [])):
             for name, text in _tables(Instance(self.system, config_dir), wanted).items():

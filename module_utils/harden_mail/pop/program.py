@@ -19,7 +19,8 @@ import subprocess
 import sys
 import time
 
-from . import database
+from ..errors import UserError
+from . import database, readers
 
 CONFIG = "/etc/harden-mail/pop-before-smtp.json"
 
@@ -38,7 +39,7 @@ def main():
 
     The configuration (JSON): ``minutes`` (int), ``prefix6`` (128 or 64), ``writer`` (str, user), ``sessions`` (list of
     argument lists: each prints who is connected as ``doveadm -f tab who`` does), ``reread`` (list of argument lists:
-    they make the readers open a database that was made anew)
+    they make the readers open a database that was made anew), ``reader`` (str or null: user who must be let read it)
 
     With ``--answers ADDRESS PORT`` it only looks whether a mail server answers there: exit status 0.
     """
@@ -49,17 +50,28 @@ def main():
             config = json.load(handle)
         about = pwd.getpwnam(config["writer"])
         make(about.pw_gid)
+        let_in(config)
         connected = sorted({address for argv in config["sessions"] for address in addresses(said(argv))})
         status = as_writer(about, config, connected)
         if status == SPOILED:
             remove()
             make(about.pw_gid)
+            let_in(config)
             status = as_writer(about, config, connected)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, UserError) as error:
         return str(error)
     if status == 0:
         reread(config)
     return status
+
+
+def let_in(config, directory=database.DIRECTORY, path=database.PATH):
+    """Let the reader read, where one is named."""
+    if config.get("reader"):
+        uid = pwd.getpwnam(config["reader"]).pw_uid
+        for one in (directory, path):
+            if not readers.may_read(one, uid):
+                readers.let_read(one, uid)
 
 
 def answers(address, port):

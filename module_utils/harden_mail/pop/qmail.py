@@ -13,6 +13,9 @@ from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
 from . import database, qmail_gate
 
+# Whom tcpserver runs qmail-smtpd as, where nobody says otherwise; with vpopmail it is often vpopmail.
+USER = "qmaild"
+
 GATE = "/usr/local/lib/harden-mail/pop-gate"
 
 # Where svscan looks, and where people keep what it finds there by links.
@@ -78,17 +81,21 @@ class Script:
 class QmailPart:
     """qmail-smtpd under tcpserver.
 
-    :param dict options: ``edit_run_scripts`` (bool)
+    :param dict options: ``edit_run_scripts`` (bool), ``qmail_user`` (str, whom qmail-smtpd runs as)
     """
 
     def __init__(self, system, options):
         self.system = system
         self.edits = bool(options.get("edit_run_scripts"))
+        self.user = options.get("qmail_user") or USER
 
     def missing(self):
         """A sentence on what is missing, or None."""
         if not self.system.exists("/var/qmail/bin/qmail-smtpd"):
             return "qmail is not there"
+        users = (self.system.read("/etc/passwd") or "").splitlines()
+        if not any(line.startswith(self.user + ":") for line in users):
+            return "there is no user {0}; name in qmail_user whom tcpserver runs qmail-smtpd as".format(self.user)
         return None
 
     def scripts(self):
@@ -106,7 +113,24 @@ class QmailPart:
                     found.append(script)
         return found
 
-    def program(self, wanted):
+    def reader(self):
+        """The user (str) who must be let read the database."""
+        return self.user
+
+    def reread(self):
+        """Commands that have a database that was made anew opened: none, each client's program opens it."""
+        return []
+
+    def checks(self):
+        return ()
+
+    def activation(self):
+        return ()
+
+    def answering(self):
+        return []
+
+    def own(self, wanted, _former):
         """Differences in our program: list of Change."""
         text = None if wanted is None else gate_text(wanted)
         return [
@@ -135,7 +159,7 @@ class QmailPart:
                     changes += self._change(script, text)
         return changes
 
-    def findings(self):
+    def findings(self, _wanted):
         scripts = self.scripts()
         if not scripts:
             return [NOTHING]

@@ -1,15 +1,20 @@
-"""POP-before-SMTP where Postfix takes mail and Dovecot hands it out."""
+"""POP-before-SMTP where one program takes mail and another hands it out, each with a part of its own.
+
+The part of who takes mail (``mta``) gives ``missing``, ``own``, ``changes``, ``checks``, ``activation``, ``answering``,
+``reread``, ``reader``, ``findings`` and ``evidence``; that of who hands it out (``pop``) gives ``missing``, ``writer``,
+``user``, ``files``, ``running``, ``sessions``, ``changes``, ``checks``, ``activation``, ``findings`` and ``evidence``.
+Here is what they share: the database, the program that keeps it, and the order.
+"""
 
 import json
 import os
+import pwd
 import stat
 
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
-from . import database, hook, program
-from .dovecot import DovecotPart
+from . import database, program, readers
 from .plan import Backend
-from .postfix import PostfixPart
 
 PROGRAM = "/usr/local/lib/harden-mail/pop-before-smtp"
 SERVICE = "/etc/systemd/system/harden-mail-pop.service"
@@ -46,66 +51,76 @@ WantedBy=timers.target
 """
 
 
-class PostfixDovecot(Backend):
-    name = "postfix_dovecot"
+class Pair(Backend):
+    """A backend of two parts.
+
+    :ivar mta: the part of who takes mail
+    :ivar pop: the part of who hands it out
+    """
 
     def __init__(self, system, options):
         super().__init__(system, options)
-        self.postfix = PostfixPart(system, options["config_dirs"])
-        self.dovecot = DovecotPart(system, options["pop_config_dir"])
+        self.mta, self.pop = self.parts(system, options)
+
+    @staticmethod
+    def parts(system, options):
+        """(mta, pop) of a host."""
+        raise NotImplementedError
 
     def missing(self):
-        if not self.postfix.config_dirs:
-            return "Postfix is not there"
         if not self.system.exists("/run/systemd/system"):
             return "systemd doesn't run it"
-        return self.postfix.missing() or self.dovecot.missing()
+        return self.mta.missing() or self.pop.missing()
 
     def support(self, wanted, former):
         if wanted is None:
-            tables = self.postfix.tables(None, former)
-            return self._timer(False) + tables + self._files(None) + self._database(None)
-        return self._files(wanted) + self._database(wanted) + self._timer(True)
+            changes = self.pop.running(None) + self._timer(False) + self.mta.own(None, former)
+            return changes + self._files(None) + self._database(None) + self.pop.user(None)
+        return (
+            self.pop.user(wanted)
+            + self._files(wanted)
+            + self._database(wanted)
+            + self._timer(True)
+            + self.pop.running(wanted)
+        )
 
     def changes(self, wanted, former):
         # Postfix reads its tables when it is told to, so they are configuration; they go when it asks them no more.
-        tables = [] if wanted is None else self.postfix.tables(wanted, former)
-        return self.dovecot.changes(wanted) + tables + self.postfix.changes(wanted, former)
+        own = [] if wanted is None else self.mta.own(wanted, former)
+        return self.pop.changes(wanted) + own + self.mta.changes(wanted, former)
 
     def checks(self):
-        return self.dovecot.checks() + self.postfix.checks()
+        return self.pop.checks() + self.mta.checks()
 
     def activation(self):
-        return self.dovecot.activation() + self.postfix.activation()
+        return self.pop.activation() + self.mta.activation()
 
     def proof(self):
-        return tuple(
-            Run((PROGRAM, "--answers", address, str(port)), None) for address, port in self.postfix.answering()
-        )
+        return tuple(Run((PROGRAM, "--answers", address, str(port)), None) for address, port in self.mta.answering())
 
     def findings(self, wanted):
-        return self.postfix.findings(wanted)
+        return self.mta.findings(wanted) + self.pop.findings()
 
     def evidence(self):
-        return self.dovecot.evidence() + self.postfix.evidence()
+        return self.pop.evidence() + self.mta.evidence()
 
     # --- what is ours alone ---------------------------------------------------------------------------------
 
     def _files(self, wanted):
-        texts = [(hook.PATH, None, 0o755), (PROGRAM, None, 0o755), (program.CONFIG, None, 0o644)]
-        texts += [(SERVICE, None, 0o644), (TIMER, None, 0o644)]
+        texts = [(path, None, mode) for path, _text, mode in self.pop.files(None)]
+        texts += [(PROGRAM, None, 0o755), (program.CONFIG, None, 0o644), (SERVICE, None, 0o644), (TIMER, None, 0o644)]
         if wanted is not None:
             config = {
                 "minutes": wanted.minutes,
                 "prefix6": wanted.prefix6,
-                "writer": self.dovecot.writer(),
-                "sessions": [["doveadm", "-f", "tab", "who"]],
-                "reread": [["postfix", "-c", config_dir, "reload"] for config_dir in self.postfix.config_dirs],
+                "writer": self.pop.writer(),
+                "sessions": self.pop.sessions(),
+                "reread": self.mta.reread(),
+                "reader": self.mta.reader(),
             }
             # Three times in a window, but each minute is often enough.
             seconds = max(10, min(60, wanted.minutes * 20))
-            texts = [
-                (hook.PATH, hook.script(self.system, wanted.minutes, wanted.prefix6), 0o755),
+            texts = self.pop.files(wanted) + [
                 (PROGRAM, build_program(program), 0o755),
                 (program.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n", 0o644),
                 (SERVICE, SERVICE_TEXT.format(program=PROGRAM), 0o644),
@@ -115,9 +130,9 @@ class PostfixDovecot(Backend):
         for path, text, mode in texts:
             for change in file_change(self.system, path, text, mode):
                 shown = change
-                if path == PROGRAM:
+                if path.startswith(PROGRAM):
                     shown = change._replace(before=_size(change.before), after=_size(change.after))
-                if path in (SERVICE, TIMER):
+                if path.endswith((".service", ".timer")):
                     reread = (Run(("systemctl", "daemon-reload"), None),)
                     shown = change._replace(do=change.do + reread, undo=change.undo + reread)
                 changes.append(shown)
@@ -144,9 +159,15 @@ class PostfixDovecot(Backend):
     def _is_made(self):
         paths = (database.DIRECTORY, database.DIRECTORY_MODE), (database.PATH, database.FILE_MODE)
         return all(
-            self.system.exists(path) and stat.S_IMODE(os.stat(self.system.real(path)).st_mode) == mode
+            self.system.exists(path)
+            and stat.S_IMODE(os.stat(self.system.real(path)).st_mode) == mode
+            and self._is_readable(path)
             for path, mode in paths
         )
+
+    def _is_readable(self, path):
+        reader = self.mta.reader()
+        return reader is None or readers.may_read(self.system.real(path), pwd.getpwnam(reader).pw_uid)
 
     def _timer(self, wanted):
         """Differences in what systemd does, the units' files aside."""
