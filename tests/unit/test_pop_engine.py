@@ -6,6 +6,7 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run, file_change
 from harden_mail.errors import NotApplicable, UserError
+from harden_mail.logs.logins import Login
 from harden_mail.pop import control, engine
 from harden_mail.pop.plan import BOTH, EITHER, FORMER_PATH, Backend, Wanted
 from harden_mail.system import Completed
@@ -209,3 +210,18 @@ def test_who_would_be_cut_off_stops_a_new_rule_but_not_the_mending_of_one(host, 
     control.run(host, params(minutes=5), False)
     control.run(host, params(meaning="either"), False)
     assert len(asked) == 2
+
+
+def test_port_25_and_exempt_networks_are_not_asked_for(host, monkeypatch):
+    refused = []
+
+    def guard(system, options, is_refused, what, window):
+        for address in ("127.0.0.1", "203.0.113.5"):
+            for service in ("postfix/smtpd", "postfix/submission/smtpd", "vchkpw-smtp", "vchkpw-smtps"):
+                if is_refused(Login(None, "smtp", "bob", address, True, service)):
+                    refused.append((address, service))
+        return {}
+
+    monkeypatch.setattr(control, "guard", guard)
+    control.run(host, params(), True)
+    assert refused == [("203.0.113.5", "postfix/submission/smtpd"), ("203.0.113.5", "vchkpw-smtps")]

@@ -93,4 +93,4 @@ def _is_exempt(address, exempt):
 
 def _on_25(service):
     """Whether a log-in came by port 25, which is not touched, as far as its name in the log says."""
-    return service == "postfix/smtpd"
+    return service in ("postfix/smtpd", "vchkpw-smtp")
