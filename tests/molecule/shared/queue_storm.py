@@ -236,12 +236,15 @@ for options, data in json.load(sys.stdin):
 """
 
 
-def submit(host, some, user="www-data"):
-    """Have a local user of the host send letters by ``sendmail``, as PHP does."""
+def submit(host, some, user="www-data", config_dir="/etc/postfix"):
+    """Have a local user of the host send letters by ``sendmail``, as PHP does.
+
+    :param str config_dir: of the Postfix instance that is to take them
+    """
     calls = []
     for letter in some:
         letter.by_smtp = False
-        options = ["-f", letter.sender]
+        options = ["-C", config_dir, "-f", letter.sender]
         if letter.mail:
             options += ["-V", letter.mail["ENVID"].replace("+2B", "+"), "-R", letter.mail["RET"]]
             options += ["-N", letter.rcpt["NOTIFY"]]
