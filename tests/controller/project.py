@@ -32,11 +32,13 @@ for text in answer.pop("warnings", []):
 ANSWERS = {
     "mail_host": {"ansible_facts": {"mail_host": {"mta": {"name": "postfix"}}}},
     "submission_firewall": {},
+    "pop_before_smtp": {},
     "queue_alert": {},
 }
 ROLES = {
     "mail_host": "mail-host-known",
     "submission_firewall": "submission-restricted",
+    "pop_before_smtp": "pop-before-smtp",
     "queue_alert": "queue-watched",
 }
 
@@ -104,6 +106,7 @@ class Project:
             "ansible_connection": "local",
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
+            "pop_before_smtp_enabled": True,
         }
         document = {"all": {"hosts": {name: dict(usual, **variables) for name, variables in hosts.items()}}}
         (self.directory / "inventory").write_text(json.dumps(document))

@@ -148,6 +148,21 @@ def test_a_role_can_be_switched_off(project):
     assert run.outcome("other") == "remediated"
 
 
+@pytest.mark.parametrize(
+    ("variables", "applied"),
+    [
+        ({"pop_before_smtp_enabled": False}, False),
+        ({"pop_before_smtp_enabled": False, "pop_before_smtp_state": "absent"}, True),
+        ({}, True),
+    ],
+)
+def test_pop_before_smtp_is_for_hosts_that_ask_for_it(project, variables, applied):
+    project.inventory(host=variables)
+    controls = project.play("harden-mail.yml").report["hosts"]["host"]["controls"]
+    assert ("pop-before-smtp" in controls) == applied
+    assert "queue-watched" in controls
+
+
 def test_a_tag_chooses_roles_and_discovery_always_runs(project):
     project.inventory(good=DRIFT)
     run = project.play("harden-mail.yml", "--tags", "submission_firewall")

@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright: harden-mail contributors
+# GNU General Public License v3.0+ (see LICENSE)
+
+DOCUMENTATION = r"""
+module: pop_before_smtp
+short_description: Have a recent POP or IMAP log-in count for sending mail
+version_added: "0.1.0"
+description:
+  - Who has logged in by POP or IMAP may submit mail from the same address for some minutes, either I(in addition to)
+    SMTP AUTH, which stops a bot that has guessed a password and only sends, or I(instead of) it.
+  - In Postfix with Dovecot, a post-login script of Dovecot writes the address and its expiry into a small SQLite
+    database, and the submission services of Postfix look it up there. That a log-in has expired is asked in the look-up
+    itself; no service of ours is on the path, and one that has stopped lets nobody in.
+  - Each minute, who is still connected is taken for just logged in (IMAP clients that stay connected for hours), and
+    old rows are removed.
+  - Only the services that people submit mail by are changed, in C(master.cf). Mail on port 25 is not affected,
+    whatever becomes of the database.
+  - Has Postfix and Dovecot check their new configuration before they read it. What fails is taken back.
+options:
+  state:
+    description:
+      - V(present) has log-ins count.
+      - V(absent) gives the host its former configuration back.
+    type: str
+    choices: [present, absent]
+    default: present
+  meaning:
+    description:
+      - V(both) asks for a log-in and SMTP AUTH. To an address without a log-in AUTH is not offered, and it is not taken
+        from it either.
+      - V(either) takes a log-in instead of SMTP AUTH. It adds relaying without a password, for old clients; such mail
+        names no account.
+      - Left out, V(both) where the mail server can do it. Where it can't, nothing is changed and the result has a
+        finding.
+    type: str
+    choices: [both, either]
+  minutes:
+    description: How long a log-in counts. Each log-in begins it anew.
+    type: int
+    default: 20
+  ipv6_prefix:
+    description: With V(64), a log-in over IPv6 counts for the client's whole network, for clients change addresses.
+    type: int
+    choices: [128, 64]
+    default: 128
+  exempt:
+    description:
+      - Addresses and networks (IPv4 and IPv6) that need no log-in before they send, such as webmail hosts. For them
+        everything is as before.
+    type: list
+    elements: str
+    default: ["127.0.0.0/8", "::1/128"]
+  backend:
+    description:
+      - The mail server. Left out, there is none that this knows of, and the control makes no sense here.
+    type: str
+    choices: [postfix_dovecot]
+  config_dirs:
+    description: Configuration directories of the Postfix instances.
+    type: list
+    elements: path
+    default: []
+  pop_config_dir:
+    description: Configuration directory of Dovecot. Left out, C(/etc/dovecot).
+    type: path
+  on_cutoff:
+    description:
+      - What to do when accounts have sent mail lately without a log-in by POP or IMAP shortly before.
+      - V(ignore) does not read the logs.
+    type: str
+    choices: [fail, warn, ignore]
+    default: fail
+  accepted_cutoffs:
+    description:
+      - Cut-offs that are meant to happen, each an account, an address, a network, or C(ACCOUNT from ADDRESS).
+    type: list
+    elements: str
+    default: []
+  lookback_days:
+    description: How many days of logs are read for that.
+    type: int
+    default: 14
+  log_files:
+    description: Mail logs; their rotated and compressed parts are found beside them. With none, the usual ones.
+    type: list
+    elements: path
+    default: []
+  log_journal:
+    description: Whether to read the journal for what the files do not have.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Predicts exactly what a run changes, and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows the files.
+    support: full
+  platform:
+    description: Linux with systemd, Postfix 3.0 or later with its sqlite tables, Dovecot 2.3 or 2.4.
+    support: full
+    platforms: posix
+author:
+  - harden-mail contributors
+"""
+
+EXAMPLES = r"""
+- name: A guessed password alone sends no mail
+  pop_before_smtp:
+    backend: postfix_dovecot
+    config_dirs: [/etc/postfix]
+    exempt:
+      - 127.0.0.0/8
+      - ::1
+      - 203.0.113.10 # webmail
+
+- name: Give the former configuration back
+  pop_before_smtp:
+    state: absent
+    config_dirs: [/etc/postfix]
+"""
+
+RETURN = r"""
+steps:
+  description: Where something changes, in the order of the changes.
+  returned: when something is compared with the host
+  type: list
+  elements: str
+  sample: ["/var/lib/harden-mail-pop/seen.sqlite", "/etc/postfix/master.cf"]
+cutoffs:
+  description:
+    - Who has sent mail lately without a log-in by POP or IMAP shortly before, capped at 50. As that of
+      M(submission_firewall), with C(proven) (log-ins to send that followed one to read) and C(dual_stack) (those that
+      followed one over the other of IPv4 and IPv6).
+  returned: when the rule is new, also in a failure because of them
+  type: list
+  elements: dict
+cutoffs_total:
+  description: How many there are.
+  returned: with RV(cutoffs)
+  type: int
+covered_since:
+  description: How far the logs reach back within O(lookback_days) (UTC); null when no log was found.
+  returned: with RV(cutoffs)
+  type: str
+evidence:
+  description: What the configuration says.
+  returned: success
+  type: list
+  elements: str
+findings:
+  description: What needs a person, each a sentence.
+  returned: success
+  type: list
+  elements: str
+not_applicable:
+  description: Why the control makes no sense on this host.
+  returned: when that is so
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.harden_mail.logs.guard import GUARD_ARGUMENTS
+from ansible.module_utils.harden_mail.pop.control import LOOPBACK, run
+from ansible.module_utils.harden_mail.surface import run_module
+from ansible.module_utils.harden_mail.system import System
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            GUARD_ARGUMENTS,
+            state={"type": "str", "choices": ["present", "absent"], "default": "present"},
+            meaning={"type": "str", "choices": ["both", "either"]},
+            minutes={"type": "int", "default": 20},
+            ipv6_prefix={"type": "int", "choices": [128, 64], "default": 128},
+            exempt={"type": "list", "elements": "str", "default": list(LOOPBACK)},
+            backend={"type": "str", "choices": ["postfix_dovecot"]},
+            config_dirs={"type": "list", "elements": "path", "default": []},
+            pop_config_dir={"type": "path"},
+        ),
+        supports_check_mode=True,
+    )
+    run_module(module, lambda params, check_mode: run(System(), params, check_mode))
+
+
+if __name__ == "__main__":
+    main()
