@@ -26,7 +26,7 @@ PROGRAMS = [["python3"]] + ([["sqlite3", "python3"]] if System().which("sqlite3"
 @pytest.fixture(params=PROGRAMS, ids=lambda programs: programs[0])
 def run(request, tmp_path, monkeypatch):
     path = str(tmp_path / "seen.sqlite")
-    monkeypatch.setattr(hook, "URI", "'file:{0}?mode=rw'".format(path))
+    monkeypatch.setattr(hook, "URI", hook.URI.replace(database.PATH, path))
 
     def log_in(ip, prefix6=128):
         text = hook.script(Host(request.param), 20, prefix6)
