@@ -1,4 +1,4 @@
-"""What takes long or breaks things on a qmail host, so once and last: kills, a full disk, the playbook as people use it."""
+"""What takes long or breaks things, so once and last, on a qmail host; and the playbook as it is used."""
 
 import random
 
