@@ -6,13 +6,10 @@ With HARDEN_MAIL_QMAIL the queue, the injection and the deliveries are a real qm
 import hashlib
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 
 import pytest
+import queue_host
 from hosts.lab import Lab
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -31,35 +28,18 @@ WANTED = "=?UTF-8?B?5L6L5Lya44Gu44GK55+l44KJ44Gb?="
 
 @pytest.fixture(scope="module", autouse=True)
 def code_on_hosts():
-    with tempfile.TemporaryDirectory() as directory:
-        shutil.copytree(
-            os.path.join(PROJECT, "module_utils"),
-            directory + ON_HOST + "/module_utils",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        for host in LAB.hosts():
-            host.put(directory)
+    for host in LAB.hosts():
+        queue_host.put_code(host, ON_HOST)
     yield
     for host in LAB.hosts():
-        host.run("rm -rf {0}/module_utils {1} {2}".format(ON_HOST, QUARANTINE, OTHER_FILE_SYSTEM))
+        host.run("cd {0} && rm -rf module_utils queue_mortal.py {1} {2}".format(ON_HOST, QUARANTINE, OTHER_FILE_SYSTEM))
 
 
 def module(host, fails=False, **parameters):
     """mail_queue's result over SSH, as users run it."""
-    arguments = json.dumps(dict({"quarantine_dir": QUARANTINE}, **parameters))
-    done = subprocess.run(
-        [os.path.join(os.path.dirname(sys.executable), "ansible"), "-i", LAB.path("inventory.json"), host.name]
-        + ["-m", "mail_queue", "-a", arguments, "--one-line"],
-        cwd=PROJECT,
-        env=dict(os.environ, ANSIBLE_CONFIG=os.path.join(PROJECT, "ansible.cfg"), ANSIBLE_NOCOLOR="1"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        check=False,
-    )
-    assert bool(done.returncode) == fails, done.stdout + done.stderr
-    return json.loads(done.stdout.partition("=> ")[2])
+    result = queue_host.module(host, "mail_queue", **dict({"quarantine_dir": QUARANTINE}, **parameters))
+    assert result["failed"] == fails, result
+    return result
 
 
 def move(host, kill_after=0, **parameters):

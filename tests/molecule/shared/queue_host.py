@@ -24,10 +24,10 @@ LISTING = (
 STATE = "postqueue -p | tail -n 20; tail -n 20 /var/log/mail.log"
 
 
-def put_code(host):
+def put_code(host, to=ON_HOST):
     """Copy what :func:`work` needs onto a host."""
     with tempfile.TemporaryDirectory() as directory:
-        place = directory + ON_HOST
+        place = directory + to
         shutil.copytree(
             os.path.join(PROJECT, "module_utils"), place + "/module_utils", ignore=shutil.ignore_patterns("__pycache__")
         )
