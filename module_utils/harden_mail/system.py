@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections import namedtuple
 
-from .errors import CommandError
+from .errors import CommandError, UserError
 
 # cron, sudo and old init scripts hand down a PATH without the sbin directories that firewall tools live in.
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -228,17 +228,24 @@ class System:
         """A file to lock, for the time of a ``with`` block: text, to read and to append, for its owner alone.
 
         Whoever can open a file, if only to read it, can hold its lock, and with it up all others.
+
+        :raises UserError: somebody else has put a file there
+        :raises OSError: or a symbolic link
         """
         real_path = self.real(path)
         os.makedirs(os.path.dirname(real_path), mode=0o755, exist_ok=True)
         with open(real_path, "a+", encoding="ascii", opener=_for_owner_alone) as handle:
+            if os.fstat(handle.fileno()).st_uid != os.geteuid():
+                raise UserError(
+                    "{0}, which is to be locked, is somebody else's file; find out whose, and remove it.".format(path)
+                )
             # One of a former version is open to all.
             os.fchmod(handle.fileno(), 0o600)
             yield handle
 
 
 def _for_owner_alone(path, flags):
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _environment():

@@ -68,6 +68,27 @@ def test_nobody_else_can_hold_a_lock(system, lock):
         os.chmod(path, 0o644)
 
 
+def test_a_lock_that_somebody_else_has_put_there_is_not_taken(system):
+    """Some lie where everybody may write."""
+    path = system.real(quarantine.LOCK)
+    os.makedirs(os.path.dirname(path))
+    with open(path + ".other", "w"):
+        pass
+    os.chmod(path + ".other", 0o640)
+    os.symlink(path + ".other", path)
+    with pytest.raises(OSError, match="symbolic links"), system.lock(quarantine.LOCK):
+        pytest.fail("locked")
+    if os.geteuid() == 0:
+        os.chown(path + ".other", 1234, 1234)
+        os.rename(path + ".other", path)
+        with pytest.raises(UserError, match=r"^/run/harden-mail/.* is somebody else's file"), system.lock(
+            quarantine.LOCK
+        ):
+            pytest.fail("locked")
+        os.rename(path, path + ".other")
+    assert stat.S_IMODE(os.stat(path + ".other").st_mode) == 0o640
+
+
 @pytest.mark.usefixtures("careless")
 def test_nobody_else_can_put_another_quarantine_in_its_place(system):
     sealed(system)
