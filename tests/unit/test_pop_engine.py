@@ -1,6 +1,8 @@
 """The engine with a server made of one file: order, undoing, and what a kill leaves."""
 
 import ipaddress
+import time
+from datetime import datetime, timezone
 
 import pytest
 from fake_system import FakeSystem
@@ -225,3 +227,42 @@ def test_port_25_and_exempt_networks_are_not_asked_for(host, monkeypatch):
     monkeypatch.setattr(control, "guard", guard)
     control.run(host, params(), True)
     assert refused == [("203.0.113.5", "postfix/submission/smtpd"), ("203.0.113.5", "vchkpw-smtps")]
+
+
+def log_line(minutes_ago, text):
+    then = datetime.fromtimestamp(time.time() - minutes_ago * 60, timezone.utc)
+    return "{0} host {1}\n".format(then.strftime("%Y-%m-%dT%H:%M:%S.000000+00:00"), text)
+
+
+def send(minutes_ago, address="198.51.100.7", service="postfix/submission/smtpd"):
+    text = "{0}[7]: 4ABCDEF: client=x[{1}], sasl_method=PLAIN, sasl_username=bob@example.com"
+    return log_line(minutes_ago, text.format(service, address))
+
+
+def read(minutes_ago, address="198.51.100.7"):
+    came = "dovecot: pop3-login: Login: user=<bob@example.com>, method=PLAIN, rip={0}, lip=::1, mpid=3, session=<a>"
+    left = "dovecot: pop3(bob@example.com)<3><a>: Disconnected: Logged out top=0/0, retr=0/0, del=0/0, size=0"
+    return log_line(minutes_ago, came.format(address)) + log_line(minutes_ago, left)
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (read(70) + send(60), 0),
+        (read(90) + send(60), 1),
+        (read(70, "198.51.100.8") + send(60), 1),
+        (send(60, "127.0.0.1"), 0),
+        (send(60, service="postfix/smtpd"), 0),
+    ],
+    ids=["read first", "read long ago", "read elsewhere", "exempt", "port 25"],
+)
+def test_those_who_send_without_reading_are_named_before_anything_changes(host, lines, named):
+    host.write("/var/log/mail.log", lines)
+    options = params(on_cutoff="fail", log_files=["/var/log/mail.log"])
+    if not named:
+        assert control.run(host, options, False)["cutoffs"] == []
+        return
+    with pytest.raises(UserError, match=r"would cut off 1 account and address: bob@example\.com from 198\.51\.100\.7"):
+        control.run(host, options, False)
+    assert host.read("/server.conf") == "former\n"
+    assert control.run(host, dict(options, on_cutoff="warn"), False)["cutoffs_total"] == 1

@@ -59,7 +59,7 @@ class PostfixPart:
         for config_dir in self.config_dirs:
             tables = self.system.run(["postconf", "-c", config_dir, "-m"], check=False).out.split()
             if "sqlite" not in tables:
-                return "Postfix here has no sqlite tables; install them (Debian and Ubuntu: the package postfix-sqlite)"
+                return "Postfix here has no sqlite tables; install them (the package postfix-sqlite)"
         for config_dir in self.config_dirs:
             if not Instance(self.system, config_dir).setting("smtpd_relay_restrictions"):
                 return "Postfix here is older than 2.10 and has no smtpd_relay_restrictions"
