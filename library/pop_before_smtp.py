@@ -54,8 +54,9 @@ options:
   backend:
     description:
       - The mail server. Left out, there is none that this knows of, and the control makes no sense here.
+      - V(plesk) is changed by Plesk's own command, and can do no O(meaning) but V(either).
     type: str
-    choices: [postfix_dovecot]
+    choices: [postfix_dovecot, plesk]
   config_dirs:
     description: Configuration directories of the Postfix instances.
     type: list
@@ -98,7 +99,7 @@ attributes:
     description: Shows the files.
     support: full
   platform:
-    description: Linux with systemd, Postfix 3.0 or later with its sqlite tables, Dovecot 2.3 or 2.4.
+    description: Linux with systemd, Postfix 3.0 or later with its sqlite tables, Dovecot 2.3 or 2.4; or Plesk.
     support: full
     platforms: posix
 author:
@@ -176,7 +177,7 @@ def main():
             minutes={"type": "int", "default": 20},
             ipv6_prefix={"type": "int", "choices": [128, 64], "default": 128},
             exempt={"type": "list", "elements": "str", "default": list(LOOPBACK)},
-            backend={"type": "str", "choices": ["postfix_dovecot"]},
+            backend={"type": "str", "choices": ["postfix_dovecot", "plesk"]},
             config_dirs={"type": "list", "elements": "path", "default": []},
             pop_config_dir={"type": "path"},
         ),

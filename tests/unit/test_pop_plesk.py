@@ -6,8 +6,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import make
 from harden_mail.errors import UserError
-from harden_mail.pop import plesk
-from harden_mail.pop.plan import BOTH, EITHER, Wanted
+from harden_mail.pop import engine, plesk
+from harden_mail.pop.plan import BOTH, EITHER, STATE_DIR, Wanted
 from harden_mail.pop.plesk import Plesk
 from harden_mail.system import Completed
 from hypothesis import given
@@ -132,6 +132,21 @@ def test_a_change_that_fails_is_taken_back(tmp_path):
     host.mailserver(list(change.do[0].argv), None)
     perform(host.system, change.undo)
     assert host.misc["relay"] == "closed"
+
+
+def test_through_the_engine_and_what_is_remembered(tmp_path):
+    host = StandIn(tmp_path, {"relay": "auth", "disable_pop_auth": "true", "poplock_time": "30"})
+    before = dict(host.misc)
+    foreseen = engine.enforce(host.system, "plesk", WANTED, {}, True)
+    assert host.misc == before
+    made = engine.enforce(host.system, "plesk", WANTED, {})
+    assert made["changed"] and (foreseen["steps"], foreseen["diff"]) == (made["steps"], made["diff"])
+    assert engine.enforce(host.system, "plesk", WANTED, {})["changed"] is False
+    assert engine.enforce(host.system, "plesk", WANTED._replace(minutes=45), {})["changed"]
+    assert engine.enforce(host.system, None, None, {})["changed"]
+    assert [host.misc[name] for name in ("relay", "disable_pop_auth", "poplock_time")] == ["auth", "true", "30"]
+    assert engine.enforce(host.system, None, None, {})["changed"] is False
+    assert not host.system.exists(STATE_DIR)
 
 
 def test_what_was_never_changed_is_not_given_back(tmp_path):

@@ -7,8 +7,9 @@ from ..changes import Change, Run, WriteFile, as_diff, make
 from ..errors import UserError
 from .pairs import PostfixDovecot
 from .plan import FORMER_PATH, STATE_DIR
+from .plesk import Plesk
 
-BACKENDS = {backend.name: backend for backend in (PostfixDovecot,)}
+BACKENDS = {backend.name: backend for backend in (PostfixDovecot, Plesk)}
 
 LOCK = "/run/lock/harden-mail-pop.lock"
 
