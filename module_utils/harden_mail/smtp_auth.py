@@ -20,7 +20,7 @@ STATE_DIR = "/var/lib/harden-mail/smtp25_without_auth"
 # dict: config_dir -> {"before": str, "after": str, the master.cf without and with our option, "services": list of str}
 FORMER_PATH = STATE_DIR + "/former.json"
 
-LOCK = "/run/lock/harden-mail-smtp25.lock"
+LOCK = "/run/harden-mail/smtp25.lock"
 
 POSTFIX_DIR = "/etc/postfix"
 QMAIL_SMTPD = "/var/qmail/bin/qmail-smtpd"

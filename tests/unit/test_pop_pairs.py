@@ -89,7 +89,7 @@ class Host:
             os.path.relpath(os.path.join(where, name), self.system.root): open(os.path.join(where, name)).read()
             for where, _names, names in os.walk(self.system.root)
             for name in names
-            if "/proc" not in where and "/run/lock" not in where
+            if "/proc" not in where and "/run/harden-mail" not in where
         }
 
 

@@ -18,7 +18,7 @@ from .unit import RULES_DIR
 
 BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
 
-LOCK = "/run/lock/harden-mail.lock"
+LOCK = "/run/harden-mail/submission.lock"
 
 # Directories of ours go when the last file in them goes.
 OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail", RULES_DIR)

@@ -43,6 +43,8 @@ WantedBy=timers.target
 SCRIPT_HEAD = """\
 #!/bin/sh
 # Takes back an unconfirmed change of the submission firewall. Written by harden-mail before the change.
+# After a boot it is not there yet; everybody may write to /run/lock, and would hold this up.
+mkdir -p "$(dirname {lock})"
 exec 9>>{lock}
 flock 9
 # Confirmed while this script waited for its turn:

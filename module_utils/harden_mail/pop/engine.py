@@ -11,7 +11,7 @@ from .plesk import Plesk
 
 BACKENDS = {backend.name: backend for backend in (PostfixDovecot, Plesk)}
 
-LOCK = "/run/lock/harden-mail-pop.lock"
+LOCK = "/run/harden-mail/pop.lock"
 
 # Directories of ours go when the last file in them goes.
 OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail", "/usr/local/lib/harden-mail", "/etc/harden-mail")
