@@ -6,7 +6,7 @@ import time
 
 import pytest
 from harden_mail.pop import database
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 GROUPS = st.lists(st.sampled_from([0, 0, 0, 1, 0x50, 0xFFFF]), min_size=8, max_size=8)
@@ -57,6 +57,8 @@ def test_a_later_log_in_lengthens_and_none_shortens(base):
 @given(GROUPS)
 def test_a_key_is_the_networks_first_four_groups(groups):
     address = ipaddress.IPv6Address(b"".join(group.to_bytes(2, "big") for group in groups))
+    # That is an IPv4 address, and never written so.
+    assume(address.ipv4_mapped is None)
     (found,) = sqlite3.connect(":memory:").execute("SELECT " + database.key("?", 64), (str(address),)).fetchone()
     assert found == ":".join("{0:x}".format(group) for group in groups[:4]) + "/64"
 
