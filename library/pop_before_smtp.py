@@ -17,6 +17,7 @@ description:
   - Only the services that people submit mail by are changed, in C(master.cf). Mail on port 25 is not affected,
     whatever becomes of the database.
   - Has Postfix and Dovecot check their new configuration before they read it. What fails is taken back.
+extends_documentation_fragment: [cutoffs]
 options:
   state:
     description:
@@ -65,32 +66,6 @@ options:
   pop_config_dir:
     description: Configuration directory of Dovecot. Left out, C(/etc/dovecot).
     type: path
-  on_cutoff:
-    description:
-      - What to do when accounts have sent mail lately without a log-in by POP or IMAP shortly before.
-      - V(ignore) does not read the logs.
-    type: str
-    choices: [fail, warn, ignore]
-    default: fail
-  accepted_cutoffs:
-    description:
-      - Cut-offs that are meant to happen, each an account, an address, a network, or C(ACCOUNT from ADDRESS).
-    type: list
-    elements: str
-    default: []
-  lookback_days:
-    description: How many days of logs are read for that.
-    type: int
-    default: 14
-  log_files:
-    description: Mail logs; their rotated and compressed parts are found beside them. With none, the usual ones.
-    type: list
-    elements: path
-    default: []
-  log_journal:
-    description: Whether to read the journal for what the files do not have.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Predicts exactly what a run changes, and changes nothing.

@@ -14,6 +14,7 @@ description:
   - Names the accounts that logged in there lately before it changes anything, has Postfix check its configuration,
     and afterwards asks port 25 itself, with and without TLS, whether AUTH is gone. What fails is taken back.
   - Inbound mail on port 25 is not affected.
+extends_documentation_fragment: [cutoffs]
 options:
   state:
     description:
@@ -34,33 +35,6 @@ options:
       - Left out, C(/etc/postfix) if it is there.
     type: list
     elements: path
-  on_cutoff:
-    description:
-      - What to do when accounts have logged in on port 25 lately.
-      - V(ignore) does not read the logs.
-    type: str
-    choices: [fail, warn, ignore]
-    default: fail
-  accepted_cutoffs:
-    description:
-      - Cut-offs that are meant to happen, each an account (V(bob@example.com)), an address (V(203.0.113.5)), a network
-        (V(203.0.113.0/24)), or an account from one of these (V(bob@example.com from 203.0.113.5)).
-    type: list
-    elements: str
-    default: []
-  lookback_days:
-    description: How many days of logs are read for that.
-    type: int
-    default: 14
-  log_files:
-    description: Mail logs; their rotated and compressed parts are found beside them. With none, the usual ones.
-    type: list
-    elements: path
-    default: []
-  log_journal:
-    description: Whether to read the journal for what the files do not have.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Predicts exactly what a run changes, and changes nothing.

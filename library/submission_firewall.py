@@ -14,6 +14,7 @@ description:
     they are. An allowed source is let through to them, not past them.
   - Reads the mail logs before it closes anything, and names the accounts that the new rules would cut off.
   - Reads the kernel's rules back after the change.
+extends_documentation_fragment: [cutoffs]
 options:
   state:
     description:
@@ -77,18 +78,6 @@ options:
         sees; an allowed controller must get through, another one must not.
     type: bool
     default: true
-  on_cutoff:
-    description:
-      - What to do when accounts have logged in lately from addresses that would be refused.
-    type: str
-    choices: [fail, warn, ignore]
-    default: fail
-  accepted_cutoffs:
-    description:
-      - Cut-offs that are meant to happen, each an account, an address, a network, or C(ACCOUNT from ADDRESS).
-    type: list
-    elements: str
-    default: []
   config_dirs:
     description:
       - Configuration directories of the Postfix instances. Their services tell who logged in on a port that is not
@@ -96,19 +85,6 @@ options:
     type: list
     elements: path
     default: []
-  lookback_days:
-    description: How many days of logs are read for that.
-    type: int
-    default: 14
-  log_files:
-    description: Mail logs; their rotated parts are found beside them.
-    type: list
-    elements: path
-    default: []
-  log_journal:
-    description: Whether to read the journal too.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Predicts exactly what a run changes, and changes nothing.
