@@ -55,9 +55,13 @@ options:
   backend:
     description:
       - The mail server. Left out, there is none that this knows of, and the control makes no sense here.
+      - With V(postfix_courier) and V(qmail_courier), log-ins are taken from the log of Courier, or of any other POP
+        server (see O(follower_units)), by a small unit.
+      - With V(qmail_dovecot) and V(qmail_courier), a program is installed that belongs right before qmail-smtpd in
+        tcpserver's chain. Run scripts of submission services that lack it are findings (see O(edit_run_scripts)).
       - V(plesk) is changed by Plesk's own command, and can do no O(meaning) but V(either).
     type: str
-    choices: [postfix_dovecot, plesk]
+    choices: [postfix_dovecot, postfix_courier, qmail_dovecot, qmail_courier, plesk]
   config_dirs:
     description: Configuration directories of the Postfix instances.
     type: list
@@ -66,6 +70,33 @@ options:
   pop_config_dir:
     description: Configuration directory of Dovecot. Left out, C(/etc/dovecot).
     type: path
+  follower_units:
+    description:
+      - Systemd units of the POP server, whose lines in the journal tell of log-ins. With neither these nor
+        O(follower_files), Courier's.
+    type: list
+    elements: str
+    default: []
+  follower_files:
+    description: Log files that tell of log-ins, for hosts without a journal. Users of the host can write into them.
+    type: list
+    elements: path
+    default: []
+  follower_patterns:
+    description:
+      - Regular expressions (Python's) of lines that tell of a log-in, each with a group named C(address), for POP
+        servers that are not known here. See that no user's name can be taken for the address.
+    type: list
+    elements: str
+    default: []
+  edit_run_scripts:
+    description: Whether to change run scripts of daemontools that call qmail-smtpd on a submission port.
+    type: bool
+    default: false
+  qmail_user:
+    description: Whom tcpserver runs qmail-smtpd as. With vpopmail it is often C(vpopmail).
+    type: str
+    default: qmaild
 attributes:
   check_mode:
     description: Predicts exactly what a run changes, and changes nothing.
@@ -74,7 +105,9 @@ attributes:
     description: Shows the files.
     support: full
   platform:
-    description: Linux with systemd, Postfix 3.0 or later with its sqlite tables, Dovecot 2.3 or 2.4; or Plesk.
+    description:
+      - Linux with systemd; Postfix 3.0 or later with its sqlite tables, or qmail under tcpserver; Dovecot 2.3 or 2.4,
+        Courier, or another POP server that writes a log. Or Plesk.
     support: full
     platforms: posix
 author:
@@ -142,6 +175,8 @@ from ansible.module_utils.harden_mail.pop.control import LOOPBACK, run
 from ansible.module_utils.harden_mail.surface import run_module
 from ansible.module_utils.harden_mail.system import System
 
+BACKENDS = ["postfix_dovecot", "postfix_courier", "qmail_dovecot", "qmail_courier", "plesk"]
+
 
 def main():
     module = AnsibleModule(
@@ -152,9 +187,14 @@ def main():
             minutes={"type": "int", "default": 20},
             ipv6_prefix={"type": "int", "choices": [128, 64], "default": 128},
             exempt={"type": "list", "elements": "str", "default": list(LOOPBACK)},
-            backend={"type": "str", "choices": ["postfix_dovecot", "plesk"]},
+            backend={"type": "str", "choices": BACKENDS},
             config_dirs={"type": "list", "elements": "path", "default": []},
             pop_config_dir={"type": "path"},
+            follower_units={"type": "list", "elements": "str", "default": []},
+            follower_files={"type": "list", "elements": "path", "default": []},
+            follower_patterns={"type": "list", "elements": "str", "default": []},
+            edit_run_scripts={"type": "bool", "default": False},
+            qmail_user={"type": "str", "default": "qmaild"},
         ),
         supports_check_mode=True,
     )

@@ -5,11 +5,11 @@ import json
 
 from ..changes import Change, Run, WriteFile, as_diff, make
 from ..errors import UserError
-from .pairs import PostfixDovecot
+from .pairs import PostfixCourier, PostfixDovecot, QmailCourier, QmailDovecot
 from .plan import FORMER_PATH, STATE_DIR
 from .plesk import Plesk
 
-BACKENDS = {backend.name: backend for backend in (PostfixDovecot, Plesk)}
+BACKENDS = {backend.name: backend for backend in (PostfixDovecot, PostfixCourier, QmailDovecot, QmailCourier, Plesk)}
 
 LOCK = "/run/harden-mail/pop.lock"
 
