@@ -160,7 +160,10 @@ def test_either_is_never_taken_undeclared(tmp_path):
     assert Plesk.meanings == (EITHER,) and BOTH not in Plesk.meanings
     assert StandIn(tmp_path, TURNED_ON).backend.undeclared() == [plesk.NO_BOTH]
     assert "without a password" in plesk.NO_BOTH and "names no account" in plesk.NO_BOTH
-    assert StandIn(tmp_path, {"relay": "open"}).backend.undeclared() == [plesk.NO_BOTH, plesk.OPEN]
+    host = StandIn(tmp_path, {"relay": "open"})
+    assert host.backend.undeclared() == [plesk.NO_BOTH, plesk.OPEN]
+    host.system.commands["plesk db"] = Completed(1, "", "ERROR 2002: can't connect")
+    assert host.backend.undeclared() == [plesk.NO_BOTH]
 
 
 def test_the_database_of_old_releases_is_asked_without_the_password_in_sight(tmp_path):

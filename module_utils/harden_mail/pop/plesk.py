@@ -3,6 +3,8 @@
 Plesk knows one meaning only: a POP log-in *instead of* SMTP AUTH.
 """
 
+import contextlib
+
 from ..changes import Change, Run
 from ..errors import CommandError, UserError
 from ..host.panel import plesk_settings
@@ -70,7 +72,11 @@ class Plesk(Backend):
 
     def undeclared(self):
         """Findings (list of sentences) of a host for which nobody declared the meaning that Plesk has."""
-        return [NO_BOTH] + ([OPEN] if self._settings()["relay"] == "open" else [])
+        findings = [NO_BOTH]
+        # What is said of Plesk holds whether its database answers or not.
+        with contextlib.suppress(UserError):
+            findings += [OPEN] if self._settings()["relay"] == "open" else []
+        return findings
 
     def evidence(self):
         return ["psa.misc: " + _shown(self._settings()).rstrip("\n").replace("\n", ", ")]
