@@ -309,7 +309,9 @@ class Host:
             check=True,
             stdout=subprocess.PIPE,
         ).stdout
-        self.run("tar -C / --no-overwrite-dir -x", stdin=tar)
+        # A new time of /usr would have systemd update the host at its next boot; of directories that are there, some
+        # tars leave only owner and mode alone.
+        self.run("tar -C / --no-overwrite-dir --touch -x", stdin=tar)
 
     def make_sick(self):
         """Make it a neglected mail VPS: see tests/hosts/sick_vps."""
