@@ -1,0 +1,127 @@
+"""What people and bots do on a mail host with POP-before-SMTP, from any client of the lab; and its database."""
+
+import base64
+import contextlib
+import imaplib
+import json
+import os
+import poplib
+import subprocess
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+DATABASE = "/var/lib/harden-mail-pop/seen.sqlite"
+PROGRAM = "/usr/local/lib/harden-mail/pop-before-smtp"
+PLAIN = base64.b64encode(b"\0info@example.com\0info").decode()
+
+# What a client without a log-in gets, with AUTH as without.
+REFUSED = ("hidden", 503, 554)
+
+
+def pop(client, host, family=4, user="info@example.com", password="info"):
+    """Log in by POP3, which must succeed, and leave."""
+    address = host.address(family)
+
+    class Session(poplib.POP3):
+        def _create_socket(self, timeout):
+            connection = client.socket(family)
+            connection.settimeout(30)
+            connection.connect((address, 110))
+            return connection
+
+    session = Session(address)
+    try:
+        session.user(user)
+        assert session.pass_(password).startswith(b"+OK")
+    finally:
+        # A mailbox that can't be opened is no matter here.
+        with contextlib.suppress(poplib.error_proto, OSError):
+            session.quit()
+        session.close()
+
+
+def imap(client, host, family=4):
+    """Log in by IMAP; returns the session, which stays open."""
+    address = host.address(family)
+
+    class Session(imaplib.IMAP4):
+        def _create_socket(self, *_):
+            connection = client.socket(family)
+            connection.settimeout(30)
+            connection.connect((address, 143))
+            return connection
+
+    session = Session(address)
+    session.login("info@example.com", "info")
+    return session
+
+
+def submit(client, host, family=4, port=587, auth=True, to="somebody@example.net", timeout=10):
+    """Try to have a message to another host taken.
+
+    :returns: ("offered" or "hidden": AUTH, the server's code to it (None: not tried), its code to the recipient)
+    """
+    with client.smtp(host.address(family), port, tls=port == 465, timeout=timeout) as session:
+        session.ehlo("client.example.com")
+        offered = "offered" if session.has_extn("auth") else "hidden"
+        code = session.docmd("AUTH", "PLAIN " + PLAIN)[0] if auth else None
+        session.mail("info@example.com")
+        return offered, code, session.rcpt(to)[0]
+
+
+def receives(client, host, family=4):
+    """Whether port 25 takes a mail for somebody here, through proxymap, and relays none."""
+    return submit(client, host, family, 25, False, "old@example.com")[2] == 250 and (
+        submit(client, host, family, 25, False)[2] == 454
+    )
+
+
+def sql(host, statement):
+    """Rows (list of list) that a statement gives on the host's database."""
+    code = (
+        "import json, sqlite3; base = sqlite3.connect({0!r}, timeout=10); "
+        "print(json.dumps(base.execute({1!r}).fetchall())); base.commit()"
+    ).format(DATABASE, statement)
+    return json.loads(host.run('exec python3 -c "$(cat)"', stdin=code.encode()))
+
+
+def forget(host):
+    """Nobody has logged in."""
+    sql(host, "DELETE FROM seen")
+
+
+def age(host):
+    """Every log-in has just expired."""
+    sql(host, "UPDATE seen SET expires = CAST(strftime('%s','now') AS INTEGER)")
+
+
+def tidy_up(host):
+    """Take away the mailboxes that Dovecot has made for those who logged in: no configuration of the host."""
+    host.run("rm -rf /var/vmail/example.com")
+
+
+def put_code(host):
+    """Bring the code of the controller's tree to the host, for :func:`run`."""
+    tar = subprocess.run(
+        ["tar", "-C", PROJECT, "--exclude=__pycache__", "-c", "module_utils/harden_mail", "tests/molecule/shared"],
+        check=True,
+        stdout=subprocess.PIPE,
+    ).stdout
+    host.run("rm -rf /tmp/code; mkdir /tmp/code; tar -C /tmp/code -x", stdin=tar)
+
+
+def run(host, fatal=0, **options):
+    """Run what the module runs, with a kill -9 before its step number ``fatal``.
+
+    :returns: its result (dict), or None when it was killed
+    """
+    out = host.run(
+        "python3 /tmp/code/tests/molecule/shared/pop_mortal.py {0} '{1}' 2>&1; echo $?".format(
+            fatal, json.dumps(options)
+        ),
+        timeout=120,
+    )
+    text, code = out.strip().rsplit("\n", 1) if "\n" in out.strip() else ("", out.strip())
+    if code == "137":
+        return None
+    assert code == "0", out
+    return json.loads(text.splitlines()[-1])
