@@ -20,6 +20,7 @@ BENCHES = {
     "mail_queue_postfix": ["vps=deb12"],
     "queue_count": ["vps=deb12"],
     "mail_queue_qmail": ["vps=deb12"],
+    "pop_before_smtp": ["vps=deb12"],
 }
 
 
