@@ -28,7 +28,7 @@ test-all: lint unit fuzz bench molecule-all ## The same with every scenario on e
 lint: ready-to-test ## ansible-lint, yamllint, ruff
 	@tools/lint
 
-unit: ready-to-test ## Unit tests on every Python found, playbook tests on every ansible-core supported
+unit: ready-to-test ## Unit tests on the oldest and newest Python, playbook tests on every ansible-core supported
 	@tools/unit
 
 bench: ready-to-test ## Speed at full size, beside a peer

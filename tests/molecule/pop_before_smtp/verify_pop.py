@@ -5,6 +5,7 @@ import time
 
 import pytest
 from hosts.lab import Lab, side_by_side
+from once import once
 from pop_clients import (
     DATABASE,
     PROGRAM,
@@ -23,8 +24,6 @@ from pop_clients import (
 
 LAB = Lab.current()
 HOSTS = [host.name for host in LAB.hosts()]
-# What takes its time and does not depend on the boot.
-once = pytest.mark.skipif(LAB.read("reboot") is not None, reason="was done before the reboot")
 
 USER, BOT = LAB.client("allowed"), LAB.client("refused")
 

@@ -24,7 +24,7 @@ from verify_queue_qmail import (
 )
 
 # On each host as often with a quarantine on the queue's file system as with one on another.
-KILLS = 25
+KILLS = 13
 # kill -9 to qmail-send's mutex being held again; the watchdog needs milliseconds, a boot of the service a bit more.
 DOWN_AFTER_KILL = 5
 

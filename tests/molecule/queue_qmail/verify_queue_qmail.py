@@ -11,6 +11,7 @@ import time
 import pytest
 import queue_host
 from hosts.lab import Lab
+from once import once
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 LAB = Lab.current()
@@ -150,6 +151,7 @@ def test_spam_is_taken_out_and_given_back(host, quiet, quarantine):
     assert got(host, "bob") == list(range(200, 220))
 
 
+@once
 @HOSTS
 @pytest.mark.parametrize("quarantine", [QUARANTINE, OTHER_FILE_SYSTEM], ids=["renames", "copies"])
 def test_every_awkward_message_comes_back_as_it_was(host, quiet, quarantine):
@@ -179,6 +181,7 @@ def messages_in_queue(host):
     return sorted(map(sorted, (parts.items() for parts in files.values())))
 
 
+@once
 @HOSTS
 def test_deleted_spam_is_gone(host, quiet):
     inject(host, 0, 30, WANTED, "alice")
@@ -189,6 +192,7 @@ def test_deleted_spam_is_gone(host, quiet):
     assert got(host, "alice") == list(range(30))
 
 
+@once
 @HOSTS
 def test_mail_that_is_not_taken_in_yet(host, quiet):
     host.run("systemctl stop qmail")

@@ -163,6 +163,7 @@ def _pytest(prefix, needed=False):
             "pytest",
             "-v",
             "--no-header",
+            "--durations=5",
             "-p",
             "no:cacheprovider",
             "--rootdir",
