@@ -124,7 +124,9 @@ def quiet(request):
 
 
 @HOSTS
-@pytest.mark.parametrize("quarantine", [QUARANTINE, OTHER_FILE_SYSTEM], ids=["renames", "copies"])
+@pytest.mark.parametrize(
+    "quarantine", [QUARANTINE, pytest.param(OTHER_FILE_SYSTEM, marks=once)], ids=["renames", "copies"]
+)
 def test_spam_is_taken_out_and_given_back(host, quiet, quarantine):
     inject(host, 0, 60, WANTED, "alice")
     inject(host, 100, 40, SPAM, "alice")
