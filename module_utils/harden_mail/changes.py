@@ -60,6 +60,27 @@ def make(system, changes, perform):
         raise
 
 
+def perform(system, steps, private, own):
+    """Carry out WriteFile and Run steps; stops at the first that fails.
+
+    :param str private: directory that is made for its owner alone before something is written into it
+    :param tuple own: directories that go when nothing is in them, inner ones first; looked at with each file that is
+        removed, so that a kill in between leaves none behind for good
+    :raises UserError: a command failed
+    """
+    for step in steps:
+        if isinstance(step, Run):
+            system.run(list(step.argv), stdin=step.stdin)
+        elif step.text is None:
+            system.remove(step.path)
+            for directory in own:
+                system.remove_empty_dir(directory)
+        else:
+            if step.path.startswith(private):
+                system.make_private_dir(private)
+            system.write(step.path, step.text, step.mode)
+
+
 def as_diff(changes):
     """Changes as Ansible shows them: dict of ``before`` and ``after``."""
     return {"before": _side(changes, "before"), "after": _side(changes, "after")}

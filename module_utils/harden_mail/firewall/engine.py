@@ -7,7 +7,8 @@ Every step may be cut short by a kill: the next run plans anew from what it find
 import copy
 import json
 
-from ..changes import Change, Run, WriteFile, as_diff, make
+from ..changes import Change, WriteFile, as_diff, make
+from ..changes import perform as carry_out
 from ..errors import UserError
 from . import rollback
 from .firewalld import Firewalld
@@ -114,31 +115,8 @@ def _load_former(system):
 
 
 def perform(system, steps):
-    """Carry out WriteFile and Run steps; stops at the first that fails.
-
-    :raises UserError: a command failed
-    """
-    for step in steps:
-        if isinstance(step, Run):
-            system.run(list(step.argv), stdin=step.stdin)
-        elif isinstance(step, WriteFile):
-            if step.text is None:
-                system.remove(step.path)
-            else:
-                _write(system, step)
-            _drop_empty_directories(system, step.path)
-
-
-def _write(system, step):
-    if step.path.startswith(STATE_DIR):
-        system.make_private_dir(STATE_DIR)
-    system.write(step.path, step.text, step.mode)
-
-
-def _drop_empty_directories(system, path):
-    for directory in OWN_DIRECTORIES:
-        if path.startswith(directory + "/"):
-            system.remove_empty_dir(directory)
+    """Carry out steps, see :func:`changes.perform`."""
+    carry_out(system, steps, STATE_DIR, OWN_DIRECTORIES)
 
 
 def _verify(system, name, persistence, restriction):

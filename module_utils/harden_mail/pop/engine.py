@@ -3,7 +3,8 @@
 import copy
 import json
 
-from ..changes import Change, Run, WriteFile, as_diff, make
+from ..changes import Change, WriteFile, as_diff, make
+from ..changes import perform as carry_out
 from ..errors import UserError
 from .pairs import PostfixCourier, PostfixDovecot, QmailCourier, QmailDovecot
 from .plan import FORMER_PATH, STATE_DIR
@@ -105,22 +106,8 @@ def known(name):
 
 
 def perform(system, steps):
-    """Carry out WriteFile and Run steps; stops at the first that fails.
-
-    :raises UserError: a command failed
-    """
-    for step in steps:
-        if isinstance(step, Run):
-            system.run(list(step.argv), stdin=step.stdin)
-        elif step.text is None:
-            system.remove(step.path)
-        else:
-            if step.path.startswith(STATE_DIR):
-                system.make_private_dir(STATE_DIR)
-            system.write(step.path, step.text, step.mode)
-        if isinstance(step, WriteFile) and step.text is None:
-            for directory in OWN_DIRECTORIES:
-                system.remove_empty_dir(directory)
+    """Carry out steps, see :func:`changes.perform`."""
+    carry_out(system, steps, STATE_DIR, OWN_DIRECTORIES)
 
 
 def _for_rule(backend, wanted, former, unfinished):
