@@ -1,0 +1,94 @@
+"""What Dovecot's configuration says of its password databases."""
+
+import re
+from collections import namedtuple
+
+from ...errors import CommandError
+
+# One password database: driver (str), path (str or None), settings (dict as doveconf names them, without "passdb_").
+Passdb = namedtuple("Passdb", "driver path settings")
+
+# A variable: 2.3's %d, %Ld, %1.2Hn; both releases' %{user}, 2.4's %{user | domain | lower}.
+VARIABLE = re.compile(r"%(?:\{([^}]*)\}|[0-9.]*[A-Z]*([a-z%]))")
+
+
+class Configuration:
+    """``doveconf -n`` as blocks.
+
+    :param str text: its output, of 2.3 or 2.4
+    """
+
+    def __init__(self, text):
+        self.settings, self.blocks = _parse(text.splitlines())
+
+    def passdbs(self):
+        """List of :class:`Passdb`, without those that only deny, in Dovecot's order."""
+        found = []
+        for kind, name, inner, _blocks in self.blocks:
+            if kind != "passdb":
+                continue
+            settings = {_without_prefix(key): value for key, value in inner.items()}
+            if settings.get("deny") == "yes":
+                continue
+            words = settings.get("args", "").split()
+            # 2.3 writes options before the path: "scheme=CRYPT username_format=%u /etc/dovecot/users"
+            path = inner.get("passwd_file_path") or (words[-1] if words else "")
+            for word in words[:-1]:
+                key, equals, value = word.partition("=")
+                if equals:
+                    settings.setdefault(key, value)
+            found.append(Passdb(settings.get("driver") or name, path if path.startswith("/") else None, settings))
+        return found
+
+
+def configuration(system):
+    """:class:`Configuration` of this host, or None where Dovecot does not tell it."""
+    try:
+        done = system.run(["doveconf", "-n"], check=False)
+    except CommandError:
+        return None
+    return Configuration(done.out) if done.rc == 0 else None
+
+
+def variable(match):
+    """What a variable stands for: "user" (all of the name), "username" (the part before the @), "domain", or None.
+
+    :param match: of ``VARIABLE``
+    """
+    long, short = match.groups()
+    if short:
+        return {"u": "user", "n": "username", "d": "domain"}.get(short)
+    filters = [word.strip() for word in long.split("|")]
+    # In 2.3 modifiers come first: %{L:user}.
+    name = filters[0].split(":")[-1]
+    for word in filters[1:]:
+        if word.split("(")[0] in ("domain", "username"):
+            name = word
+    return name if name in ("user", "username", "domain") else None
+
+
+def _parse(lines):
+    """(dict of settings, list of (kind, name, dict of settings, list of blocks)) of configuration lines."""
+    top = ("", "", {}, [])
+    stack = [top]
+    for line in lines:
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if text == "}":
+            # More brackets closed than opened: no configuration of Dovecot's, but no reason to stop.
+            if len(stack) > 1:
+                stack.pop()
+        elif text.endswith("{"):
+            kind, _blank, name = text[:-1].strip().partition(" ")
+            block = (kind, name.strip(), {}, [])
+            stack[-1][3].append(block)
+            stack.append(block)
+        else:
+            key, _equals, value = text.partition("=")
+            stack[-1][2][key.strip()] = value.strip()
+    return top[2], top[3]
+
+
+def _without_prefix(key):
+    return key[len("passdb_") :] if key.startswith("passdb_") else key

@@ -1,0 +1,37 @@
+"""Every store there is."""
+
+from ...errors import UserError
+from .passwd_file import PasswdFile
+
+# To add a store, add its class.
+STORES = {store.name: store for store in (PasswdFile,)}
+
+# What mail_host finds and nobody can audit here: name and why.
+OUT_OF_REACH = {
+    "dovecot-ldap": "a directory server keeps them, perhaps on another host",
+    "dovecot-imap": "another server is asked",
+    "dovecot-oauth2": "another server is asked",
+    "dovecot-checkpassword": "a program of one's own is asked",
+    "dovecot-dict": "a dictionary of Dovecot's has no list of accounts that could be read here",
+    "dovecot-lua": "a program of one's own is asked",
+    "dovecot-static": "there is one answer for everybody",
+}
+
+
+def open_store(system, declaration):
+    """The store of a declaration.
+
+    :param system: ``system.System``
+    :param dict declaration: ``store`` (its name), and what that store knows: ``path``, ``default_scheme``, ...; the
+        facts ``accounts`` are a list of such
+    :returns: ``store.Store``
+    :raises UserError: no such store, or options that can't be right
+    """
+    name = declaration.get("store")
+    if name in STORES:
+        return STORES[name](system, declaration)
+    if name in OUT_OF_REACH:
+        raise UserError("The passwords of the store {0} can't be audited here: {1}.".format(name, OUT_OF_REACH[name]))
+    raise UserError(
+        "There is no store '{0}' (password_audit_stores); there are {1}.".format(name, ", ".join(sorted(STORES)))
+    )

@@ -1,0 +1,80 @@
+"""What every store is: options in, accounts out, and what could not be read."""
+
+from ...errors import UserError
+from .problems import Problems
+
+# In place of a password: nobody can log in with it (shadow(5), and what panels and vpopmail write).
+LOCKED = ("*", "!", "!!", "!*", "*LK*", "*NP*", "x", "NP", "LK")
+
+# Schemes under which any text is a password, "!" and "x" too.
+PLAIN_SCHEMES = ("PLAIN", "CLEAR", "CLEARTEXT")
+
+
+class Store:
+    """A place where accounts are kept; read only.
+
+    :cvar str name: as in the facts of ``mail_host``
+    :cvar tuple known: names of the options that its declaration may hold beside ``store``
+    :ivar dict options: the declaration, checked
+    :param system: ``system.System``
+    :param dict options: the declaration; see :meth:`check_options`
+    :raises UserError: the declaration can't be right
+    """
+
+    name = ""
+    known = ("path", "default_scheme")
+    required = ()
+
+    # What the facts of mail_host say beside; a declaration is often a copy of these.
+    ignored = ("store", "count")
+
+    def __init__(self, system, options):
+        self.system = system
+        self.options = {key: value for key, value in options.items() if value is not None and key not in self.ignored}
+        self._problems = Problems()
+        self.check_options()
+
+    def check_options(self):
+        """Raise UserError for options that are not known here, missing, or of another type."""
+        for key, value in sorted(self.options.items()):
+            if key not in self.known:
+                raise UserError(
+                    "The store {0} has no option '{1}'; it knows {2}.".format(
+                        self.name, key, ", ".join(self.known) or "none"
+                    )
+                )
+            if not isinstance(value, (str, int)) or value == "":
+                raise UserError(
+                    "The option {0} of the store {1} is '{2}', which is no text.".format(key, self.name, value)
+                )
+        for key in self.required:
+            if key not in self.options:
+                raise UserError("The store {0} needs the option {1}.".format(self.name, key))
+        path = self.options.get("path")
+        if path is not None and not str(path).startswith("/"):
+            raise UserError(
+                "The option path of the store {0} is '{1}'; it must begin with a slash.".format(self.name, path)
+            )
+
+    def accounts(self):
+        """Iterator of :class:`Account`, in constant memory; what can't be read goes to :attr:`problems`."""
+        raise NotImplementedError
+
+    @property
+    def problems(self):
+        """List of sentences on what could not be read until now, 20 at most and one that counts the rest."""
+        return self._problems.sentences()
+
+    def problem(self, place, what, line=None):
+        """Remember what could not be read; see :meth:`Problems.add`."""
+        self._problems.add(place, what, line)
+
+
+def is_locked(stored, scheme):
+    """Whether a stored password is a mark that nobody can log in with it, rather than a password.
+
+    :param str scheme: the scheme where ``stored`` names none
+    """
+    if stored.startswith("{") or scheme.upper().split(".")[0] in PLAIN_SCHEMES:
+        return False
+    return stored in LOCKED or stored.startswith(("!", "*"))
