@@ -6,7 +6,7 @@ import time
 
 import pytest
 from harden_mail.errors import UserError
-from harden_mail.queue.together import together
+from harden_mail.together import together
 
 
 def test_all_parts_arrive():

@@ -16,11 +16,11 @@ import time
 from array import array
 from bisect import bisect_left
 
+from ..together import together
 from .headers import origin_of, subject_of
 from .message import Message, Recipient
 from .subject import decode_subject
 from .together import gather as gather_together
-from .together import together
 
 STATES = ("todo", "local", "remote", "done")
 
