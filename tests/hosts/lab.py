@@ -546,7 +546,7 @@ def _end(number, _frame):
 
 
 def boot(lab, names):
-    pairs = [re.match(r"([a-z0-9]+)(?:=([a-z0-9]+))?$", name) for name in names]
+    pairs = [re.match(r"([a-z0-9]+)(?:=([a-z0-9-]+))?$", name) for name in names]
     if None in pairs:
         raise SystemExit("A host is NAME or NAME=ROOT, of small letters and digits: {0}".format(" ".join(names)))
     side_by_side(podman.image, sorted({pair.group(2) or pair.group(1) for pair in pairs} & set(roots.ROOTS)))

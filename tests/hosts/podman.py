@@ -8,6 +8,7 @@ An ordinary machine (cgroup v2, root with all capabilities, systemd) needs none.
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 
@@ -82,12 +83,13 @@ def _build(name, tar):
             ) from None
     os.rename(partial, tar)
     # What an older recipe made is of no use to anyone.
+    older = re.compile(re.escape(name) + r"-[0-9a-f]{12}\b")  # deb12-sql is no older deb12
     for other in os.listdir(os.path.dirname(tar)):
         path = os.path.join(os.path.dirname(tar), other)
-        if other.startswith(name + "-") and not path.startswith(tar[:-4]):
+        if older.match(other) and not path.startswith(tar[:-4]):
             os.unlink(path)
     for tag in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
-        if tag.startswith("{0}:{1}-".format(IMAGE, name)):
+        if tag.startswith(IMAGE + ":") and older.match(tag[len(IMAGE) + 1 :]):
             # Unless a lab still runs on it.
             subprocess.run(
                 _enter() + ["podman"] + _options() + ["rmi", tag],

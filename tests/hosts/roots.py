@@ -1,29 +1,45 @@
 """The recipe of the test hosts' file systems: what is in a root, and how mmdebstrap builds it.
 
-To add a distribution, add a line to ``ROOTS``; to add a program, add it to ``PACKAGES``. A root is cached
-under the hash of this file, so any change here builds them anew.
+To add a distribution, add a line to ``ROOTS``; to add a program to all of them, add it to ``BASE``. A root is cached
+under the hash of its own recipe (:func:`recipe_hash`), so a change builds those anew that it touches.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import tempfile
+from collections import namedtuple
 
-# name of the root (and, unless a scenario says otherwise, of the platform): suite of the Debian archive
-ROOTS = {
-    "deb11": "bullseye",
-    "deb12": "bookworm",
-    "deb13": "trixie",
-}
-
-PACKAGES = (
+BASE = (
     # a machine that boots, and that Ansible and SSH reach
     "systemd systemd-sysv dbus procps kmod iproute2 ifupdown sudo openssh-server python3 python3-apt cron rsyslog "
     # the mail server
-    "postfix postfix-sqlite dovecot-pop3d dovecot-imapd ca-certificates openssl "
+    "postfix postfix-sqlite ca-certificates openssl "
     # every firewall there is; only what a scenario enables is running
     "iptables ipset nftables firewalld netfilter-persistent iptables-persistent conntrack"
 ).split()
+DOVECOT = ["dovecot-pop3d", "dovecot-imapd"]
+# What mail hosts keep their accounts in, and Dovecot's ways to ask it.
+SQL = ("mariadb-server postgresql sqlite3 sasl2-bin python3-passlib dovecot-mysql dovecot-pgsql dovecot-sqlite").split()
+COURIER = ["courier-pop", "courier-imap", "courier-authlib-userdb", "libsasl2-modules"]
+# Two POP servers can't be on one host. tcpserver takes qmail's clients, daemontools keep it running.
+TCPSERVER = ["ucspi-tcp-ipv6", "daemontools"]
+
+# suite: of the Debian archive; packages: besides BASE; idle: units of theirs that are off until a scenario starts them
+Root = namedtuple("Root", "suite packages idle")
+SQL_IDLE = ["mariadb", "postgresql", "rsync", "saslauthd"]
+COURIER_IDLE = ["courier-authdaemon", "courier-pop", "courier-imap"]
+
+# by the root's name (and, unless a scenario says otherwise, the platform's)
+ROOTS = {
+    "deb11": Root("bullseye", DOVECOT, []),
+    "deb12": Root("bookworm", DOVECOT, []),
+    "deb13": Root("trixie", DOVECOT, []),
+    "deb12-sql": Root("bookworm", DOVECOT + SQL + TCPSERVER, SQL_IDLE),
+    "deb13-sql": Root("trixie", DOVECOT + SQL + TCPSERVER, SQL_IDLE),
+    "deb12-courier": Root("bookworm", COURIER + TCPSERVER, COURIER_IDLE),
+}
 
 ANSWERS = """\
 postfix postfix/main_mailer_type select Local only
@@ -48,9 +64,10 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def recipe_hash(name):
-    """The name under which a root is cached: changes when this file or the root's suite does."""
-    with open(__file__, "rb") as handle:
-        return hashlib.sha256(handle.read() + name.encode()).hexdigest()[:12]
+    """The name under which a root is cached: changes when what is done to build it does."""
+    root = ROOTS[name]
+    recipe = [ANSWERS, _finish(root), _command(root.suite, BASE + root.packages, "answers", "finish", "tar")]
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
 
 
 def build(name, tar_path, log):
@@ -58,45 +75,53 @@ def build(name, tar_path, log):
 
     :raises subprocess.CalledProcessError: it could not be built
     """
-    suite = ROOTS[name]
-    sources = _sources(suite)
+    root = ROOTS[name]
+    sources = _sources(root.suite)
     try:
-        _mmdebstrap(suite, tar_path, sources, log)
+        _mmdebstrap(root, tar_path, sources, log)
     except subprocess.CalledProcessError:
         # An old release's security archive may have holes; its main archive then still makes a host.
         if len(sources) < 2:
             raise
         log.write("Trying once more without the security archive.\n")
         log.flush()
-        _mmdebstrap(suite, tar_path, sources[:1], log)
+        _mmdebstrap(root, tar_path, sources[:1], log)
 
 
-def _mmdebstrap(suite, tar_path, sources, log):
+def _mmdebstrap(root, tar_path, sources, log):
     with tempfile.TemporaryDirectory() as directory:
         finish = os.path.join(directory, "finish")
         answers = os.path.join(directory, "answers")
-        for path, text in ((finish, FINISH), (answers, ANSWERS)):
+        for path, text in ((finish, _finish(root)), (answers, ANSWERS)):
             with open(path, "w", encoding="utf-8") as handle:
                 handle.write(text)
-        command = [
-            "mmdebstrap",
-            "--mode=root",
-            "--variant=apt",
-            "--format=tar",
-            "--include=" + ",".join(PACKAGES),
-            '--aptopt=Acquire::Check-Valid-Until "false"',
-            '--aptopt=Acquire::Languages "none"',
-            '--aptopt=APT::Install-Recommends "false"',
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-            "--dpkgopt=path-exclude=/usr/share/locale/*",
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-            '--essential-hook=chroot "$1" debconf-set-selections < ' + answers,
-            '--customize-hook=sh -eu {0} "$1"'.format(finish),
-            suite,
-            tar_path,
-        ]
+        command = _command(root.suite, BASE + root.packages, answers, finish, tar_path)
         subprocess.run(command + sources, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _finish(root):
+    return FINISH + "".join('chroot "$1" systemctl disable {0}\n'.format(unit) for unit in root.idle)
+
+
+def _command(suite, packages, answers, finish, tar_path):
+    return [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=apt",
+        "--format=tar",
+        "--include=" + ",".join(packages),
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=APT::Install-Recommends "false"',
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        '--essential-hook=chroot "$1" debconf-set-selections < ' + answers,
+        '--customize-hook=sh -eu {0} "$1"'.format(finish),
+        suite,
+        tar_path,
+    ]
 
 
 def _sources(suite):
