@@ -98,6 +98,7 @@ class Host:
         path = "/etc/systemd/system/" + name
         stale = path in (SERVICE, TIMER) and known["read"].get(path) != self.system.read(path)
         about["NeedDaemonReload"] = "yes" if stale else "no"
+        about["FragmentPath"] = path if known["read"].get(path) else ""
         if path == SERVICE and known["failed"]:
             about["ActiveState"] = "failed"
         return "\n".join("{0}={1}".format(*pair) for pair in about.items())

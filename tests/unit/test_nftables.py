@@ -192,7 +192,7 @@ def test_including_and_taking_out_gives_the_same_bytes(text):
     assert nftables.without_include(with_ours) == text
 
 
-SHOWN = "DropInPaths={0}\nNeedDaemonReload={1}\n"
+SHOWN = "FragmentPath=/lib/systemd/system/nftables.service\nDropInPaths={0}\nNeedDaemonReload={1}\n"
 
 
 @pytest.mark.parametrize(

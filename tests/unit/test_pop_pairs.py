@@ -22,7 +22,7 @@ class Host:
     """qmail with Courier, and a systemd that starts what it is told."""
 
     def __init__(self, tmp_path, monkeypatch):
-        self.units, self.done = {}, []
+        self.units, self.done, self.read = {}, [], {}
         self.system = FakeSystem(tmp_path, {
             "systemctl": self.systemctl, "useradd": self.useradd, "userdel": self.userdel, "svc": "",
             "pop-before-smtp": self.keep, "rmdir": self.rmdir, "journalctl": "",
@@ -46,8 +46,18 @@ class Host:
         self.done.append(" ".join(argv[1:]))
         unit = argv[-1]
         state = self.units.setdefault(unit, {"ActiveState": "inactive", "UnitFileState": "", "MainPID": "0"})
+        path = "/etc/systemd/system/" + unit
         if argv[1] == "show":
-            return "".join("{0}={1}\n".format(*item) for item in state.items())
+            # It reads one that it does not know yet.
+            read = self.read.setdefault(unit, self.system.read(path))
+            known = {
+                "FragmentPath": path if read else "",
+                "DropInPaths": "",
+                "NeedDaemonReload": "yes" if read != self.system.read(path) else "no",
+            }
+            return "".join("{0}={1}\n".format(*item) for item in dict(known, **state).items())
+        if argv[1] == "daemon-reload":
+            self.read.clear()
         if argv[1] == "enable":
             state.update(UnitFileState="enabled")
         if "--now" in argv:
@@ -135,6 +145,29 @@ def test_systemd_reads_units_that_came_and_went(host):
     host.done.clear()
     host.enforce(None, None)
     assert host.done.count("daemon-reload") == 3
+
+
+def test_a_kill_before_systemd_read_the_units_is_made_good(host):
+    host.enforce("qmail_courier", WANTED)
+    before = host.read[pair.TIMER_NAME]
+    assert before
+    wanted = WANTED._replace(minutes=1)
+    assert pair.TIMER in host.enforce("qmail_courier", wanted)["steps"]
+    # As if it had been killed right after the file: systemd goes by what it read before.
+    host.read[pair.TIMER_NAME] = before
+    host.done.clear()
+    assert host.enforce("qmail_courier", wanted)["steps"] == ["systemd's memory of " + pair.TIMER]
+    assert host.done.count("daemon-reload") == 1
+    assert not host.enforce("qmail_courier", wanted)["changed"]
+
+
+def test_a_kill_before_systemd_forgot_the_units_is_made_good(host):
+    host.enforce("qmail_courier", WANTED)
+    before = host.read[pair.TIMER_NAME]
+    host.enforce(None, None)
+    host.read[pair.TIMER_NAME] = before
+    (change,) = QmailCourier(host.system, OPTIONS).support(None, {})
+    assert change.what == "systemd's memory of " + pair.TIMER
 
 
 def test_a_database_that_qmail_may_not_read_is_mended(host, monkeypatch):

@@ -13,6 +13,7 @@ from ..archive import build_program
 from ..errors import UserError
 from ..host.services import find_services
 from ..system import System
+from ..systemd_units import RELOAD, is_outdated
 from . import conditions, program
 from .settings import AUTO, CONFIG, DEFAULTS, check, describe, uses_own_queue
 from .store import DIRECTORY, SPARE, Store
@@ -271,7 +272,7 @@ class Install:
         if not is_right:
             self.differences.append((TIMER_NAME, *(("", "running\n") if by_timer else ("running\n", ""))))
         to_change = self._to_change(jobs)
-        is_stale = timer.get("NeedDaemonReload") == "yes"
+        is_stale = bool(timer) and any(is_outdated(self.system, path) for path in (SERVICE, TIMER))
         if any(path in (SERVICE, TIMER) for path, _, _ in to_change):
             is_stale = bool(timer)
         elif is_stale:
@@ -285,7 +286,7 @@ class Install:
             self.system.run(["systemctl", "disable", "--now", TIMER_NAME])
         self._write_all(to_change, check_mode)
         if is_stale:
-            self.system.run(["systemctl", "daemon-reload"])
+            self.system.run(list(RELOAD.argv))
         if is_failed:
             # Or systemd remembers the last run of what is no longer there.
             self.system.run(["systemctl", "reset-failed", SERVICE_NAME])
@@ -296,18 +297,14 @@ class Install:
         """What systemd knows of the timer: dict of its properties, and the service's state; empty without systemd."""
         if self.services.manager != "systemd":
             return {}
-        wanted = "ActiveState,UnitFileState,NeedDaemonReload"
+        wanted = "ActiveState,UnitFileState"
         timer, service = (
             dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
             for block in self.system.run(
                 ["systemctl", "show", "--property=" + wanted, TIMER_NAME, SERVICE_NAME]
             ).out.split("\n\n")[:2]
         )
-        return dict(
-            timer,
-            NeedDaemonReload=max(one["NeedDaemonReload"] for one in (timer, service)),
-            ServiceState=service["ActiveState"],
-        )
+        return dict(timer, ServiceState=service["ActiveState"])
 
     def _write(self, path, content, mode):
         # Before secrets are in it, for a file that is replaced keeps its owner and mode.

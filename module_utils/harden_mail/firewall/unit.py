@@ -7,6 +7,7 @@ that takes its rules away at shutdown opens the port while the mail server still
 import os.path
 
 from ..changes import Change, Run, file_change
+from ..systemd_units import RELOAD, memory_changes
 
 NAME = "harden-mail-submission.service"
 DIRECTORY = "/etc/systemd/system/"
@@ -45,7 +46,6 @@ def unit_changes(system, commands, name=NAME):
     text = None
     if commands is not None:
         text = TEXT.format(starts="\n".join("ExecStart=" + command for command in commands))
-    reload_units = Run(("systemctl", "daemon-reload"), None)
     changes = []
     enabled = system.exists(ENABLED_LINKS + name)
     if enabled and commands is None:
@@ -56,11 +56,11 @@ def unit_changes(system, commands, name=NAME):
                 "",
                 # Stopped as well, or it stays "active" without a file until the next boot; it has no ExecStop.
                 (Run(("systemctl", "disable", "--now", name), None),),
-                (reload_units, Run(("systemctl", "enable", name), None)),
+                (RELOAD, Run(("systemctl", "enable", name), None)),
             )
         )
     for change in file_change(system, DIRECTORY + name, text):
-        changes.append(change._replace(do=change.do + (reload_units,), undo=change.undo + (reload_units,)))
+        changes.append(change._replace(do=change.do + (RELOAD,), undo=change.undo + (RELOAD,)))
     if commands is not None and not enabled:
         changes.append(
             Change(
@@ -87,33 +87,12 @@ def drop_in_changes(system, path, text):
     :returns: list of Change
     """
     directory = os.path.dirname(path)
-    service = os.path.basename(directory)[: -len(".d")]
-    reload_units = (Run(("systemctl", "daemon-reload"), None),)
     tidy = (Run(("rmdir", "--ignore-fail-on-non-empty", directory), None),)
     changes = []
     for change in file_change(system, path, text):
-        do = change.do + (() if change.after else tidy) + reload_units
-        undo = change.undo + (() if change.before else tidy) + reload_units
+        do = change.do + (() if change.after else tidy) + (RELOAD,)
+        undo = change.undo + (() if change.before else tidy) + (RELOAD,)
         changes.append(change._replace(do=do, undo=undo))
-    if not changes and _differs_in_memory(system, service, path, text):
-        changes.append(
-            Change(
-                "systemd's memory of " + path,
-                "outdated",
-                "as on disk",
-                # The kill may have come before the empty directory went, or after.
-                (tidy if text is None and system.is_dir(directory) else ()) + reload_units,
-                (),
-            )
-        )
-    return changes
-
-
-def _differs_in_memory(system, service, path, text):
-    """Whether a kill came between the file's change and the reload: systemd goes by the former one until the next."""
-    shown = system.run(["systemctl", "show", "-p", "DropInPaths,NeedDaemonReload", service], check=False).out
-    known = dict(line.partition("=")[::2] for line in shown.splitlines())
-    if "DropInPaths" not in known:
-        return False
-    loaded = path in known["DropInPaths"].split()
-    return loaded != (text is not None) or (loaded and known.get("NeedDaemonReload") == "yes")
+    # The kill may have come before the empty directory went, or after.
+    left = tidy if text is None and system.is_dir(directory) else ()
+    return changes or memory_changes(system, path, left)

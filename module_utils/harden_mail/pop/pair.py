@@ -13,6 +13,7 @@ import stat
 
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
+from ..systemd_units import RELOAD, memory_changes
 from . import database, program, readers
 from .plan import Backend
 
@@ -128,13 +129,16 @@ class Pair(Backend):
             ]
         changes = []
         for path, text, mode in texts:
-            for change in file_change(self.system, path, text, mode):
+            is_unit = path.endswith((".service", ".timer"))
+            differing = file_change(self.system, path, text, mode)
+            if is_unit and not differing:
+                differing = memory_changes(self.system, path)
+            for change in differing:
                 shown = change
                 if path.startswith(PROGRAM):
                     shown = change._replace(before=_size(change.before), after=_size(change.after))
-                if path.endswith((".service", ".timer")):
-                    reread = (Run(("systemctl", "daemon-reload"), None),)
-                    shown = change._replace(do=change.do + reread, undo=change.undo + reread)
+                elif is_unit and change.what == path:
+                    shown = change._replace(do=(*change.do, RELOAD), undo=(*change.undo, RELOAD))
                 changes.append(shown)
         if wanted is None:
             changes += [
