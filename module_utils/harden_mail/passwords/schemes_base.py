@@ -1,0 +1,78 @@
+"""What all password schemes have in common: the types, the errors, and the hash functions of a host in FIPS mode."""
+
+import functools
+import hashlib
+from collections import namedtuple
+
+
+class Uncheckable(Exception):
+    """A stored password that nobody can be tried against. The reason never holds a part of it.
+
+    :ivar str reason: the end of a sentence "... can't be checked: REASON"
+    """
+
+    def __init__(self, reason):
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Unreadable(Uncheckable):
+    """It is malformed, too costly, or of an unknown scheme; ``reason`` is ``LOCKED`` where no password can ever fit."""
+
+    LOCKED = "locked"
+
+    @property
+    def locked(self):
+        return self.reason == self.LOCKED
+
+
+class Unavailable(Uncheckable):
+    """This host lacks what its scheme needs; ``reason`` names what to install."""
+
+
+class Group(tuple):
+    """What the hashes that share the work of one candidate have in common: what is computed, then with what.
+
+    It may hold a salt or a name, so it does not show itself.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "Group({0})".format(self[0])
+
+    __str__ = __repr__
+
+
+class Hash(namedtuple("Hash", "scheme group digest plain weak empty")):
+    """A stored password that can be checked.
+
+    - scheme: str, canonical: "SHA512-CRYPT", whatever the store called it
+    - group: ``Group``; hashes with an equal one share the work of one candidate
+    - digest: bytes, what ``computer(group)(candidate)`` must equal; SECRET
+    - plain: bool, the store has the password itself
+    - weak: None, "plain", "unsalted", "des" or "md5"
+    - empty: bool, the password is empty (of slow schemes it is not known: False)
+    """
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "Hash({0})".format(self.scheme)
+
+    __str__ = __repr__
+
+
+def hash_function(name):
+    """hashlib's function of that name, also where FIPS mode has taken MD5 away from what guards secrets.
+
+    :raises Unavailable: this host has it not at all
+    """
+    function = getattr(hashlib, name)
+    for candidate in (function, functools.partial(function, usedforsecurity=False)):
+        try:
+            candidate(b"")
+        except (ValueError, TypeError):
+            continue
+        return candidate
+    raise Unavailable("Python on this host refuses {0}: run the audit while FIPS mode is off".format(name))

@@ -1,0 +1,146 @@
+"""What is computed from a candidate, for each kind of group that ``schemes`` knows."""
+
+import hashlib
+import hmac
+
+from . import libcrypt, md4, optional_modules
+from .schemes_base import Unavailable, hash_function
+
+_CHARACTERS_OF_BCRYPT = 72
+
+
+def computer(group):
+    """See ``hashes.computer``."""
+    return _MAKERS[group[0]](*group[1:])
+
+
+def matcher(group, digests):
+    """See ``hashes.matcher``."""
+    if group[0] == "CRYPT":
+        special = _crypt_matcher(group[1], digests)
+        if special:
+            return special
+    compute = computer(group)
+
+    def match(words):
+        computed = list(map(compute, words))
+        if digests.isdisjoint(computed):
+            return []
+        return [(index, digest) for index, digest in enumerate(computed) if digest in digests]
+
+    return match
+
+
+def _plain():
+    return bytes
+
+
+def _plain_trunc(length):
+    return lambda word: word[:length]
+
+
+def _hash(name, before, after):
+    function = hash_function(name)
+    if before:
+        return lambda word: function(before + word + after).digest()
+    if after:
+        return lambda word: function(word + after).digest()
+    return lambda word: function(word).digest()
+
+
+def _md4(charset):
+    function = md4.md4_function()
+    if charset is None:
+        return function
+
+    def compute(word):
+        return function(word.decode("utf-8", "replace").encode(charset, "replace"))
+
+    return compute
+
+
+def _hmac_md5():
+    md5 = hash_function("md5")
+    inner, outer = (bytes(byte ^ mask for byte in range(256)) for mask in (0x36, 0x5C))
+
+    def compute(word):
+        key = word if len(word) <= 64 else md5(word).digest()
+        key = key.ljust(64, b"\0")
+        return md5(key.translate(outer) + md5(key.translate(inner)).digest()).digest()
+
+    return compute
+
+
+def _pbkdf2(name, salt, rounds, length):
+    derive = hashlib.pbkdf2_hmac
+    return lambda word: derive(name, word, salt, rounds, length)
+
+
+def _scram(name, salt, rounds):
+    derive, function = hashlib.pbkdf2_hmac, getattr(hashlib, name)
+
+    def compute(word):
+        client_key = hmac.new(derive(name, word, salt, rounds), b"Client Key", function).digest()
+        return function(client_key).digest()
+
+    return compute
+
+
+def _crypt(setting):
+    if not libcrypt.knows(setting):
+        return _crypt_without_libcrypt(setting)
+    crypt, memory = libcrypt.crypt_r(), libcrypt.working_memory()
+
+    def compute(word):
+        # C's strings end at a NUL: it would be another candidate that is tried.
+        return None if b"\0" in word else crypt(word, setting, memory)
+
+    return compute
+
+
+def _crypt_matcher(setting, digests):
+    if not libcrypt.knows(setting):
+        return None
+    crypt, memory = libcrypt.crypt_r(), libcrypt.working_memory()
+
+    def match(words):
+        return [
+            (index, digest)
+            for index, digest in ((i, crypt(word, setting, memory)) for i, word in enumerate(words))
+            if digest in digests and b"\0" not in words[index]
+        ]
+
+    return match
+
+
+def _crypt_without_libcrypt(setting):
+    if setting.startswith(b"$2"):
+        return optional_modules.bcrypt(setting)
+    name = setting.split(b"$")[1].decode() if setting.startswith(b"$") else "DES"
+    raise Unavailable("this host's libcrypt does not know ${0}$ hashes: a newer libxcrypt does".format(name))
+
+
+def _phpass(rounds, salt):
+    md5 = hash_function("md5")
+
+    def compute(word):
+        digest = md5(salt + word).digest()
+        for _round in range(rounds):
+            digest = md5(digest + word).digest()
+        return digest
+
+    return compute
+
+
+_MAKERS = {
+    "PLAIN": _plain,
+    "PLAIN-TRUNC": _plain_trunc,
+    "HASH": _hash,
+    "MD4": _md4,
+    "HMAC-MD5": _hmac_md5,
+    "PBKDF2": _pbkdf2,
+    "SCRAM": _scram,
+    "CRYPT": _crypt,
+    "PHPASS": _phpass,
+    "ARGON2": optional_modules.argon2,
+}
