@@ -70,6 +70,32 @@ def words(paths, most):
     return list(found)
 
 
+def size(path):
+    """Length of a file in bytes."""
+    return os.path.getsize(path)
+
+
+def block(path, where, most):
+    """Some words of a file, from a position on.
+
+    :param int where: position in bytes where a line begins
+    :param int most: lines to read
+    :returns: (list of bytes words, position after them); (None, position) at the end of the file
+    """
+    found = []
+    with open(path, "rb") as handle:
+        handle.seek(where)
+        for _ in range(most):
+            line = handle.readline()
+            if not line:
+                return (found or None), where
+            where += len(line)
+            one = word(line)
+            if one is not None:
+                found.append(one)
+    return found, where
+
+
 def fingerprint(lists_dir, today=None):
     """What an audit was made with: another text when the lists, the rules, or the year that they know have changed.
 
