@@ -29,7 +29,7 @@ TCPSERVER = ["ucspi-tcp-ipv6", "daemontools"]
 # suite: of the Debian archive; packages: besides BASE; idle: units of theirs that are off until a scenario starts them
 Root = namedtuple("Root", "suite packages idle")
 SQL_IDLE = ["mariadb", "postgresql", "rsync", "saslauthd"]
-COURIER_IDLE = ["courier-authdaemon", "courier-pop", "courier-imap"]
+COURIER_IDLE = "courier-authdaemon courier-pop courier-pop-ssl courier-imap courier-imap-ssl".split()
 
 # by the root's name (and, unless a scenario says otherwise, the platform's)
 ROOTS = {
