@@ -61,6 +61,7 @@ clean: ## Remove what was installed in this tree and what tests left
 
 ready-to-run:
 	@tools/bootstrap run
+	@tools/bootstrap wordlists
 
 ready-to-boot: ready-to-run
 	@tools/bootstrap hosts
@@ -68,4 +69,5 @@ ready-to-boot: ready-to-run
 ready-to-test:
 	@tools/bootstrap hosts
 	@tools/bootstrap dev
+	@tools/bootstrap wordlists
 	@tools/bootstrap collections
