@@ -12,6 +12,8 @@ description:
   - In Postfix with Dovecot, a post-login script of Dovecot writes the address and its expiry into a small SQLite
     database, and the submission services of Postfix look it up there. That a log-in has expired is asked in the look-up
     itself; no service of ours is on the path, and one that has stopped lets nobody in.
+  - A Postfix without sqlite tables asks a program that its spawn(8) starts, over a socketmap table. Where the program
+    fails, nobody is let in by a log-in. Tables of other kinds are not used, for in them the expiry can't be asked.
   - Each minute, who is still connected is taken for just logged in (IMAP clients that stay connected for hours), and
     old rows are removed.
   - Only the services that people submit mail by are changed, in C(master.cf). Mail on port 25 is not affected,
@@ -106,8 +108,8 @@ attributes:
     support: full
   platform:
     description:
-      - Linux with systemd; Postfix 3.0 or later with its sqlite tables, or qmail under tcpserver; Dovecot 2.3 or 2.4,
-        Courier, or another POP server that writes a log. Or Plesk.
+      - Linux with systemd; Postfix 3.0 or later with sqlite or socketmap tables, or qmail under tcpserver; Dovecot 2.3 or
+        2.4, Courier, or another POP server that writes a log. Or Plesk.
     support: full
     platforms: posix
 author:

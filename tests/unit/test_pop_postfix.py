@@ -46,7 +46,7 @@ def setting(argv, _stdin):
 def part(tmp_path):
     system = FakeSystem(tmp_path, {"postconf -c /etc/postfix": setting, "postconf -c /etc/postfix -m": "hash sqlite\n"})
     system.write(DIR + "/master.cf", MASTER)
-    return PostfixPart(system, [DIR])
+    return PostfixPart(system, [DIR], lambda: "dovecot")
 
 
 def settle(part, wanted, former):
@@ -159,9 +159,86 @@ def test_exempt_networks_are_as_before(part):
     assert len(lines) == 3
 
 
-def test_a_postfix_without_sqlite_tables_is_refused_with_the_remedy(part):
-    part.system.commands["postconf -c /etc/postfix -m"] = "hash\nsqlite-like\n"
+def test_a_postfix_without_any_table_that_asks_for_the_expiry_is_refused_with_the_remedy(part):
+    part.system.commands["postconf -c /etc/postfix -m"] = "hash\nsqlite-like\ntexthash\n"
     assert "postfix-sqlite" in part.missing()
+
+
+@pytest.fixture
+def without_sqlite(part):
+    part.system.commands["postconf -c /etc/postfix -m"] = "hash socketmap\n"
+    return part
+
+
+def test_a_postfix_without_sqlite_tables_asks_a_program(without_sqlite):
+    part = without_sqlite
+    assert part.missing() is None
+    text = settle(part, WANTED._replace(prefix6=64), {})
+    options = options_of(text, "submission")
+    assert ",check_client_access,socketmap:unix:private/harden-mail-pop:relay," in options["smtpd_relay_restrictions"]
+    assert options["smtpd_discard_ehlo_keyword_address_maps"].endswith(",socketmap:unix:private/harden-mail-pop:ehlo")
+    assert text.splitlines()[-1] == (
+        "harden-mail-pop unix - n n - 0 spawn user=dovecot argv=/usr/local/lib/harden-mail/pop-lookup "
+        "--meaning both --prefix6 64 --ehlo silent-discard"
+    )
+    assert part.system.listdir(DIR) == [
+        "harden-mail-pop-exempt-ehlo.cidr",
+        "harden-mail-pop-exempt.cidr",
+        "master.cf",
+    ]
+    for name in ("smtp", "127.0.0.1:10025", "2526"):
+        assert options_of(text, name) == options_of(MASTER, name), name
+    assert part.reread() == []
+
+
+def test_the_program_comes_and_goes_with_its_service(without_sqlite):
+    (change,) = without_sqlite.program(WANTED)
+    (step,) = change.do
+    assert (change.what, step.mode) == ("/usr/local/lib/harden-mail/pop-lookup", 0o755)
+    assert len(change.after) < 100
+    without_sqlite.system.write(step.path, step.text, step.mode)
+    assert without_sqlite.program(WANTED) == []
+    assert without_sqlite.program(None)[0].do[0].text is None
+
+
+def test_what_hides_extensions_from_all_goes_on_hiding_them(without_sqlite, monkeypatch):
+    monkeypatch.setitem(SETTINGS, "smtpd_discard_ehlo_keywords", "chunking, dsn")
+    assert settle(without_sqlite, WANTED, {}).endswith(" --ehlo chunking,dsn\n")
+
+
+def test_its_service_comes_out_again(without_sqlite):
+    part, former = without_sqlite, {}
+    settle(part, WANTED, former)
+    text = settle(part, WANTED._replace(meaning=EITHER), former)
+    assert text.count("harden-mail-pop unix") == 1
+    part.system.write(DIR + "/master.cf", text.replace("# a comment", "# another") + "last unix - - n - - last\n")
+    assert settle(part, None, former) == MASTER.replace("# a comment", "# another") + "\nlast unix - - n - - last\n"
+    former = {}
+    part.system.write(DIR + "/master.cf", MASTER)
+    settle(part, WANTED, former)
+    assert settle(part, None, former) == MASTER
+
+
+def test_sqlite_tables_that_come_later_are_used(without_sqlite):
+    part, former = without_sqlite, {}
+    settle(part, WANTED, former)
+    later = PostfixPart(part.system, [DIR], lambda: "dovecot")
+    later.system.commands["postconf -c /etc/postfix -m"] = "sqlite socketmap\n"
+    text = settle(later, WANTED, former)
+    assert "socketmap" not in text
+    assert "spawn" not in text
+    assert later.reread() == [["postfix", "-c", DIR, "reload"]]
+    assert settle(later, None, former) == MASTER
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_where_postfix_runs_its_program_has_to_answer(without_sqlite, monkeypatch, is_running):
+    monkeypatch.setitem(SETTINGS, "queue_directory", "/var/spool/postfix")
+    monkeypatch.setattr(postfix, "ask", lambda address, port: None)
+    if is_running:
+        without_sqlite.system.commands["postfix -c /etc/postfix status"] = ""
+    expected = [("/var/spool/postfix/private/harden-mail-pop", "relay")] if is_running else []
+    assert without_sqlite.answering() == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ class PostfixDovecot(Pair):
 
     @staticmethod
     def parts(system, options):
-        return PostfixPart(system, options["config_dirs"]), DovecotPart(system, options["pop_config_dir"])
+        pop = DovecotPart(system, options["pop_config_dir"])
+        return PostfixPart(system, options["config_dirs"], pop.writer), pop
 
 
 class PostfixCourier(Pair):
@@ -22,7 +23,8 @@ class PostfixCourier(Pair):
 
     @staticmethod
     def parts(system, options):
-        return PostfixPart(system, options["config_dirs"]), FollowerPart(system, options)
+        pop = FollowerPart(system, options)
+        return PostfixPart(system, options["config_dirs"], pop.writer), pop
 
 
 class QmailDovecot(Pair):

@@ -7,19 +7,30 @@ smtpd opens the database itself, as root and before it locks itself up, so who m
 
 Postfix tries an address and then its beginnings (``2001:db8::5`` for ``2001:db8::5:1``): the tables answer the whole
 address always, by DUNNO where need be, which ends the trying. Of host names, which are tried first, they know nothing.
+
+A Postfix without sqlite tables asks a program instead (``policy_lookup.py``): master.cf gets a service more, by which
+spawn(8) starts it. A table of another kind, which would have to be written for each log-in, is never used: it knows no
+expiry in the look-up, so who has been let in would stay so when nobody prunes it any more.
 """
 
 import ipaddress
 import re
 
+from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
 from ..postfix_config import Instance, host_of, key_of, port_of, with_option, without_option
 from ..smtp_auth import ask
-from . import database
+from . import database, policy_lookup
 from .plan import BOTH
 
-REFUSED = "REJECT Read your mail first (log in by POP or IMAP), then send"
+# The program for a Postfix without sqlite tables, the service that starts it, and that service's line in master.cf: not
+# chrooted, and as many processes as there are smtpd that ask.
+PROGRAM = "/usr/local/lib/harden-mail/pop-lookup"
+SPAWNED = "harden-mail-pop"
+SERVICE = (
+    SPAWNED + " unix - n n - 0 spawn user={user} argv={program} --meaning {meaning} --prefix6 {prefix6} --ehlo {ehlo}"
+)
 
 TABLE = """\
 # Who has read mail lately? Made by harden-mail; changes are undone by its next run.
@@ -46,20 +57,28 @@ LOOPBACK = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", ":
 
 
 class PostfixPart:
-    """The Postfix instances of a host."""
+    """The Postfix instances of a host.
 
-    def __init__(self, system, config_dirs):
+    :param list config_dirs: of str, their configuration directories
+    :param writer: function that names the user who writes the database
+    """
+
+    def __init__(self, system, config_dirs, writer):
         self.system = system
         self.config_dirs = config_dirs
+        self.writer = writer
+        self._tables = {}
 
     def missing(self):
         """A sentence on what is missing, or None."""
         if not self.config_dirs:
             return "Postfix is not there"
         for config_dir in self.config_dirs:
-            tables = self.system.run(["postconf", "-c", config_dir, "-m"], check=False).out.split()
-            if "sqlite" not in tables:
-                return "Postfix here has no sqlite tables; install them (the package postfix-sqlite)"
+            if not {"sqlite", "socketmap"} & set(self.tables_of(config_dir)):
+                return (
+                    "Postfix here has neither sqlite nor socketmap tables, and in others the expiry of a log-in can't "
+                    "be asked; install its sqlite tables (the package postfix-sqlite)"
+                )
         for config_dir in self.config_dirs:
             if not Instance(self.system, config_dir).setting("smtpd_relay_restrictions"):
                 return "Postfix here is older than 2.10 and has no smtpd_relay_restrictions"
@@ -67,21 +86,45 @@ class PostfixPart:
 
     def reread(self):
         """Commands that have a database that was made anew opened: list of list of str."""
-        return [["postfix", "-c", config_dir, "reload"] for config_dir in self.config_dirs]
+        # The program opens it for each look-up.
+        return [
+            ["postfix", "-c", config_dir, "reload"] for config_dir in self.config_dirs if self.has_sqlite(config_dir)
+        ]
 
     def reader(self):
-        """The user who must be let read the database: none, for Postfix opens it as root."""
+        """The user who must be let read the database: none, for Postfix opens it as root, the program as its writer."""
         return
 
+    def tables_of(self, config_dir):
+        """The kinds of tables that an instance has: list of str."""
+        if config_dir not in self._tables:
+            said = self.system.run(["postconf", "-c", config_dir, "-m"], check=False)
+            self._tables[config_dir] = said.out.split()
+        return self._tables[config_dir]
+
+    def has_sqlite(self, config_dir):
+        """Whether an instance looks into the database itself; else a program does it for it."""
+        return "sqlite" in self.tables_of(config_dir)
+
     def own(self, wanted, former):
-        """Differences in what is ours alone: the tables."""
-        return self.tables(wanted, former)
+        """Differences in what is ours alone: the tables, and the program."""
+        return self.tables(wanted, former) + self.program(wanted)
+
+    def program(self, wanted):
+        """Differences in the program: list of Change."""
+        is_needed = wanted is not None and not all(map(self.has_sqlite, self.config_dirs))
+        text = build_program(policy_lookup) if is_needed else None
+        return [
+            change._replace(before=_size(change.before), after=_size(change.after))
+            for change in file_change(self.system, PROGRAM, text, 0o755)
+        ]
 
     def tables(self, wanted, former):
         """Differences in the tables."""
         changes = []
         for config_dir in self.config_dirs if wanted is not None else sorted(former.get("tables", [])):
-            for name, text in _tables(Instance(self.system, config_dir), wanted).items():
+            has_sqlite = wanted is not None and self.has_sqlite(config_dir)
+            for name, text in _tables(Instance(self.system, config_dir), wanted, has_sqlite).items():
                 changes += file_change(self.system, config_dir + "/" + name, text)
         if wanted is not None:
             former["tables"] = sorted(set(former.get("tables", [])) | set(self.config_dirs))
@@ -89,7 +132,7 @@ class PostfixPart:
 
     def changes(self, wanted, former):
         """Differences in master.cf. ``former["master"]`` is what is needed to give it back: {path: {before, after,
-        options: [[key, option]]}}"""
+        options: [[key, option]], lines: [services of ours]}}"""
         memory = former.setdefault("master", {})
         changes = []
         for config_dir in self.config_dirs if wanted is not None else _dirs(memory):
@@ -102,9 +145,9 @@ class PostfixPart:
             if wanted is not None:
                 bare = Instance(self.system, config_dir)
                 bare.text = base
-                options = self._options(bare, wanted)
-                text = _with_ours(bare, options)
-                memory[instance.path] = {"before": base, "after": text, "options": options}
+                options, lines = self._options(bare, wanted), self._lines(bare, wanted)
+                text = _with_ours(bare, options, lines)
+                memory[instance.path] = {"before": base, "after": text, "options": options, "lines": lines}
             if text != instance.text:
                 write = WriteFile(instance.path, text, 0o644)
                 back = WriteFile(instance.path, instance.text, 0o644)
@@ -137,14 +180,20 @@ class PostfixPart:
         return tuple(
             Run(("postfix", "-c", config_dir, "reload"), None)
             for config_dir in self.config_dirs
-            if self.system.run(["postfix", "-c", config_dir, "status"], check=False).rc == 0
+            if self._runs(config_dir)
         )
 
+    def _runs(self, config_dir):
+        return self.system.run(["postfix", "-c", config_dir, "status"], check=False).rc == 0
+
     def answering(self):
-        """(address, port) of each submission service that answers this host in clear text now."""
+        """(address, port) of each submission service that answers this host in clear text now, and (socket, name) of
+        each table of ours that must answer."""
         found = []
         for config_dir in self.config_dirs:
             instance = Instance(self.system, config_dir)
+            if not self.has_sqlite(config_dir) and self._runs(config_dir):
+                found.append(("{0}/private/{1}".format(instance.setting("queue_directory"), SPAWNED), "relay"))
             for service in self.guarded(instance):
                 host = host_of(service)
                 address, port = "127.0.0.1" if host in ("", "0.0.0.0") else host, port_of(service)
@@ -190,12 +239,12 @@ class PostfixPart:
     def _options(self, bare, wanted):
         """The options that a master.cf gets: list of [key of the service, "name=value"]."""
         exempt = "check_client_access,cidr:{0}/{1}".format(bare.config_dir, "harden-mail-pop-exempt.cidr")
-        seen = "check_client_access,sqlite:{0}/{1}".format(bare.config_dir, "harden-mail-pop-relay.cf")
+        seen = "check_client_access," + self._table(bare, "relay")
         options = []
         for service in self.guarded(bare):
             mine = []
             if wanted.meaning == BOTH:
-                mine += _auth_options(bare, service)
+                mine += self._auth_options(bare, service)
                 mine.append(("smtpd_relay_restrictions", ",".join([exempt, seen, "permit_sasl_authenticated,reject"])))
             else:
                 relay = [exempt, "permit_sasl_authenticated", seen, "reject"]
@@ -207,25 +256,50 @@ class PostfixPart:
             options += [[key_of(service), "{0}={1}".format(*option)] for option in mine]
         return options
 
+    def _auth_options(self, bare, service):
+        """AUTH is taken off every client, and given back to those that the tables know: an error gives it to nobody."""
+        own = _words(bare.value(service, "smtpd_discard_ehlo_keywords"))
+        maps = ["cidr:{0}/harden-mail-pop-exempt-ehlo.cidr".format(bare.config_dir), self._table(bare, "ehlo")]
+        maps += _words(bare.value(service, "smtpd_discard_ehlo_keyword_address_maps"))
+        return [
+            ("smtpd_discard_ehlo_keywords", ",".join(own + ["auth", "silent-discard"])),
+            ("smtpd_discard_ehlo_keyword_address_maps", ",".join(maps)),
+        ]
 
-def _auth_options(bare, service):
-    """AUTH is taken off every client, and given back to those that the tables know: an error gives it to nobody."""
-    own = _words(bare.value(service, "smtpd_discard_ehlo_keywords"))
-    maps = [
-        "cidr:{0}/harden-mail-pop-exempt-ehlo.cidr".format(bare.config_dir),
-        "sqlite:{0}/harden-mail-pop-ehlo.cf".format(bare.config_dir),
-    ] + _words(bare.value(service, "smtpd_discard_ehlo_keyword_address_maps"))
-    return [
-        ("smtpd_discard_ehlo_keywords", ",".join(own + ["auth", "silent-discard"])),
-        ("smtpd_discard_ehlo_keyword_address_maps", ",".join(maps)),
-    ]
+    def _table(self, bare, name):
+        """One of the two tables that tell who has read mail, as Postfix is told of it."""
+        if self.has_sqlite(bare.config_dir):
+            return "sqlite:{0}/harden-mail-pop-{1}.cf".format(bare.config_dir, name)
+        # From where smtpd is, in its chroot, too.
+        return "socketmap:unix:private/{0}:{1}".format(SPAWNED, name)
+
+    def _lines(self, bare, wanted):
+        """Services that a master.cf gets: list of str."""
+        if self.has_sqlite(bare.config_dir):
+            return []
+        return [
+            SERVICE.format(
+                user=self.writer(),
+                program=PROGRAM,
+                meaning=wanted.meaning,
+                prefix6=wanted.prefix6,
+                ehlo=",".join(_own_keywords(bare)),
+            )
+        ]
 
 
-def _with_ours(bare, options):
+def _own_keywords(instance):
+    """What is hidden from clients without us; never empty, for an answer of tables must not be."""
+    return _words(instance.setting("smtpd_discard_ehlo_keywords")) or ["silent-discard"]
+
+
+def _with_ours(bare, options, lines):
     text = bare.text
     for key, option in options:
         text = with_option(text, [key], option)
-    return text
+    if lines and not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(line + "\n" for line in lines)
 
 
 def _without_ours(text, known):
@@ -236,25 +310,28 @@ def _without_ours(text, known):
         return known["before"]
     for key, option in reversed(known["options"]):
         text = without_option(text, [key], option)
-    return text
+    ours = known.get("lines", [])
+    return "".join(line for line in text.splitlines(True) if line.rstrip("\n") not in ours)
 
 
-def _tables(instance, wanted):
+def _tables(instance, wanted, has_sqlite):
     """{name: text or None} of the tables in an instance's directory."""
     names = ("relay.cf", "ehlo.cf", "exempt.cidr", "exempt-ehlo.cidr")
+    tables = dict.fromkeys("harden-mail-pop-" + name for name in names)
     if wanted is None:
-        return dict.fromkeys("harden-mail-pop-" + name for name in names)
-    own = ", ".join(_words(instance.setting("smtpd_discard_ehlo_keywords"))) or "silent-discard"
+        return tables
+    own = ", ".join(_own_keywords(instance))
+    permit = "permit_mynetworks, permit_sasl_authenticated, reject"
+    tables["harden-mail-pop-exempt.cidr"] = _exempt(wanted, permit if wanted.meaning == BOTH else "OK")
+    tables["harden-mail-pop-exempt-ehlo.cidr"] = _exempt(wanted, own)
+    if not has_sqlite:
+        return tables
     counts = database.look_up("x", "'%s'", wanted.prefix6)
     relay = "SELECT CASE WHEN EXISTS ({0}) THEN '{1}' ELSE '{2}' END WHERE '%s' GLOB '*:*' OR '%s' NOT GLOB '*[^0-9.]*'"
-    yes, no = ("DUNNO", REFUSED) if wanted.meaning == BOTH else ("OK", "DUNNO")
-    permit = "permit_mynetworks, permit_sasl_authenticated, reject"
-    return {
-        "harden-mail-pop-relay.cf": _table(relay.format("\0", yes, no), counts),
-        "harden-mail-pop-ehlo.cf": _table("\0", database.look_up(own, "'%s'", wanted.prefix6)),
-        "harden-mail-pop-exempt.cidr": _exempt(wanted, permit if wanted.meaning == BOTH else "OK"),
-        "harden-mail-pop-exempt-ehlo.cidr": _exempt(wanted, own),
-    }
+    yes, no = policy_lookup.relay_answers(wanted.meaning)
+    tables["harden-mail-pop-relay.cf"] = _table(relay.format("\0", yes, no), counts)
+    tables["harden-mail-pop-ehlo.cf"] = _table("\0", database.look_up(own, "'%s'", wanted.prefix6))
+    return tables
 
 
 def _table(query, part):
@@ -308,3 +385,7 @@ def _wider_than_the_host(mynetworks, exempt):
         if network.num_addresses > 1 and not any(_within(network, other) for other in declared):
             found.append(word)
     return found
+
+
+def _size(text):
+    return "the program, {0} bytes\n".format(len(text)) if text else ""

@@ -14,6 +14,7 @@ import json
 import os
 import pwd
 import smtplib
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -41,10 +42,14 @@ def main():
     argument lists: each prints who is connected as ``doveadm -f tab who`` does), ``reread`` (list of argument lists:
     they make the readers open a database that was made anew), ``reader`` (str or null: user who must be let read it)
 
-    With ``--answers ADDRESS PORT`` it only looks whether a mail server answers there: exit status 0.
+    With ``--answers ADDRESS PORT`` it only looks whether a mail server answers there: exit status 0. ``--answers SOCKET
+    NAME`` does so for a table of that name (see ``policy_lookup.py``) behind a socket in the file system.
     """
     if sys.argv[1:2] == ["--answers"]:
-        return 0 if answers(sys.argv[2], int(sys.argv[3])) else "nothing answers at {0} port {1}".format(*sys.argv[2:4])
+        where, what = sys.argv[2:4]
+        if where.startswith("/"):
+            return 0 if looks_up(where, what) else "no table {1} answers at {0}".format(where, what)
+        return 0 if answers(where, int(what)) else "nothing answers at {0} port {1}".format(where, what)
     try:
         with open(CONFIG, encoding="utf-8") as handle:
             config = json.load(handle)
@@ -84,6 +89,21 @@ def answers(address, port):
                     return True
         except (OSError, smtplib.SMTPException):
             pass
+        time.sleep(0.2)
+    return False
+
+
+def looks_up(path, name):
+    """Whether within some seconds a table says of some address what becomes of it."""
+    request = "{0} 192.0.2.1".format(name).encode()
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(PATIENCE / 2)
+            asking.connect(path)
+            asking.sendall(b"%d:%s," % (len(request), request))
+            if asking.recv(1024).partition(b":")[2].startswith(b"OK "):
+                return True
         time.sleep(0.2)
     return False
 
