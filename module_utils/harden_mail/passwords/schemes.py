@@ -8,21 +8,24 @@ to be computed:
 ``("PLAIN",)``                                         the candidate
 ``("PLAIN-TRUNC", length)``                            its beginning
 ``("HASH", function, before, after)``                  function(before + candidate + after)
-``("MD4", charset)``                                   of the candidate; charset: None or "utf-16-le"
+``("MD4", charset)``                                   of the candidate; with a charset, of it in UTF-16
 ``("HMAC-MD5",)``                                      of nothing, by the candidate
 ``("PBKDF2", function, salt, rounds, length)``
 ``("SCRAM", function, salt, rounds)``                  the stored key
 ``("CRYPT", setting)``                                 the whole string
 ``("PHPASS", rounds, salt)``
+``("APR1", salt)``
+``("OTP", function, rounds, seed)``
 ``("ARGON2", type, version, KiB, passes, lanes, salt, length)``
 ====================================================== ====================================================
 """
 
 import binascii
+import contextlib
 import re
 
 from . import md5_state, schemes_crypt
-from .schemes_base import Group, Hash, Unreadable
+from .schemes_base import Group, Hash, Malformed, Unreadable
 
 PLAIN = Group(("PLAIN",))
 
@@ -45,6 +48,8 @@ def read_crypt(raw, _user):
         return _read_nt_crypt(raw)
     if raw.startswith(b"$pbkdf2"):
         return _read_pbkdf2_of_passlib(raw)
+    if raw.startswith(b"$apr1$"):
+        return _read_apr1(raw)
     scheme, weak, setting = schemes_crypt.read(raw)
     return Hash(scheme, Group(("CRYPT", setting)), raw, False, weak, False)
 
@@ -56,7 +61,7 @@ def read_plain(raw, _user):
 def _read_plain_trunc(raw, user):
     match = re.match(rb"(\d{1,6})-(.*)\Z", raw, re.DOTALL)
     if not match:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     length, text = int(match.group(1)), match.group(2)
     if length != len(text):
         return read_plain(text, user)._replace(scheme="PLAIN-TRUNC")
@@ -72,7 +77,7 @@ def _unsalted(scheme, function):
 def _salted(scheme, function, size, weak):
     def read(raw, _user):
         if len(raw) <= size:
-            raise Unreadable("malformed hash")
+            raise Malformed()
         return Hash(scheme, Group(("HASH", function, b"", raw[size:])), raw[:size], False, weak, False)
 
     return read
@@ -86,7 +91,7 @@ def _read_md5(raw, user):
 
 def _read_md5_crypt(raw, user):
     if not raw.startswith(b"$1$"):
-        raise Unreadable("malformed hash")
+        raise Malformed()
     return read_crypt(raw, user)
 
 
@@ -103,11 +108,13 @@ def _read_md4(raw, _user):
 
 
 def _read_nt(raw, _user):
-    return Hash("NTLM", Group(("MD4", "utf-16-le")), raw, False, "unsalted", False)
+    return Hash("NTLM", Group(("MD4", "utf-8")), raw, False, "unsalted", False)
 
 
 def _read_nt_crypt(raw):
-    return _read_nt(_decoded(raw[len(b"$3$$") :], "hex", 16), None)
+    # crypt(3) makes two bytes of each one, whatever character it was a part of.
+    raw = _decoded(raw[len(b"$3$$") :], "hex", 16)
+    return Hash("NTLM", Group(("MD4", "latin-1")), raw, False, "unsalted", False)
 
 
 def _read_cram_md5(raw, _user):
@@ -125,7 +132,7 @@ def _read_pbkdf2(raw, _user):
         return _read_pbkdf2_of_django(raw)
     match = re.match(rb"\$1\$([^$]*)\$(\d{1,12})\$([0-9A-Fa-f]{40})\Z", raw)
     if not match:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     salt, rounds, digest = match.groups()
     return _pbkdf2("sha1", salt, rounds, bytes.fromhex(digest.decode()))
 
@@ -133,7 +140,7 @@ def _read_pbkdf2(raw, _user):
 def _read_pbkdf2_of_passlib(raw):
     match = re.match(rb"\$pbkdf2(-sha256|-sha512)?\$(\d{1,12})\$([./0-9A-Za-z]*)\$([./0-9A-Za-z]+)\Z", raw)
     if not match:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     function, rounds, salt, digest = match.groups()
     salt, digest = (_decoded(text.replace(b".", b"+"), "base64", None) for text in (salt, digest))
     return _pbkdf2((function or b"-sha1").decode()[1:], salt, rounds, digest)
@@ -142,7 +149,7 @@ def _read_pbkdf2_of_passlib(raw):
 def _read_pbkdf2_of_django(raw):
     match = re.match(rb"pbkdf2_(sha1|sha256|sha512)\$(\d{1,12})\$([^$]+)\$([A-Za-z0-9+/=]+)\Z", raw)
     if not match:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     function, rounds, salt, digest = match.groups()
     return _pbkdf2(function.decode(), salt, rounds, _decoded(digest, "base64", None))
 
@@ -150,7 +157,7 @@ def _read_pbkdf2_of_django(raw):
 def _pbkdf2(function, salt, rounds, digest):
     rounds = int(rounds)
     if not rounds or not 16 <= len(digest) <= 64:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     schemes_crypt.check_rounds(rounds)
     return Hash("PBKDF2", Group(("PBKDF2", function, salt, rounds, len(digest))), digest, False, None, False)
 
@@ -159,10 +166,10 @@ def _scram(scheme, function, size):
     def read(raw, _user):
         fields = raw.split(b",")
         if len(fields) != 4 or not re.match(rb"\d{1,12}\Z", fields[0]):
-            raise Unreadable("malformed hash")
+            raise Malformed()
         rounds = int(fields[0])
         if not rounds:
-            raise Unreadable("malformed hash")
+            raise Malformed()
         schemes_crypt.check_rounds(rounds)
         salt = _decoded(fields[1], "base64", None)
         stored_key = _decoded(fields[2], "base64", size)
@@ -177,14 +184,14 @@ def read_argon2(raw, _user):
         raw,
     )
     if not match:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     kind = match.group(1).decode()
     version, kib, passes, lanes = (int(number or 16) for number in match.groups()[1:5])
     salt, digest = (_decoded(text, "base64", None) for text in match.groups()[5:])
     if version not in (16, 19) or not passes or not lanes or lanes > 255 or kib < 8 * lanes:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     if len(salt) < 8 or not 4 <= len(digest) <= 512:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     schemes_crypt.check_memory(kib)
     if kib * passes > 16 * schemes_crypt.MOST_MEMORY_KIB:
         raise Unreadable("too costly: one guess takes longer than it would be worth")
@@ -195,7 +202,7 @@ def read_argon2(raw, _user):
 def _read_phpass(raw):
     match = re.match(rb"\$[PH]\$([./0-9A-Za-z])([./0-9A-Za-z]{8})([./0-9A-Za-z]{22})\Z", raw)
     if not match:
-        raise Unreadable("malformed hash")
+        raise Malformed()
     rounds = 1 << schemes_crypt.CHARACTERS.index(match.group(1))
     schemes_crypt.check_rounds(rounds, _MOST_PHPASS_ROUNDS)
     # 16 bytes, the lowest first, six bits a character, but three bytes at a time.
@@ -205,9 +212,27 @@ def _read_phpass(raw):
         number = sum(schemes_crypt.CHARACTERS.index(piece[n : n + 1]) << (6 * n) for n in range(len(piece)))
         size = len(piece) * 6 // 8
         if number >> (8 * size):
-            raise Unreadable("malformed hash")
+            raise Malformed()
         digest += number.to_bytes(size, "little")
     return Hash("PHPASS", Group(("PHPASS", rounds, match.group(2))), digest, False, "md5", False)
+
+
+def _read_apr1(raw):
+    match = re.match(rb"\$apr1\$([^$]{0,8})\$([./0-9A-Za-z]{22})\Z", raw)
+    if not match:
+        raise Malformed()
+    return Hash("APR1", Group(("APR1", match.group(1))), match.group(2), False, "md5", False)
+
+
+def _read_otp(raw, _user):
+    """``sha1 1024 seed 0123456789abcdef``: the next one-time password would be one hash less."""
+    match = re.match(rb"(md4|md5|sha1) (\d{1,12}) ([^ ]{1,64}) ([0-9a-fA-F]{16})\Z", raw)
+    if not match:
+        raise Malformed()
+    function, rounds, seed, digest = match.groups()
+    schemes_crypt.check_rounds(int(rounds))
+    group = Group(("OTP", function.decode(), int(rounds), seed))
+    return Hash("OTP", group, bytes.fromhex(digest.decode()), False, None, False)
 
 
 # name: (encoding where no suffix says another, bytes that the decoded hash has, or None, how it is read)
@@ -233,6 +258,7 @@ _SCHEMES = {
     "SCRAM-SHA-256": (None, None, _scram("SCRAM-SHA-256", "sha256", 32)),
     "PBKDF2": (None, None, _read_pbkdf2),
     "ARGON2ID": (None, None, read_argon2),
+    "OTP": (None, None, _read_otp),
     "NTLM": ("hex", 16, _read_nt),
 }
 
@@ -269,8 +295,10 @@ def read(stored, default_scheme, user):
     found = _find(match.group(1).decode()) if match else None
     if found:
         return _read_as(found, text[match.end() :], user)
-    if schemes_crypt.is_unmistakable(text):
-        return read_crypt(text, user)
+    if text.startswith(b"$"):
+        # Dovecot itself sees only $1$ so; but nobody has the whole of such a string as a password.
+        with contextlib.suppress(Malformed):
+            return read_crypt(text, user)
     if text.startswith(b"{") and not default[0].startswith("PLAIN"):
         raise Unreadable("unknown scheme")
     return _read_as(default, text, user)
@@ -309,7 +337,7 @@ def _decoded(text, encoding, size, guess=False):
     if raw is None and guess and encoding == "hex":
         raw = _of_base64(text)
     if raw is None or size not in (None, len(raw)):
-        raise Unreadable("malformed hash")
+        raise Malformed()
     return raw
 
 
@@ -318,9 +346,12 @@ def _of_hex(text):
 
 
 def _of_base64(text):
-    """Also without the padding, as LDAP servers and passlib write it."""
-    text = text.rstrip(b"=") if _BASE64.match(text) else b"?"
-    if not _BASE64.match(text) or len(text) % 4 == 1:
+    """Also with blanks in it, as Dovecot takes it, and without the padding, as LDAP servers and passlib write it."""
+    text = text.translate(None, b" \t\r\n")
+    if not _BASE64.match(text):
+        return None
+    text = text.rstrip(b"=")
+    if len(text) % 4 == 1:
         return None
     return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
 

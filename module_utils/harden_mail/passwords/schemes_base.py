@@ -26,6 +26,13 @@ class Unreadable(Uncheckable):
         return self.reason == self.LOCKED
 
 
+class Malformed(Unreadable):
+    """It has not the form that its scheme has."""
+
+    def __init__(self, reason="malformed hash"):
+        super().__init__(reason)
+
+
 class Unavailable(Uncheckable):
     """This host lacks what its scheme needs; ``reason`` names what to install."""
 

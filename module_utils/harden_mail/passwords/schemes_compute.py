@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
+import struct
 
-from . import libcrypt, md4, optional_modules
+from . import libcrypt, md4, optional_modules, schemes_md5_crypt
 from .schemes_base import Unavailable, hash_function
 
 _CHARACTERS_OF_BCRYPT = 72
@@ -54,7 +55,7 @@ def _md4(charset):
         return function
 
     def compute(word):
-        return function(word.decode("utf-8", "replace").encode(charset, "replace"))
+        return function(word.decode(charset, "replace").encode("utf-16-le"))
 
     return compute
 
@@ -132,7 +133,34 @@ def _phpass(rounds, salt):
     return compute
 
 
+def _apr1(salt):
+    return schemes_md5_crypt.computer(b"$apr1$", salt)
+
+
+def _otp(name, rounds, seed):
+    """RFC 2289: of each hash 64 bits, its halves (or, of SHA-1, its five words) laid over each other."""
+    function = hash_function(name) if name != "md4" else None
+    md4_of = md4.md4_function()
+
+    def fold(text):
+        if name == "sha1":
+            a, b, c, d, e = struct.unpack(">5L", function(text).digest())
+            return struct.pack("<2L", a ^ c ^ e, b ^ d)
+        a, b = struct.unpack("<2Q", function(text).digest() if function else md4_of(text))
+        return struct.pack("<Q", a ^ b)
+
+    def compute(word):
+        state = seed.lower() + word
+        for _round in range(rounds + 1):
+            state = fold(state)
+        return state
+
+    return compute
+
+
 _MAKERS = {
+    "APR1": _apr1,
+    "OTP": _otp,
     "PLAIN": _plain,
     "PLAIN-TRUNC": _plain_trunc,
     "HASH": _hash,

@@ -6,7 +6,7 @@ Formats: crypt(5) of libxcrypt; the numbers of yescrypt and scrypt as its ``alg-
 
 import re
 
-from .schemes_base import Unreadable
+from .schemes_base import Malformed, Unreadable
 
 # One guess must not take minutes, nor the host's memory: about three seconds of one processor at most.
 _MOST_ROUNDS = 10000000
@@ -46,7 +46,8 @@ _KNOWN_BEGINNINGS = tuple(b"$1$ $2a$ $2b$ $2x$ $2y$ $5$ $6$ $7$ $y$ $gy$ $sha1$ 
 def read(string):
     """What a string of crypt(3) is: (scheme, weak, setting).
 
-    :raises Unreadable: none of the formats, or a guess would cost too much
+    :raises Malformed: none of the formats
+    :raises Unreadable: a guess would cost too much
     """
     for scheme, weak, shape in _SHAPES:
         match = shape.match(string)
@@ -54,13 +55,8 @@ def read(string):
             _check_cost(scheme, match.groupdict())
             return scheme, weak, match.group(1)
     if string.startswith(_KNOWN_BEGINNINGS):
-        raise Unreadable("malformed hash")
-    raise Unreadable("not a hash of crypt(3), or of an unknown kind")
-
-
-def is_unmistakable(string):
-    """Whether bytes are a whole string of crypt(3) that nobody would have chosen as a password."""
-    return string.startswith(_KNOWN_BEGINNINGS) and any(shape.match(string) for _scheme, _weak, shape in _SHAPES)
+        raise Malformed()
+    raise Malformed("not a hash of crypt(3), or of an unknown kind")
 
 
 def check_rounds(rounds, most=_MOST_ROUNDS):
@@ -83,7 +79,7 @@ def _check_cost(scheme, found):
     if found.get("cost"):
         cost = int(found["cost"])
         if cost < 4:
-            raise Unreadable("malformed hash")
+            raise Malformed()
         if cost > _MOST_BCRYPT_COST:
             raise Unreadable("too costly: bcrypt cost {0} (at most {1} is tried)".format(cost, _MOST_BCRYPT_COST))
     if found.get("rounds"):
@@ -100,7 +96,7 @@ def _check_cost(scheme, found):
 
 def _check_scrypt(log2_n, r, p, t):
     if not (0 < log2_n < 64 and r and p):
-        raise Unreadable("malformed hash")
+        raise Malformed()
     kib = (r << log2_n) // 8
     check_memory(kib)
     if kib * p * t > 8 * MOST_MEMORY_KIB:
@@ -151,5 +147,5 @@ def _flexible(text, least):
 
 def _digit(text, place):
     if place >= len(text):
-        raise Unreadable("malformed hash")
+        raise Malformed()
     return CHARACTERS.index(text[place : place + 1])
