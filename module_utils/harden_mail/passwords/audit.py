@@ -1,0 +1,216 @@
+"""The audit of mail-account passwords: reads the stores, guesses, remembers, and says what came of it."""
+
+import contextlib
+import datetime
+import fnmatch
+import itertools
+import os
+import time
+
+from ..errors import CommandError, NotApplicable, UserError
+from ..queue.text import printable
+from ..surface import place_of
+from . import notebook, told
+from .candidates import QUOTAS, derived, fingerprint, general_batches
+from .hashes import Uncheckable, Unreadable, parse
+from .stores.registry import OUT_OF_REACH, open_store
+from .work import Guessing, Limits, Target, Words
+
+_EPOCH = datetime.date(1970, 1, 1)
+
+# Seconds between two times that the notebook is saved, and how many times longer than saving takes.
+_SAVE_EVERY = 10
+_SAVE_SHARE = 20
+
+_DISABLED = "disabled"
+
+
+def run(system, params, check_mode):
+    """What the module mail_password_audit does.
+
+    :param system: ``system.System``
+    :param dict params: the module's
+    :param bool check_mode: guess all the same, but write nothing down
+    :returns: dict, the module's result
+    :raises UserError: an option can't be right, or no store could be read
+    """
+    if params["state"] == "absent":
+        return _absent(system, check_mode)
+    limits = _limits(params)
+    if not params["stores"]:
+        raise NotApplicable("No store of mail accounts was found on this host or declared (password_audit_stores).")
+    with contextlib.ExitStack() as stack:
+        if not check_mode:
+            stack.enter_context(system.lock(notebook.LOCK))
+        return _Audit(system, params, limits, check_mode).run()
+
+
+def _absent(system, check_mode):
+    changed = notebook.remove(system, check_mode)
+    diff = {"before": notebook.DIRECTORY + "\n" if changed else "", "after": ""}
+    return {"changed": changed, "diff": diff, "findings": [], "evidence": []}
+
+
+def _limits(params):
+    for name in (
+        "budget_seconds",
+        "budget_seconds_per_account",
+        "budget_guesses_per_account",
+        "cores",
+        "max_load",
+        "max_age_days",
+        "limit_listed",
+    ):
+        if params[name] is not None and params[name] < 0:
+            raise UserError("{0} is {1}: give 0 or more.".format(name, params[name]))
+    there = _processors()
+    return Limits(
+        seconds=params["budget_seconds"],
+        seconds_per_account=params["budget_seconds_per_account"],
+        guesses_per_account=params["budget_guesses_per_account"],
+        processes=min(params["cores"], there) or there,
+        max_load=params["max_load"] or there,
+    )
+
+
+def _processors():
+    return len(os.sched_getaffinity(0))
+
+
+class _Audit:
+    def __init__(self, system, params, limits, check_mode):
+        self._began = time.monotonic()
+        self._system, self._params, self._limits = system, params, limits
+        self._today = datetime.date.today()
+        self._day = (self._today - _EPOCH).days
+        self._is_check = check_mode
+        self._lists = system.real(params["lists_dir"]) if params["lists_dir"] else None
+        self._notebook = notebook.Notebook(system, self._day, is_read_only=check_mode)
+        self._checked, self._targets = [], {}
+        self._problems, self._unread, self._excluded = [], set(), 0
+        self._passwords = {}
+        self._saved = (time.monotonic(), 0.0)
+
+    def run(self):
+        self._notebook.begin(fingerprint(self._lists, self._today))
+        for declaration in self._params["stores"]:
+            self._read(declaration)
+        if self._problems and not self._checked:
+            raise UserError("No account could be read. " + " ".join(self._problems))
+        self._notebook.forget_others(self._unread)
+        words = Words(self._own, lambda: general_batches(self._lists, self._today), QUOTAS)
+        guessing = Guessing(list(self._targets.values()), words, self._limits, self._notebook.word_mac)
+        try:
+            is_finished = guessing.run(self._save_sometimes)
+        finally:
+            self._notebook.save()
+        self._take_failures()
+        self._count_equal()
+        seconds = time.monotonic() - self._began
+        course = told.Course(is_finished, seconds, guessing.waited, self._excluded, self._problems, self._notes())
+        answer = told.result(self._checked, self._params, course)
+        progress = {
+            "accounts": len(self._targets),
+            "guessed": answer["summary"]["guessed"],
+            "everyone": guessing.everyones(),
+            "seconds": round(seconds, 1),
+        }
+        return dict(answer, changed=False, progress=progress)
+
+    # --- accounts -----------------------------------------------------------------------------------------
+
+    def _read(self, declaration):
+        name = declaration.get("store")
+        if name in OUT_OF_REACH:
+            self._problems.append("{0} is not audited: {1}.".format(name, OUT_OF_REACH[name]))
+            return
+        store = open_store(self._system, declaration)
+        try:
+            for account in store.accounts():
+                self._meet(account)
+        except (UserError, CommandError) as error:
+            self._unread.add(name)
+            self._problems.append("{0} could not be read: {1}".format(name, error))
+        except OSError as error:
+            self._unread.add(name)
+            self._problems.append(
+                "{0} could not be read: {1} ({2}).".format(name, error.strerror, printable(str(error.filename)))
+            )
+        if store.problems:
+            self._unread.add(name)
+            self._problems += store.problems
+
+    def _meet(self, account):
+        if any(fnmatch.fnmatchcase(account.name.lower(), glob.lower()) for glob in self._params["exclude"]):
+            self._excluded += 1
+            return
+        one = told.Checked(account.name, account.store)
+        self._checked.append(one)
+        if not account.active:
+            one.reason, one.is_harmless = _DISABLED, True
+            return
+        try:
+            found = parse(account.stored, account.scheme, account.name)
+        except Uncheckable as error:
+            one.reason = error.reason
+            one.is_harmless = isinstance(error, Unreadable) and error.locked
+            return
+        except Exception as error:
+            # The text of an exception may quote what is stored.
+            one.reason = "harden-mail has a defect, {0}; please report it".format(place_of(error))
+            return
+        one.scheme, one.weak, one.plain = found.scheme, found.weak, found.plain
+        one.entry = entry = self._notebook.entry(account.store, account.name, account.stored)
+        since = entry.first_seen if account.changed is None else account.changed
+        one.unchanged = max(0, self._day - since)
+        if found.plain:
+            self._passwords[id(entry)] = self._notebook.word_mac(found.digest)
+        if found.empty and entry.kind is None:
+            entry.guess("empty", QUOTAS[0][0], self._notebook.word_mac(b""))
+        if id(entry) not in self._targets:
+            self._targets[id(entry)] = Target(account.name, account.hints, found.group, found.digest, entry)
+
+    def _own(self, name, hints):
+        return itertools.chain([(b"", "empty")], derived(name, hints, self._today))
+
+    # --- afterwards ---------------------------------------------------------------------------------------
+
+    def _take_failures(self):
+        for one in self._checked:
+            if one.entry and one.entry.kind is None:
+                one.reason = self._targets[id(one.entry)].failure
+
+    def _count_equal(self):
+        """How many others have the same password, where it is known: an account that is in two stores is one."""
+        names = {}
+        for one in self._checked:
+            mac = self._known(one)
+            if mac:
+                names.setdefault(mac, set()).add(one.name)
+        for one in self._checked:
+            mac = self._known(one)
+            if mac:
+                one.same = len(names[mac]) - 1
+
+    def _known(self, one):
+        if not one.entry:
+            return None
+        return self._passwords.get(id(one.entry)) or one.entry.word_mac
+
+    def _notes(self):
+        notes = [self._notebook.lost] if self._notebook.lost else []
+        if not self._lists or not os.path.isdir(self._lists):
+            notes.append(
+                "There are no word lists on this host"
+                + (", and check mode brings none" if self._is_check else "")
+                + ": only what is made of names, dates, digits and keyboards was tried."
+            )
+        return notes
+
+    def _save_sometimes(self):
+        last, cost = self._saved
+        now = time.monotonic()
+        if now - last > max(_SAVE_EVERY, cost * _SAVE_SHARE):
+            self._notebook.save()
+            done = time.monotonic()
+            self._saved = (done, done - now)

@@ -1,0 +1,226 @@
+"""What an audit of passwords remembers from one time to the next: how far it came with each account.
+
+In ``/var/lib/harden-mail/password_audit``, for root alone:
+
+- ``key``: 32 random bytes
+- ``notebook.jsonl``: a line that says what it is, then a line for each account, replaced in one step
+
+An account is known by a keyed hash (HMAC-SHA-256) of its store, name and stored password. There is no hash, no word,
+and of a guessed account no position either, which in a public list would be the word.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import shutil
+
+from ..errors import UserError
+
+DIRECTORY = "/var/lib/harden-mail/password_audit"
+KEY = DIRECTORY + "/key"
+NOTEBOOK = DIRECTORY + "/notebook.jsonl"
+LOCK = "/run/harden-mail/password-audit.lock"
+
+VERSION = 1
+KEY_BYTES = 32
+
+# An account of a store that could not be read as a whole is kept so many days.
+KEPT_DAYS = 60
+
+_HEX_DIGITS = KEY_BYTES * 2
+
+_LOST = "The notebook {0} or its key can't be read, so the audit began anew.".format(NOTEBOOK)
+
+
+class Entry:
+    """What is known of an account with the password that it has now.
+
+    :ivar str store: the store's name
+    :ivar int first_seen: day since 1970 on which it was first met
+    :ivar int seen: day on which it was last met
+    :ivar int own: so many of the guesses that are its own were tried
+    :ivar int general: so many of the guesses that all accounts share
+    :ivar bool own_ended: there are no more of these
+    :ivar bool general_ended: nor of those
+    :ivar float seconds: processor time that its guesses took
+    :ivar kind: str, the class of rules by which it was guessed; None: it was not
+    :ivar within: int, in so many guesses; None: in more
+    :ivar word_mac: str, keyed hash of what it was guessed to be, to count equal ones
+    :ivar searched: str, the list of known leaks in which its password is not
+    """
+
+    __slots__ = (
+        "first_seen",
+        "general",
+        "general_ended",
+        "kind",
+        "own",
+        "own_ended",
+        "searched",
+        "seconds",
+        "seen",
+        "store",
+        "within",
+        "word_mac",
+    )
+
+    def __init__(self, store, day):
+        self.store, self.first_seen, self.seen = store, day, day
+        self.kind = self.within = self.word_mac = self.searched = None
+        self.begin_anew()
+
+    def begin_anew(self):
+        """Forget how far guessing came; what was guessed stays so."""
+        self.own = self.general = 0
+        self.own_ended = self.general_ended = False
+        self.seconds = 0.0
+
+    @property
+    def tried(self):
+        return self.own + self.general
+
+    def guess(self, kind, within, word_mac):
+        """It was guessed; where in the lists is forgotten."""
+        self.kind, self.within, self.word_mac = kind, within, word_mac
+        self.begin_anew()
+
+
+class Notebook:
+    """The notebook of this host.
+
+    :param system: ``system.System``
+    :param int day: today, in days since 1970
+    :param bool is_read_only: leave no trace (check mode)
+    :ivar lost: a sentence when there was a notebook that can't be read; then it begins anew
+    """
+
+    def __init__(self, system, day, is_read_only=False):
+        self._system, self._day, self._is_read_only = system, day, is_read_only
+        self._entries, self._met = {}, set()
+        self.lost = None
+        self.fingerprint = None
+        self._key = self._existing_key()
+        if self._key:
+            self._read()
+        else:
+            self._key = os.urandom(KEY_BYTES)
+            if system.exists(NOTEBOOK):
+                self.lost = _LOST
+            if not is_read_only:
+                system.make_private_dir(DIRECTORY)
+                system.write(KEY, self._key.hex() + "\n", mode=0o600)
+
+    def _existing_key(self):
+        text = (self._system.read(KEY) or "").strip()
+        with contextlib.suppress(ValueError):
+            if len(text) == _HEX_DIGITS:
+                return bytes.fromhex(text)
+        return None
+
+    def _read(self):
+        text = self._system.read(NOTEBOOK)
+        if text is None:
+            return
+        try:
+            lines = text.splitlines()
+            header = json.loads(lines[0])
+            if header["version"] != VERSION:
+                raise ValueError
+            entries = dict(_entry(line) for line in lines[1:])
+            if len(entries) != header["entries"]:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            self.lost = _LOST
+            return
+        self._entries, self.fingerprint = entries, header["fingerprint"]
+
+    def begin(self, fingerprint):
+        """Say what guesses are made now: with others than before, accounts that were not guessed are tried anew."""
+        if fingerprint != self.fingerprint:
+            for entry in self._entries.values():
+                entry.begin_anew()
+            self.fingerprint = fingerprint
+
+    def entry(self, store, name, stored):
+        """The account's :class:`Entry`, made if need be.
+
+        :param str stored: as the store has it; nothing of it is kept but a keyed hash
+        """
+        mac = self._mac(store, name, stored)
+        if mac not in self._entries:
+            self._entries[mac] = Entry(store, self._day)
+        entry = self._entries[mac]
+        entry.seen = self._day
+        self._met.add(mac)
+        return entry
+
+    def forget_others(self, unread):
+        """Forget accounts that are not there any more.
+
+        :param unread: names of the stores that could not be read as a whole: there, absence proves nothing for a while
+        """
+        for mac, entry in list(self._entries.items()):
+            if mac in self._met:
+                continue
+            if entry.store not in unread or self._day - entry.seen > KEPT_DAYS:
+                del self._entries[mac]
+
+    def word_mac(self, word):
+        """Keyed hash (str) of a word (bytes)."""
+        return hmac.new(self._key, b"word\0" + word, hashlib.sha256).hexdigest()
+
+    def _mac(self, store, name, stored):
+        told = b"account\0"
+        for part in (store, name, stored):
+            data = part.encode("utf-8", "surrogateescape")
+            told += len(data).to_bytes(4, "big") + data
+        return hmac.new(self._key, told, hashlib.sha256).hexdigest()
+
+    def save(self):
+        """Write it down in one step."""
+        if self._is_read_only:
+            return
+        header = {"version": VERSION, "fingerprint": self.fingerprint, "entries": len(self._entries)}
+        lines = [json.dumps(header)]
+        lines += [_line(mac, entry) for mac, entry in self._entries.items()]
+        self._system.write(NOTEBOOK, "\n".join(lines) + "\n", mode=0o600)
+
+    def __len__(self):
+        return len(self._entries)
+
+
+def _line(mac, entry):
+    values = [getattr(entry, name) for name in Entry.__slots__]
+    return json.dumps([mac] + [round(value, 3) if isinstance(value, float) else value for value in values])
+
+
+def _entry(line):
+    mac, *values = json.loads(line)
+    if len(mac) != _HEX_DIGITS or len(values) != len(Entry.__slots__):
+        raise ValueError
+    entry = Entry("", 0)
+    for name, value in zip(Entry.__slots__, values):
+        setattr(entry, name, value)
+    # What is compared and added up must be numbers.
+    for number in (entry.first_seen, entry.seen, entry.own, entry.general, entry.seconds):
+        if not isinstance(number, (int, float)) or number < 0:
+            raise ValueError
+    return mac, entry
+
+
+def remove(system, is_check):
+    """Take away everything an audit remembers, and the lists that were brought.
+
+    :returns: bool, whether there was anything
+    """
+    directory = system.real(DIRECTORY)
+    if not os.path.lexists(directory):
+        return False
+    if os.path.islink(directory):
+        raise UserError("{0} is a symbolic link, so it is not removed; remove it by hand.".format(DIRECTORY))
+    if not is_check:
+        shutil.rmtree(directory)
+        system.remove_empty_dir(os.path.dirname(DIRECTORY))
+    return True
