@@ -1,9 +1,9 @@
 """Where the passwords of those who may send mail are kept, and how many there are. Never what they are."""
 
-import re
-
 from ..errors import CommandError
+from .lines import read_lines
 from .panel import plesk_settings
+from .passdbs import VARIABLE, Configuration
 
 # Stores that are plain files of one account a line, each a name and a pattern.
 LINE_FILES = (
@@ -43,16 +43,7 @@ def passdbs(text):
         name is the driver unless ``driver`` says otherwise)
     :returns: list of (driver, path or None), without those that only deny
     """
-    found = []
-    for name, body in re.findall(r"^passdb ?(\S*) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
-        settings = dict(re.findall(r"^\s*(\w+) = (.*)$", body, re.MULTILINE))
-        driver = settings.get("driver") or settings.get("passdb_driver") or name
-        if settings.get("deny", settings.get("passdb_deny")) == "yes":
-            continue
-        # 2.3 writes options before the path: "scheme=CRYPT username_format=%u /etc/dovecot/users"
-        path = settings.get("passwd_file_path") or (settings.get("args", "").split() or [""])[-1]
-        found.append((driver, path if path.startswith("/") else None))
-    return found
+    return [(passdb.driver, passdb.path) for passdb in Configuration(text).passdbs()]
 
 
 def _dovecot(system):
@@ -65,7 +56,7 @@ def _dovecot(system):
         how = "passdb {0} in `doveconf -n`".format(driver)
         if driver == "passwd-file" and path:
             # A path may hold the user's domain: "/etc/mail/%d/passwd", in 2.4 "%{user | domain}".
-            files = system.glob(re.sub(r"%(\{[^}]*\}|[0-9.]*[A-Za-z])", "*", path))
+            files = system.glob(VARIABLE.sub("*", path))
             found.append(("dovecot-passwd-file", path, sum(_count_lines(system, name) for name in files), how))
         elif driver in SYSTEM_DRIVERS:
             found.append(_shadow(system, how))
@@ -116,8 +107,5 @@ def _shadow(system, how):
 
 
 def _count_lines(system, path):
-    try:
-        lines = (system.read(path) or "").splitlines()
-    except OSError:
-        return 0
-    return sum(1 for line in lines if ":" in line and not line.lstrip().startswith("#"))
+    lines = read_lines(system, path)
+    return sum(1 for _number, line in lines if ":" in line and line[:1] not in (":", "#"))

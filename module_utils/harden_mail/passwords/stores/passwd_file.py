@@ -6,9 +6,9 @@ password may be in libpam-pwdfile's format, ``hash[34]``.
 
 import re
 
+from ...host.lines import read_lines, readable_text
+from ...host.passdbs import VARIABLE, configuration, variable
 from ..account import Account
-from .dovecot import VARIABLE, configuration, variable
-from .lines import read_lines, readable_text
 from .store import Store, is_locked
 
 # Dovecot's own default for this store.

@@ -1,12 +1,16 @@
-"""What Dovecot's configuration says of its password databases."""
+"""What Dovecot's configuration says of its password databases: ``doveconf -n`` of 2.3 and 2.4."""
 
 import re
 from collections import namedtuple
 
-from ...errors import CommandError
+from ..errors import CommandError
 
-# One password database: driver (str), path (str or None), settings (dict as doveconf names them, without "passdb_").
-Passdb = namedtuple("Passdb", "driver path settings")
+# One password database: driver (str), path (str or None), settings (dict as doveconf names them, without "passdb_"),
+# blocks (list of Block inside it).
+Passdb = namedtuple("Passdb", "driver path settings blocks")
+
+# "mysql localhost {": kind and name (str), settings (dict), blocks (list of Block).
+Block = namedtuple("Block", "kind name settings blocks")
 
 # A variable: 2.3's %d, %Ld, %1.2Hn; both releases' %{user}, 2.4's %{user | domain | lower}.
 VARIABLE = re.compile(r"%(?:\{([^}]*)\}|[0-9.]*[A-Z]*([a-z%]))")
@@ -24,27 +28,31 @@ class Configuration:
     def passdbs(self):
         """List of :class:`Passdb`, without those that only deny, in Dovecot's order."""
         found = []
-        for kind, name, inner, _blocks in self.blocks:
-            if kind != "passdb":
+        for block in self.blocks:
+            if block.kind != "passdb":
                 continue
-            settings = {_without_prefix(key): value for key, value in inner.items()}
+            settings = {_without_prefix(key): value for key, value in block.settings.items()}
             if settings.get("deny") == "yes":
                 continue
             words = settings.get("args", "").split()
             # 2.3 writes options before the path: "scheme=CRYPT username_format=%u /etc/dovecot/users"
-            path = inner.get("passwd_file_path") or (words[-1] if words else "")
+            path = settings.get("passwd_file_path") or (words[-1] if words else "")
             for word in words[:-1]:
                 key, equals, value = word.partition("=")
                 if equals:
                     settings.setdefault(key, value)
-            found.append(Passdb(settings.get("driver") or name, path if path.startswith("/") else None, settings))
+            driver = settings.get("driver") or block.name
+            found.append(Passdb(driver, path if path.startswith("/") else None, settings, block.blocks))
         return found
 
 
-def configuration(system):
-    """:class:`Configuration` of this host, or None where Dovecot does not tell it."""
+def configuration(system, secrets=False):
+    """:class:`Configuration` of this host, or None where Dovecot does not tell it.
+
+    :param bool secrets: with the passwords of databases, which are in it since 2.4
+    """
     try:
-        done = system.run(["doveconf", "-n"], check=False)
+        done = system.run(["doveconf", "-nP" if secrets else "-n"], check=False)
     except CommandError:
         return None
     return Configuration(done.out) if done.rc == 0 else None
@@ -68,8 +76,8 @@ def variable(match):
 
 
 def _parse(lines):
-    """(dict of settings, list of (kind, name, dict of settings, list of blocks)) of configuration lines."""
-    top = ("", "", {}, [])
+    """(dict of settings, list of :class:`Block`) of configuration lines."""
+    top = Block("", "", {}, [])
     stack = [top]
     for line in lines:
         text = line.strip()
@@ -81,14 +89,22 @@ def _parse(lines):
                 stack.pop()
         elif text.endswith("{"):
             kind, _blank, name = text[:-1].strip().partition(" ")
-            block = (kind, name.strip(), {}, [])
-            stack[-1][3].append(block)
+            block = Block(kind, unquoted(name.strip()), {}, [])
+            stack[-1].blocks.append(block)
             stack.append(block)
         else:
             key, _equals, value = text.partition("=")
-            stack[-1][2][key.strip()] = value.strip()
-    return top[2], top[3]
+            stack[-1].settings[key.strip()] = unquoted(value.strip())
+    return top.settings, top.blocks
+
+
+def unquoted(value):
+    """A value without the quotes that Dovecot writes, and reads, around one with special characters."""
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
+    return value
 
 
 def _without_prefix(key):
+    """2.4 names a setting in full where it stands for all databases."""
     return key[len("passdb_") :] if key.startswith("passdb_") else key

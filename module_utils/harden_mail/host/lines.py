@@ -7,17 +7,25 @@ import stat
 LONGEST = 65536
 
 
-def read_lines(system, path, problems, trusted=None):
+class Unheard:
+    """For who need not know what could not be read."""
+
+    def add(self, place, what, line=None):
+        pass
+
+
+def read_lines(system, path, problems=None, trusted=None):
     """Lines of a file, one at a time, in constant memory.
 
-    What can't be read is told to ``problems``: no file, a directory, a FIFO or device (which is never waited for), no
-    leave, and lines that are too long or hold a NUL, which are passed over.
+    What can't be read is told to ``problems`` (its method ``add``): no file, a directory, a FIFO or device (which is
+    never waited for), no leave, and lines that are too long or hold a NUL, which are passed over.
 
-    :param str path: on the host; gone in the meantime: no lines
+    :param str path: on the host
     :param str trusted: directory beneath which the path's rest belongs to somebody who is not trusted: there no
         symbolic link is followed, which might lead to other people's passwords
     :returns: iterator of (int number from 1, str line without its end; "\\r\\n" is an end too)
     """
+    problems = problems or Unheard()
     try:
         descriptor = _open(system, path, trusted)
     except OSError as error:
@@ -29,7 +37,7 @@ def read_lines(system, path, problems, trusted=None):
         return
     with os.fdopen(descriptor, "rb") as handle:
         try:
-            for number, line in _numbered(handle):
+            for number, line in numbered(handle):
                 if line is None:
                     problems.add(path, "more than {0:,} bytes".format(LONGEST), number)
                 elif b"\0" in line:
@@ -57,8 +65,12 @@ def _open(system, path, trusted):
     return descriptor
 
 
-def _numbered(handle):
-    """(number, bytes without the line's end, or None for one that is too long) of a binary file."""
+def numbered(handle, carriage_return=True):
+    """Lines of a binary file.
+
+    :param bool carriage_return: whether one before the line's end is part of that end
+    :returns: iterator of (int number from 1, bytes without the line's end, or None for a line that is too long)
+    """
     number = 0
     while True:
         line = handle.readline(LONGEST + 2)
@@ -67,7 +79,7 @@ def _numbered(handle):
         number += 1
         whole = line.endswith(b"\n")
         line = line[:-1] if whole else line
-        line = line[:-1] if line.endswith(b"\r") else line
+        line = line[:-1] if carriage_return and line.endswith(b"\r") else line
         if len(line) > LONGEST:
             while not whole and line:
                 line = handle.readline(LONGEST)
