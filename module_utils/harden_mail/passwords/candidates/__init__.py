@@ -16,6 +16,6 @@ KINDS = ("account", "domain", "name", "common", "japanese", "english", "keyboard
 # (guesses at an account in all, how many of them are its own). A round tries what the former one left: with limits L
 # and own guesses D, ``derived[D_former:D]`` and ``general[L_former - D_former:L - D]``. After the last one only general
 # guesses go on. The first hundred own guesses find more than the next thousand; for general ones it falls off slower.
-QUOTAS = ((100, 50), (1000, 250), (10000, 1500), (100000, 3000))
+QUOTAS = ((100, 50), (1000, 300), (10000, 2000), (100000, 8000))
 
 __all__ = ["KINDS", "QUOTAS", "derived", "fingerprint", "general", "general_batches"]

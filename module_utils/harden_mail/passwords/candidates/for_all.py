@@ -25,6 +25,7 @@ REMEMBERED = 150000
 _FREQUENT = (40, 1.0)
 _FREQUENT_WITH_RULE = (100, 0.85)
 _RANKED = (300, 0.7)
+_NAMES = (100, 1.0)
 _SHORT = (20, 1.0)
 _EVEN = (1, 0.0)
 
@@ -138,10 +139,10 @@ def _streams(lists_dir, this_year):
     yield from _of_words("common", _encoded(OFFICE), 0.03, tail_shares, _SHORT)
     japanese = lists.words(lists.files(lists_dir, "japanese"), room - len(common))
     yield from _of_words("japanese", _encoded(JAPANESE), 0.03, tail_shares, _SHORT)
-    yield from _of_words("japanese", japanese, 0.06, tail_shares, _RANKED)
+    yield from _of_words("japanese", japanese, 0.05, tail_shares, _NAMES)
     for share, spelling in ((0.006, short), (0.006, kunrei), (0.002, with_h)):
         spelled = [new for new, word in zip(map(spelling, japanese), japanese) if new != word]
-        yield from _of_words("japanese", spelled, share, tail_shares[:_TAILS_OF_OTHERS], _RANKED)
+        yield from _of_words("japanese", spelled, share, tail_shares[:_TAILS_OF_OTHERS], _NAMES)
     english = lists.words(lists.files(lists_dir, "english"), room - len(common) - len(japanese))
     yield from _of_words("english", english, 0.05, tail_shares, _RANKED)
     yield from _others(tail_shares, this_year)
@@ -155,8 +156,11 @@ def _of_words(kind, words, share, tail_shares, fall, stream=_Stream):
     """A list as it is, and with every rule."""
     if not isinstance(words, str) and not words:
         return
-    with_rule = _FREQUENT_WITH_RULE if fall is _FREQUENT else fall
     yield stream(kind, words, share, fall)
+    with_rule = _FREQUENT_WITH_RULE if fall is _FREQUENT else fall
+    if not isinstance(words, str):
+        # Behind digits nobody puts more digits: rules are for what consists of letters.
+        words = [word for word in words if word.isalpha()]
     for tail, tail_share in tail_shares:
         yield stream(kind, words, share * tail_share, with_rule, tail=tail)
     for head, head_share in tails.HEADS:
@@ -164,17 +168,17 @@ def _of_words(kind, words, share, tail_shares, fall, stream=_Stream):
     for name, form_share, form in tails.FORMS:
         yield stream(kind, words, share * form_share, with_rule, form=form)
         # Who writes a capital has mostly been told to, and then a digit is wanted too.
-        more, most = (2.5, len(tail_shares)) if name.startswith("capital") else (1, _TAILS_OF_FORMS)
+        more, most = (3, len(tail_shares)) if name.startswith("capital") else (1, _TAILS_OF_FORMS)
         for tail, tail_share in tail_shares[:most]:
             yield stream(kind, words, share * form_share * tail_share * more, with_rule, form=form, tail=tail)
 
 
 def _others(tail_shares, this_year):
     """What needs no list."""
-    for kind, words, share in (("keyboard", walks(), 0.05), ("digits", digit_patterns(), 0.03)):
+    for kind, words, share in (("keyboard", walks(), 0.03), ("digits", digit_patterns(), 0.02)):
         yield _Stream(kind, words, share, _RANKED)
         for tail, tail_share in tail_shares[:_TAILS_OF_OTHERS]:
-            yield _Stream(kind, words, share * tail_share * 0.3, _RANKED, tail=tail)
+            yield _Stream(kind, words, share * tail_share * 0.2, _RANKED, tail=tail)
     for share, days in birthdays(this_year):
         yield _Stream("date", days, share * 0.06, _EVEN)
     months_and_days = [b"%02d%02d" % day for day in DAYS]

@@ -13,10 +13,10 @@ from .romaji import kunrei, romaji, short, with_h
 from .tails import FORMS, HEADS, tails
 
 # An account has no more guesses of its own than this.
-MOST = 3000
+MOST = 8000
 
 # As many products are in order: of most accounts half of the roles are empty.
-_PRODUCTS = 24000
+_PRODUCTS = 60000
 
 # What may be in a password: role, kind, share of those whose password is made of the account's own words.
 _ROLES = (
@@ -131,7 +131,7 @@ def derived(name, hints, today):
     :param str name: the account, "info@example.com" or a bare "info"
     :param hints: strings that a guesser may know: display name, company; kana count as they are read, kanji don't
     :param datetime.date today: only its year counts (None: today)
-    :returns: iterator of (bytes word, str kind), 3,000 at most
+    :returns: iterator of (bytes word, str kind), 8,000 at most
     """
     products, slots = _products(year_of(today))
     values = _values(_words_of(name, hints), slots)
