@@ -10,9 +10,9 @@ file is:
 ``english*.txt``   English names and words
 =================  ===================================================================================
 
-The last three are what ``tools/wordlists.py`` makes; the first 150,000 words of all of them together are used. Any other
-file is left alone. ``$HEX[...]`` is a word in hexadecimal digits (hashcat's notation); empty lines, lines of more than
-128 bytes and lines that begin with ``#!comment:`` (john's notation) are no words.
+The last three are what ``tools/wordlists.py`` makes; the first 150,000 words of all of them together are used. Any
+other file is left alone. ``$HEX[...]`` is a word in hexadecimal digits (hashcat's notation); empty lines, lines of more
+than 128 bytes and lines that begin with ``#!comment:`` (john's notation) are no words.
 """
 
 import binascii
