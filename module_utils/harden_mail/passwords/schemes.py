@@ -96,10 +96,12 @@ def _read_md5_crypt(raw, user):
 
 
 def _read_digest_md5(raw, user):
-    name, _at, realm = (user or "").rpartition("@")
-    if not _at:
+    name, at, realm = (user or "").rpartition("@")
+    if not at:
         name, realm = realm, ""
-    before = "{0}:{1}:".format(name, realm).encode("utf-8", "surrogateescape")
+    before = _as_bytes("{0}:{1}:".format(name, realm))
+    if before is None:
+        raise Unreadable("not UTF-8")
     return Hash("DIGEST-MD5", Group(("HASH", "md5", before, b"")), raw, False, "md5", False)
 
 
@@ -269,6 +271,8 @@ _SAME = {
     "MD5RAW": "PLAIN-MD5", "MD5CRYPT": "MD5-CRYPT", "PLAINTEXT": "PLAIN", "NT": "NTLM", "BCRYPT": "CRYPT",
 }  # fmt: skip
 
+_OF_PLAIN_TEXT = (read_plain, _read_plain_trunc)
+
 # Schemes with strings of crypt(3), where some stores mark an account as locked.
 _MAY_BE_LOCKED = (read_crypt, _read_md5, _read_md5_crypt)
 _LOCKED = (b"", b"x", b"NP")
@@ -288,7 +292,8 @@ def read(stored, default_scheme, user):
     default = _find(default_scheme)
     if default is None:
         raise Unreadable("the store's scheme is unknown")
-    if not text and not default[0].startswith("PLAIN"):
+    is_plain = default[-1] in _OF_PLAIN_TEXT
+    if not text and not is_plain:
         # As shadow(5) has it: no password is asked for. "{CRYPT}" alone is another matter: nothing ever fits.
         return Hash(default[0], PLAIN, b"", False, None, True)
     match = _PREFIX.match(text)
@@ -299,7 +304,10 @@ def read(stored, default_scheme, user):
         # Dovecot itself sees only $1$ so; but nobody has the whole of such a string as a password.
         with contextlib.suppress(Malformed):
             return read_crypt(text, user)
-    if text.startswith(b"{") and not default[0].startswith("PLAIN"):
+    if default[-1] is read_crypt and re.match(rb"[0-9a-fA-F]{32}\Z", text):
+        # No crypt(3) writes that, but PHP's md5() does, and old panels kept both.
+        return _read_md5(text, user)
+    if text.startswith(b"{") and not is_plain:
         raise Unreadable("unknown scheme")
     return _read_as(default, text, user)
 

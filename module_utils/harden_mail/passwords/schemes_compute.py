@@ -7,8 +7,6 @@ import struct
 from . import libcrypt, md4, optional_modules, schemes_md5_crypt
 from .schemes_base import Unavailable, hash_function
 
-_CHARACTERS_OF_BCRYPT = 72
-
 
 def computer(group):
     """See ``hashes.computer``."""
@@ -17,19 +15,32 @@ def computer(group):
 
 def matcher(group, digests):
     """See ``hashes.matcher``."""
-    if group[0] == "CRYPT":
-        special = _crypt_matcher(group[1], digests)
-        if special:
-            return special
-    compute = computer(group)
+    compute_all = _all_at_once(group)
 
     def match(words):
-        computed = list(map(compute, words))
+        computed = compute_all(words)
         if digests.isdisjoint(computed):
             return []
         return [(index, digest) for index, digest in enumerate(computed) if digest in digests]
 
     return match
+
+
+def _all_at_once(group):
+    """As ``computer``, but from a list of candidates to a list of digests; without a call of Python for each."""
+    if group[0] == "PLAIN":
+        return list
+    if group[0] == "HASH":
+        _kind, name, before, after = group
+        function = hash_function(name)
+        if before or after:
+            return lambda words: [function(before + word + after).digest() for word in words]
+        return lambda words: [function(word).digest() for word in words]
+    if group[0] == "CRYPT" and libcrypt.knows(group[1]):
+        setting, crypt, memory = group[1], libcrypt.crypt_r(), libcrypt.working_memory()
+        return lambda words: [crypt(word, setting, memory) if b"\0" not in word else None for word in words]
+    compute = computer(group)
+    return lambda words: list(map(compute, words))
 
 
 def _plain():
@@ -72,13 +83,25 @@ def _hmac_md5():
     return compute
 
 
+def _key_derivation(name, salt):
+    try:
+        hashlib.pbkdf2_hmac(name, b"", salt, 1)
+    except ValueError:
+        derive = None
+    else:
+        derive = hashlib.pbkdf2_hmac
+    if derive is None:
+        raise Unavailable("OpenSSL on this host refuses PBKDF2 with so short a salt")
+    return derive
+
+
 def _pbkdf2(name, salt, rounds, length):
-    derive = hashlib.pbkdf2_hmac
+    derive = _key_derivation(name, salt)
     return lambda word: derive(name, word, salt, rounds, length)
 
 
 def _scram(name, salt, rounds):
-    derive, function = hashlib.pbkdf2_hmac, getattr(hashlib, name)
+    derive, function = _key_derivation(name, salt), hash_function(name)
 
     def compute(word):
         client_key = hmac.new(derive(name, word, salt, rounds), b"Client Key", function).digest()
@@ -97,21 +120,6 @@ def _crypt(setting):
         return None if b"\0" in word else crypt(word, setting, memory)
 
     return compute
-
-
-def _crypt_matcher(setting, digests):
-    if not libcrypt.knows(setting):
-        return None
-    crypt, memory = libcrypt.crypt_r(), libcrypt.working_memory()
-
-    def match(words):
-        return [
-            (index, digest)
-            for index, digest in ((i, crypt(word, setting, memory)) for i, word in enumerate(words))
-            if digest in digests and b"\0" not in words[index]
-        ]
-
-    return match
 
 
 def _crypt_without_libcrypt(setting):
