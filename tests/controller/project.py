@@ -34,12 +34,14 @@ ANSWERS = {
     "submission_firewall": {},
     "pop_before_smtp": {},
     "queue_alert": {},
+    "password_audit": {},
 }
 ROLES = {
     "mail_host": "mail-host-known",
     "submission_firewall": "submission-restricted",
     "pop_before_smtp": "pop-before-smtp",
     "queue_alert": "queue-watched",
+    "password_audit": "passwords-not-guessable",
 }
 
 TASK = """

@@ -11,6 +11,7 @@ from ..errors import CommandError, NotApplicable, UserError
 from ..queue.text import printable
 from ..surface import place_of
 from . import notebook, told
+from .audit_lists import Wanted, lists_dir
 from .candidates import QUOTAS, derived, fingerprint, general_batches
 from .hashes import Uncheckable, Unreadable, parse
 from .stores.registry import OUT_OF_REACH, open_store
@@ -42,7 +43,11 @@ def run(system, params, check_mode):
     with contextlib.ExitStack() as stack:
         if not check_mode:
             stack.enter_context(system.lock(notebook.LOCK))
-        return _Audit(system, params, limits, check_mode).run()
+        try:
+            lists = stack.enter_context(lists_dir(system, params, check_mode))
+        except Wanted:
+            return {"changed": False, "lists_wanted": True}
+        return _Audit(system, params, limits, lists, check_mode).run()
 
 
 def _absent(system, check_mode):
@@ -56,6 +61,7 @@ def _limits(params):
         "budget_seconds",
         "budget_seconds_per_account",
         "budget_guesses_per_account",
+        "spent_seconds",
         "cores",
         "max_load",
         "max_age_days",
@@ -78,13 +84,12 @@ def _processors():
 
 
 class _Audit:
-    def __init__(self, system, params, limits, check_mode):
+    def __init__(self, system, params, limits, lists, check_mode):
         self._began = time.monotonic()
         self._system, self._params, self._limits = system, params, limits
         self._today = datetime.date.today()
         self._day = (self._today - _EPOCH).days
-        self._is_check = check_mode
-        self._lists = system.real(params["lists_dir"]) if params["lists_dir"] else None
+        self._lists, self._is_check = lists, check_mode
         self._notebook = notebook.Notebook(system, self._day, is_read_only=check_mode)
         self._checked, self._targets = [], {}
         self._problems, self._unread, self._excluded = [], set(), 0
@@ -106,7 +111,7 @@ class _Audit:
             self._notebook.save()
         self._take_failures()
         self._count_equal()
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._began + self._params["spent_seconds"]
         course = told.Course(is_finished, seconds, guessing.waited, self._excluded, self._problems, self._notes())
         answer = told.result(self._checked, self._params, course)
         progress = {
@@ -199,11 +204,11 @@ class _Audit:
 
     def _notes(self):
         notes = [self._notebook.lost] if self._notebook.lost else []
-        if not self._lists or not os.path.isdir(self._lists):
+        if self._lists is None:
             notes.append(
-                "There are no word lists on this host"
-                + (", and check mode brings none" if self._is_check else "")
-                + ": only what is made of names, dates, digits and keyboards was tried."
+                "Without word lists{0}: only what is made of names, dates, digits and keyboards was tried.".format(
+                    ", which check mode does not bring" if self._is_check else ""
+                )
             )
         return notes
 

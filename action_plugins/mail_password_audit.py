@@ -1,0 +1,212 @@
+"""The controller's part of mail_password_audit: brings the word lists, and shows how far a long audit is."""
+
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.urls import open_url
+from ansible.plugins.action import ActionBase
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WORDLISTS = os.path.join(PROJECT, ".cache", "wordlists")
+FETCHED = os.path.join(PROJECT, ".cache", "password_lists")
+STANDARD = re.compile(r"(?:(?:common|japanese|english)[0-9A-Za-z_-]*\.txt|CREDITS)\Z")
+SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
+
+# Seconds that the module works before it says how far it is.
+SLICE = 60.0
+# In check mode, nothing larger is brought: it would be thrown away afterwards.
+CHECK_MODE_BYTES = 16 << 20
+BLOCK = 1 << 20
+
+
+class ActionModule(ActionBase):
+    """Calls the module until it has finished or the time is over; between, a line says how far it is."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        if arguments.get("state", "present") == "present":
+            warning, self._files = self._lists(arguments)
+            if warning:
+                result["warnings"] = [warning]
+            result.update(self._audit(arguments, task_vars))
+        else:
+            result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        return result
+
+    def _audit(self, arguments, task_vars):
+        budget, spent = self._budget(arguments), 0.0
+        while True:
+            # In check mode the notebook is not written, so a second slice would begin where the first one did.
+            if budget is not None and not self._task.check_mode:
+                arguments.update(budget_seconds=min(SLICE, budget - spent), spent_seconds=spent)
+            answer = self._execute_module(module_args=arguments, task_vars=task_vars)
+            if answer.get("lists_wanted"):
+                self._bring(arguments)
+                continue
+            progress = answer.get("progress")
+            if answer.get("failed") or not progress:
+                return answer
+            spent = progress["seconds"]
+            if answer["finished"] or self._task.check_mode or budget is None or spent >= budget - 1:
+                return answer
+            self._display.display(line((task_vars or {}).get("inventory_hostname", "host"), progress, budget))
+
+    @staticmethod
+    def _budget(arguments):
+        """Seconds, or None when they are for the module to refuse."""
+        try:
+            budget = float(arguments.get("budget_seconds", 120))
+        except (TypeError, ValueError):
+            return None
+        return budget if budget > 0 else None
+
+    # --- lists --------------------------------------------------------------------------------------------
+
+    def _lists(self, arguments):
+        """Say in the arguments which lists are meant; (a warning or None, {name on the host: path here})."""
+        directory = arguments.pop("wordlists_dir", None)
+        directory = self._loader.path_dwim(directory) if directory else WORDLISTS
+        files = standard(directory)
+        warning = None
+        if not any(name != "CREDITS" for name in files):
+            warning = (
+                "There are no word lists in {0} on the controller, so few passwords can be guessed: "
+                "run tools/wordlists.py of harden-mail there.".format(directory)
+            )
+        own = arguments.get("lists") or []
+        if not isinstance(own, (list, tuple)) or not all(isinstance(one, dict) for one in own):
+            raise AnsibleActionFail("lists is {0!r}: give a list of dicts of path, url or host_path.".format(own))
+        on_host = []
+        for number, one in enumerate(own):
+            path = self._own(number, one)
+            on_host.append(one if path is None else {})
+            if path is not None:
+                files["own-{0:03}.txt".format(number)] = path
+        arguments["lists"] = on_host
+        arguments["lists_id"] = name_of(files, on_host) if files or on_host else None
+        return warning, files
+
+    def _own(self, number, one):
+        """Path of a list here; None when it is on the managed host."""
+        given = [key for key in ("path", "url", "host_path") if one.get(key)]
+        where = "lists[{0}]".format(number)
+        if len(given) != 1 or set(one) - {"path", "url", "host_path", "sha256"}:
+            raise AnsibleActionFail(
+                "{0} is {1!r}: give one of path, url and host_path, and sha256 with it if you like.".format(where, one)
+            )
+        wanted = one.get("sha256")
+        if wanted is not None and not SHA256.match(str(wanted)):
+            raise AnsibleActionFail(
+                "{0}.sha256 is {1!r}: give the 64 hexadecimal digits that sha256sum prints.".format(where, wanted)
+            )
+        if given == ["host_path"]:
+            return None
+        if given == ["url"]:
+            if wanted is None:
+                raise AnsibleActionFail("{0} has a url, but no sha256: give what sha256sum prints.".format(where))
+            return fetched(one["url"], wanted.lower(), where)
+        path = self._loader.path_dwim(one["path"])
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise AnsibleActionFail(
+                "{0}.path is {1}, which can't be read on the controller: {2}.".format(where, path, error.strerror)
+            ) from None
+        if wanted is not None and found != wanted.lower():
+            raise AnsibleActionFail("{0}: {1} has the SHA-256 {2}, not {3}.".format(where, path, found, wanted))
+        return path
+
+    def _bring(self, arguments):
+        """Have the lists on the host, in Ansible's temporary directory, from where the module takes them."""
+        if arguments.get("lists_archive"):
+            raise AnsibleActionFail("The word lists were brought, but the module does not find them.")
+        if self._task.check_mode and sum(os.path.getsize(path) for path in self._files.values()) > CHECK_MODE_BYTES:
+            arguments["lists_id"] = None
+            return
+        shell = self._connection._shell
+        if shell.tmpdir is None:
+            self._make_tmp_path()
+        remote = shell.join_path(shell.tmpdir, "lists.tar.gz")
+        with tempfile.NamedTemporaryFile(suffix=".tar.gz") as local:
+            pack(self._files, local)
+            local.flush()
+            self._transfer_file(local.name, remote)
+        self._fixup_perms2((shell.tmpdir, remote))
+        arguments["lists_archive"] = remote
+
+
+def standard(directory):
+    """{name: path} of the usual lists in a directory."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return {}
+    return {name: os.path.join(directory, name) for name in names if STANDARD.match(name)}
+
+
+def name_of(files, on_host):
+    """What names some lists: 64 hexadecimal digits that change when one of them does."""
+    summary = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        summary.update("{0} {1}\n".format(name, sha256_of(path)).encode())
+    for number, one in enumerate(on_host):
+        if one:
+            summary.update("{0} {1} {2}\n".format(number, one["host_path"], one.get("sha256")).encode())
+    return summary.hexdigest()
+
+
+def sha256_of(path):
+    summary = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for block in iter(lambda: handle.read(BLOCK), b""):
+            summary.update(block)
+    return summary.hexdigest()
+
+
+def pack(files, target):
+    """Write an archive that says nothing of this machine."""
+    with tarfile.open(fileobj=target, mode="w:gz", compresslevel=6) as archive:
+        for name, path in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = os.path.getsize(path), 0o600
+            with open(path, "rb") as handle:
+                archive.addfile(member, handle)
+
+
+def fetched(url, wanted, where):
+    """Path of a list that was fetched, now or at another time."""
+    path = os.path.join(FETCHED, wanted + ".txt")
+    if os.path.exists(path):
+        return path
+    os.makedirs(FETCHED, exist_ok=True)
+    try:
+        answer = open_url(url, timeout=60)
+        with tempfile.NamedTemporaryFile(dir=FETCHED, delete=False) as handle:
+            fresh = handle.name
+            shutil.copyfileobj(answer, handle, BLOCK)
+    except Exception as error:
+        raise AnsibleActionFail("{0}.url {1} can't be fetched: {2}.".format(where, url, error)) from None
+    found = sha256_of(fresh)
+    if found != wanted:
+        os.unlink(fresh)
+        raise AnsibleActionFail("{0}: {1} has the SHA-256 {2}, not {3}.".format(where, url, found, wanted))
+    os.rename(fresh, path)
+    return path
+
+
+def line(host, progress, budget):
+    """How far an audit is, for a person who waits."""
+    everyone = progress["everyone"]
+    if everyone is None:
+        reached = "all guesses at all {0:,} accounts".format(progress["accounts"])
+    else:
+        reached = "all {0:,} accounts' first {1:,} guesses".format(progress["accounts"], everyone)
+    return "{0}: {1}, {2:,} guessed so far, {3:,.0f} s of {4:,.0f} s".format(
+        host, reached, progress["guessed"], progress["seconds"], budget
+    )
