@@ -135,6 +135,55 @@ def with_option(text, keys, option):
     return "".join(lines)
 
 
+def with_early_options(text, options):
+    """master.cf with options of some services, each before what others have appended there.
+
+    It goes right after the last line of the service that sets the same name, which it must be stronger than, or after
+    its first line. So modules that append (:func:`with_option`) find what they have written as they have written it,
+    whoever of them comes first.
+
+    :param list options: of [key of the service as :func:`key_of` gives it, "name=value"], each name once for a service
+    """
+    for key, option in options:
+        text = _with_early_option(text, key, option)
+    return text
+
+
+def _with_early_option(text, key, option):
+    lines = text.splitlines(True)
+    start = 0
+    sets_it = re.compile(r"(?:^|[\s{{]){0}\s*=".format(re.escape(option.lstrip("{").partition("=")[0].strip())))
+    for service in parse_services(text):
+        entry = [n for n in range(start, service.end) if lines[n].strip() and not lines[n].lstrip().startswith("#")]
+        if key_of(service) == key:
+            # What stands before the entry's own first line belongs to none.
+            first = next(n for n in entry if not lines[n][0].isspace())
+            place = first if len(_WORD.findall(lines[first])) >= 8 else entry[-1]
+            place = max([place] + [n for n in entry if n > place and sets_it.search(lines[n])])
+            if not lines[place].endswith("\n"):
+                lines[place] += "\n"
+            lines.insert(place + 1, "  -o {0}\n".format(option))
+            break
+        start = service.end
+    return "".join(lines)
+
+
+def without_options(text, known):
+    """master.cf without the options that a module has put there, whatever others have changed since.
+
+    :param dict known: what the module remembers: ``before`` and ``after`` (str, the file without and with its options),
+        ``options`` (list of [key, option]); None: nothing
+    """
+    if known is None:
+        return text
+    if text == known["after"]:
+        return known["before"]
+    for key, option in reversed(known["options"]):
+        text = without_option(text, [key], option)
+    # The last line may have got its newline for an option to follow it.
+    return known["before"] if text == known["before"] + "\n" else text
+
+
 def without_option(text, keys, option):
     """master.cf without the last ``-o OPTION`` of some services, whoever has written it into which line."""
     lines = text.splitlines(True)

@@ -1,0 +1,1 @@
+"""Accounts that may read mail but not send it by SMTP AUTH."""

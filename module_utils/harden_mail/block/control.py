@@ -1,0 +1,190 @@
+"""What the module ``submission_block`` does."""
+
+import os
+
+from ..errors import CommandError, UserError
+from ..logs.cutoffs import sentence
+from ..logs.guard import guard
+from ..postfix_config import Instance, key_of
+from . import engine, sessions
+from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
+from .postfix import ACCOUNTS, ADDRESSES, PostfixPart, is_inbound, takers
+
+LOCK = "/run/harden-mail/block.lock"
+
+POSTFIX_DIR = "/etc/postfix"
+
+MOST_LISTED = 50
+
+NOT_KNOWN = "There is no Postfix on this host that could keep an account from sending."
+NO_SWITCH = (
+    "{0} can't keep one account from sending while it reads mail: no such switch of it is known. Give {1} a new "
+    "password, or close the account."
+)
+GO_ON = (
+    "{0} SMTP session{1} that began before {2} still open: {3}. It goes on until the client leaves; "
+    "`postfix stop` and `postfix start` end it."
+)
+
+
+def run(system, params, check_mode):
+    """Do what the options say.
+
+    :param System system: the host
+    :param dict params: as in the module's argument_spec
+    :param bool check_mode: change nothing
+    :returns: dict, the module's result
+    :raises UserError: a wrong option; the host can't be brought there
+    """
+    reason = None if params["reason"] is None else as_reason(params["reason"])
+    wanted = as_blocked(params["accounts"], params["addresses"])
+    if params["state"] == "present" and reason is None:
+        raise UserError("reason is missing: give the word that this list is to be known by, such as password_audit.")
+    with system.lock(LOCK):
+        notebook = engine.load(system)
+        if params["backend"] != "postfix" and not notebook:
+            return _other_server(params, wanted)
+        lists = _lists(notebook, params["state"], reason, wanted)
+        return _Run(system, params, notebook, lists).done(check_mode)
+
+
+def _other_server(params, wanted):
+    result = {"changed": False, "not_applicable": NOT_KNOWN, "findings": [], "evidence": []}
+    if params["backend"] is not None:
+        result["not_applicable"] = "qmail can't keep one account from sending."
+        named = ", ".join((wanted.accounts + wanted.addresses)[:5])
+        more = len(wanted.accounts + wanted.addresses) - 5
+        if named and params["state"] == "present":
+            result["findings"] = [NO_SWITCH.format("qmail", named + (" and {0} more".format(more) if more > 0 else ""))]
+    return result
+
+
+def _lists(notebook, state, reason, wanted):
+    """All lists as they are to be: dict reason -> {"accounts", "addresses"}."""
+    lists = dict(notebook.get("lists", {}))
+    if reason is None:
+        lists = {}
+    elif state == "absent" or wanted == NOBODY:
+        lists.pop(reason, None)
+    else:
+        lists[reason] = {"accounts": list(wanted.accounts), "addresses": list(wanted.addresses)}
+    return lists
+
+
+class _Run:
+    def __init__(self, system, params, notebook, lists):
+        self.system, self.params, self.lists = system, params, lists
+        config_dirs = params["config_dirs"]
+        if config_dirs is None:
+            usual = [POSTFIX_DIR] if system.exists(POSTFIX_DIR + "/main.cf") else []
+            config_dirs = engine.directories(notebook) or usual
+        self.part = PostfixPart(system, [path.rstrip("/") for path in config_dirs])
+        self.blocked = union(lists)
+        earlier = NOBODY if notebook.get("unfinished") else union(notebook.get("lists", {}))
+        self.new_accounts = set(self.blocked.accounts) - set(earlier.accounts)
+        self.new_addresses = set(self.blocked.addresses) - set(earlier.addresses)
+        self.lifted = set(earlier.accounts + earlier.addresses) - set(self.blocked.accounts + self.blocked.addresses)
+        self.naming = Naming()
+        self.seen_from = set()
+        self.ended, self.open_still = 0, []
+
+    def done(self, check_mode):
+        if self.blocked != NOBODY:
+            if not self.part.config_dirs:
+                return {"changed": False, "not_applicable": NOT_KNOWN, "findings": [], "evidence": []}
+            self.part.check()
+            self.naming = self.part.naming()
+        preview = self._senders() if self.new_accounts else {}
+        result = engine.enforce(self.system, self.part, self.lists, check_mode, self._end_sessions)
+        result["evidence"] = self._evidence(preview)
+        result["findings"] = self.part.findings(self.blocked) if self.blocked != NOBODY else []
+        if self.open_still:
+            named = ", ".join("{0} port {1}".format(*session.remote) for session in self.open_still[:5])
+            number = len(self.open_still)
+            result["findings"].append(
+                GO_ON.format(number, "" if number == 1 else "s", "is" if number == 1 else "are", named)
+            )
+        everybody = self.blocked.accounts + self.blocked.addresses
+        return dict(
+            result,
+            warnings=preview.get("warnings", []),
+            senders=preview.get("cutoffs", []),
+            senders_total=preview.get("cutoffs_total", 0),
+            covered_since=preview.get("covered_since"),
+            blocked=list(everybody[:MOST_LISTED]),
+            blocked_total=len(everybody),
+            newly_blocked=sorted(self.new_accounts | self.new_addresses)[:MOST_LISTED],
+            lifted=sorted(self.lifted)[:MOST_LISTED],
+            sessions_ended=self.ended,
+        )
+
+    def _senders(self):
+        """Who of the newly blocked has sent lately, as :func:`guard.guard` says it."""
+        names = set(self.naming.all_names(self.new_accounts))
+        options = dict(self.params, on_cutoff="warn", accepted_cutoffs=[])
+        told = guard(self.system, options, lambda login: fold(login.account or "") in names, "Blocking them")
+        if told["cutoffs"]:
+            # To refuse them is what is meant: told as evidence, not as a warning.
+            told["warnings"] = told["warnings"][:-1]
+        self.seen_from = {cutoff["address"] for cutoff in told["cutoffs"]}
+        return told
+
+    def _evidence(self, preview):
+        lines = [
+            "{0}: {1} accounts and {2} addresses may not send".format(
+                reason, len(owned["accounts"]), len(owned["addresses"])
+            )
+            for reason, owned in sorted(self.lists.items())
+        ]
+        if self.blocked != NOBODY:
+            lines += self.part.evidence()
+        if preview.get("cutoffs"):
+            lines.append(
+                "In the last {0} days mail was sent by {1}".format(
+                    self.params["lookback_days"], sentence(preview["cutoffs"], preview["cutoffs_total"])
+                )
+            )
+        if self.ended:
+            lines.append("{0} open SMTP sessions were ended".format(self.ended))
+        return lines
+
+    def _end_sessions(self):
+        """End the sessions of who is newly blocked: their smtpd goes on by what it has read before."""
+        if not (self.new_accounts or self.new_addresses):
+            return
+        options, on_25 = {}, set()
+        for config_dir in self.part.config_dirs:
+            instance = Instance(self.system, config_dir)
+            for service in takers(instance):
+                words = [name for name in (ACCOUNTS, ADDRESSES) if name in " ".join(service.options.values())]
+                options.setdefault(key_of(service), words)
+                if is_inbound(service):
+                    on_25.add(key_of(service))
+        found = sessions.stale(self.system, options, self._tables_changed())
+        found = sessions.meant(
+            found,
+            set(self.naming.all_names(self.blocked.accounts)),
+            self.blocked.addresses,
+            self.seen_from,
+            sessions.owners(self.system, self.params, found),
+            on_25,
+        )
+        if not found:
+            return
+        try:
+            engine.run_all(self.system, sessions.cuts(found))
+        except CommandError:
+            self.open_still = found
+            return
+        self.open_still = sessions.left(self.system, found)
+        self.ended = len(found) - len(self.open_still)
+
+    def _tables_changed(self):
+        """Epoch seconds of the last change of a table."""
+        times = [0.0]
+        for config_dir in self.part.config_dirs:
+            for name in (ACCOUNTS, ADDRESSES):
+                path = "{0}/{1}".format(config_dir, name)
+                if self.system.exists(path):
+                    times.append(os.stat(self.system.real(path)).st_mtime)
+        return max(times)
