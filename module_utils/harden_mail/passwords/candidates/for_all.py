@@ -29,6 +29,9 @@ _NAMES = (100, 1.0)
 _SHORT = (20, 1.0)
 _EVEN = (1, 0.0)
 
+# Lists of one's own up to this many bytes are kept in memory, where they are mixed more finely.
+_SHORT_LIST = 1 << 20
+
 # Tails that are put behind words that something was done to (other than a capital).
 _TAILS_OF_FORMS = 40
 # Tails behind keyboard walks, strings of digits and birthdays.
@@ -111,15 +114,21 @@ class _FileStream(_Stream):
 
     def __init__(self, kind, path, share, fall, **rule):
         self.path, self.where = path, 0
-        # Its length is only needed for the share of a word: words have some nine letters.
-        super().__init__(kind, range(1 + lists.size(path) // 10), share, fall, **rule)
+        # The number of its words is only needed for the share of each: they have some nine letters.
+        super().__init__(kind, range(lists.size(path) // 10), share, fall, **rule)
 
     def take(self):
-        words, self.where = lists.block(self.path, self.where, min(LARGEST_BATCH, 1 + self.position // 3))
+        length = max(lists.SHORTEST_BLOCK, min(LARGEST_BATCH * 10, self.where // 3))
+        words, self.where = lists.block(self.path, self.where, length)
         if words is None:
             return None
-        self.position += max(1, len(words))
-        return self.changed(words)
+        self.position += len(words)
+        return self.changed(_for_rules(words) if self.head or self.tail or self.form else words)
+
+
+def _for_rules(words):
+    """Those that rules are for: behind digits nobody puts more digits."""
+    return [word for word in words if not word[-1:].isdigit()]
 
 
 def _sum(count, offset, slope):
@@ -131,19 +140,26 @@ def _sum(count, offset, slope):
 
 def _streams(lists_dir, this_year):
     tail_shares = [(tail.encode(), share) for tail, share in tails.tails(this_year)]
-    for path in lists.files(lists_dir, "own"):
-        yield from _of_words("own-list", path, 0.40, tail_shares, _RANKED, _FileStream)
     room = lists.MOST_WORDS_IN_MEMORY
+    for path in lists.files(lists_dir, "own"):
+        if lists.size(path) <= _SHORT_LIST and room:
+            words = lists.words([path], room)
+            room -= len(words)
+            yield from _of_words("own-list", words, 0.40, tail_shares, _RANKED)
+        else:
+            yield from _with_rules(_FileStream, "own-list", path, path, 0.40, tail_shares, (_RANKED, _RANKED))
     common = lists.words(lists.files(lists_dir, "common"), room)
+    room -= len(common)
     yield from _of_words("common", common, 0.45, tail_shares, _FREQUENT)
     yield from _of_words("common", _encoded(OFFICE), 0.03, tail_shares, _SHORT)
-    japanese = lists.words(lists.files(lists_dir, "japanese"), room - len(common))
+    japanese = lists.words(lists.files(lists_dir, "japanese"), room)
+    room -= len(japanese)
     yield from _of_words("japanese", _encoded(JAPANESE), 0.03, tail_shares, _SHORT)
     yield from _of_words("japanese", japanese, 0.05, tail_shares, _NAMES)
     for share, spelling in ((0.006, short), (0.006, kunrei), (0.002, with_h)):
         spelled = [new for new, word in zip(map(spelling, japanese), japanese) if new != word]
         yield from _of_words("japanese", spelled, share, tail_shares[:_TAILS_OF_OTHERS], _NAMES)
-    english = lists.words(lists.files(lists_dir, "english"), room - len(common) - len(japanese))
+    english = lists.words(lists.files(lists_dir, "english"), room)
     yield from _of_words("english", english, 0.05, tail_shares, _RANKED)
     yield from _others(tail_shares, this_year)
 
@@ -152,25 +168,27 @@ def _encoded(words):
     return [word.encode() for word in words]
 
 
-def _of_words(kind, words, share, tail_shares, fall, stream=_Stream):
-    """A list as it is, and with every rule."""
-    if not isinstance(words, str) and not words:
+def _of_words(kind, words, share, tail_shares, fall):
+    """The streams of a list in memory: as it is, and with every rule."""
+    if not words:
         return
-    yield stream(kind, words, share, fall)
-    with_rule = _FREQUENT_WITH_RULE if fall is _FREQUENT else fall
-    if not isinstance(words, str):
-        # Behind digits nobody puts more digits: rules are for what consists of letters.
-        words = [word for word in words if word.isalpha()]
+    falls = fall, _FREQUENT_WITH_RULE if fall is _FREQUENT else fall
+    yield from _with_rules(_Stream, kind, words, _for_rules(words), share, tail_shares, falls)
+
+
+def _with_rules(stream, kind, words, words_for_rules, share, tail_shares, falls):
+    yield stream(kind, words, share, falls[0])
+    words, fall = words_for_rules, falls[1]
     for tail, tail_share in tail_shares:
-        yield stream(kind, words, share * tail_share, with_rule, tail=tail)
+        yield stream(kind, words, share * tail_share, fall, tail=tail)
     for head, head_share in tails.HEADS:
-        yield stream(kind, words, share * head_share, with_rule, head=head.encode())
+        yield stream(kind, words, share * head_share, fall, head=head.encode())
     for name, form_share, form in tails.FORMS:
-        yield stream(kind, words, share * form_share, with_rule, form=form)
+        yield stream(kind, words, share * form_share, fall, form=form)
         # Who writes a capital has mostly been told to, and then a digit is wanted too.
         more, most = (3, len(tail_shares)) if name.startswith("capital") else (1, _TAILS_OF_FORMS)
         for tail, tail_share in tail_shares[:most]:
-            yield stream(kind, words, share * form_share * tail_share * more, with_rule, form=form, tail=tail)
+            yield stream(kind, words, share * form_share * tail_share * more, fall, form=form, tail=tail)
 
 
 def _others(tail_shares, this_year):

@@ -1,8 +1,8 @@
 """The offline files of Have I Been Pwned: every hash of a leaked password, with the number of times it was seen.
 
 https://haveibeenpwned.com/Passwords offers them as text, sorted by hash: ``HASH:COUNT`` a line, in upper-case
-hexadecimal digits, LF or CR LF; HASH is the SHA-1 of the password, or its NTLM (MD4 of the password in UTF-16LE). Such a
-file has 40 GB, so a hash is searched for by halves: some 35 reads of 129 bytes each.
+hexadecimal digits, LF or CR LF; HASH is the SHA-1 of the password, or its NTLM (MD4 of the password in UTF-16LE). Such
+a file has 40 GB, so a hash is searched for by halves: some 35 reads of 129 bytes each.
 """
 
 import hashlib

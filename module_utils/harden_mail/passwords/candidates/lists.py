@@ -32,6 +32,12 @@ MOST_WORDS_IN_MEMORY = 150000
 HASHED_BYTES = 64 << 20
 END_BYTES = 1 << 20
 
+# A word in hashcat's notation takes twice its length and some.
+SHORTEST_BLOCK = 512
+_SKIPPED = 1 << 16
+
+# What makes a line something else than a word as it stands.
+_ODD = re.compile(rb"\r|\$HEX\[|#!comment:|\xef\xbb\xbf")
 _HEX = re.compile(rb"\$HEX\[((?:[0-9A-Fa-f]{2})*)\]")
 
 
@@ -44,56 +50,70 @@ def files(lists_dir, kind):
     return [path for path in paths if os.path.isfile(path)]
 
 
+def size(path):
+    """Length of a file in bytes."""
+    return os.path.getsize(path)
+
+
 def word(line):
-    """The word (bytes) on a line (bytes), or None."""
-    line = line.rstrip(b"\r\n")
-    if not line or len(line) > LONGEST_WORD or line.startswith(b"#!comment:"):
+    """The word (bytes) on a line (bytes, without LF), or None."""
+    if line.endswith(b"\r"):
+        line = line[:-1]
+    if line.startswith(b"\xef\xbb\xbf"):  # what some editors put at the beginning of UTF-8
+        line = line[3:]
+    if line.startswith(b"#!comment:"):
         return None
-    if line.startswith(b"$HEX["):
-        match = _HEX.fullmatch(line)
-        if match:
-            return binascii.unhexlify(match.group(1)) or None
-    return line
+    match = _HEX.fullmatch(line) if line.startswith(b"$HEX[") else None
+    if match:
+        line = binascii.unhexlify(match.group(1))
+    return line if 0 < len(line) <= LONGEST_WORD else None
+
+
+def block(path, where, length):
+    """Some words of a file, from a position on.
+
+    :param int where: position in bytes where a line begins
+    :param int length: bytes to read, at least ``SHORTEST_BLOCK``
+    :returns: (list of bytes words, position after them); (None, position) at the end of the file
+    """
+    with open(path, "rb", buffering=0) as handle:
+        handle.seek(where)
+        text = handle.read(length)
+        if not text:
+            return None, where
+        end = text.rfind(b"\n") + 1
+        if end == 0 and len(text) == length:
+            # A line that is longer than any word.
+            return [], _next_line(handle, where + length)
+    # The last line may have no end.
+    end = end or len(text)
+    lines = text[:end].split(b"\n")
+    if _ODD.search(text, 0, end):
+        lines = [word(line) for line in lines]
+    return [line for line in lines if line and len(line) <= LONGEST_WORD], where + end
+
+
+def _next_line(handle, where):
+    while True:
+        text = handle.read(_SKIPPED)
+        if not text:
+            return where
+        end = text.find(b"\n") + 1
+        where += end or len(text)
+        if end:
+            return where
 
 
 def words(paths, most):
     """The first ``most`` words (list of bytes) of some files, each once."""
     found = {}
     for path in paths:
-        with open(path, "rb") as handle:
-            for line in handle:
-                one = word(line)
-                if one is not None and one not in found:
-                    found[one] = None
-                    if len(found) >= most:
-                        return list(found)
-    return list(found)
-
-
-def size(path):
-    """Length of a file in bytes."""
-    return os.path.getsize(path)
-
-
-def block(path, where, most):
-    """Some words of a file, from a position on.
-
-    :param int where: position in bytes where a line begins
-    :param int most: lines to read
-    :returns: (list of bytes words, position after them); (None, position) at the end of the file
-    """
-    found = []
-    with open(path, "rb") as handle:
-        handle.seek(where)
-        for _ in range(most):
-            line = handle.readline()
-            if not line:
-                return (found or None), where
-            where += len(line)
-            one = word(line)
-            if one is not None:
-                found.append(one)
-    return found, where
+        some, where = block(path, 0, _SKIPPED)
+        while some is not None and len(found) < most:
+            for one in some:
+                found[one] = None
+            some, where = block(path, where, _SKIPPED)
+    return list(found)[:most]
 
 
 def fingerprint(lists_dir, today=None):
