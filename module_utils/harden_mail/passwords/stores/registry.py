@@ -1,10 +1,19 @@
 """Every store there is."""
 
 from ...errors import UserError
+from .dovecot_sql import DovecotSql
+from .panels import CPanel, DirectAdmin
 from .passwd_file import PasswdFile
+from .plesk import Plesk
+from .sasldb import Sasldb
+from .shadow import Shadow
+from .sql import Sql
+from .vpopmail import Vpopmail
 
 # To add a store, add its class.
-STORES = {store.name: store for store in (PasswdFile,)}
+STORES = {
+    store.name: store for store in (PasswdFile, DovecotSql, Sql, Vpopmail, Shadow, Plesk, CPanel, DirectAdmin, Sasldb)
+}
 
 # What mail_host finds and nobody can audit here: name and why.
 OUT_OF_REACH = {

@@ -1,5 +1,7 @@
 """What every store is: options in, accounts out, and what could not be read."""
 
+import time
+
 from ...errors import UserError
 from .problems import Problems
 
@@ -65,9 +67,16 @@ class Store:
         """List of sentences on what could not be read until now, 20 at most and one that counts the rest."""
         return self._problems.sentences()
 
+    @staticmethod
+    def today():
+        """Days since 1970."""
+        return int(time.time() // 86400)
+
     def problem(self, place, what, line=None):
         """Remember what could not be read; see :meth:`Problems.add`."""
         self._problems.add(place, what, line)
+
+    add = problem
 
 
 def is_locked(stored, scheme):

@@ -1,0 +1,157 @@
+"""Accounts in a database: a preset for a program's tables, or one's own query."""
+
+import os
+import re
+
+from ...errors import UserError
+from ...host.lines import read_lines
+from .sql_client import Connection, DatabaseError, place, rows
+from .sql_presets import PRESETS, Missing, Tables, account_of, columns_query
+from .sql_settings import from_connect, settings_file
+from .sql_text import DATABASES, MYSQL, SQLITE, reading
+from .store import Store
+
+DEFAULT_SCHEME = "CRYPT"
+
+
+class Sql(Store):
+    """Of an own query the first column is the account's name, the second the password, all others are hints."""
+
+    name = "sql"
+    known = (
+        "database",
+        "preset",
+        "query",
+        "default_scheme",
+        "credentials_file",
+        "db_name",
+        "db_user",
+        "db_host",
+        "db_port",
+        "db_socket",
+        "path",
+    )
+
+    def check_options(self):
+        super().check_options()
+        database, preset = self.options.get("database"), self.options.get("preset")
+        if database not in DATABASES:
+            raise UserError(
+                "The option database of the store sql is '{0}'; it must be one of {1}.".format(
+                    database or "", ", ".join(DATABASES)
+                )
+            )
+        if (preset is None) == ("query" not in self.options):
+            raise UserError("The store sql needs one of the options preset and query, and not both.")
+        if preset is not None:
+            self._check_preset(database, preset)
+        if (database == SQLITE) != ("path" in self.options):
+            raise UserError("The option path of the store sql is SQLite's file: needed there, and for nothing else.")
+        port = str(self.options.get("db_port", "1"))
+        if not re.match(r"[0-9]{1,5}\Z", port):
+            raise UserError("The option db_port of the store sql is '{0}', which is no port.".format(port))
+        if "query" in self.options:
+            self.options["query"] = reading(self.options["query"], database, "The option query of the store sql")
+
+    @staticmethod
+    def _check_preset(database, preset):
+        if preset not in PRESETS:
+            raise UserError(
+                "The option preset of the store sql is '{0}'; it must be one of {1}, or use query.".format(
+                    preset, ", ".join(sorted(PRESETS))
+                )
+            )
+        if database not in PRESETS[preset].databases:
+            raise UserError(
+                "{0} keeps no accounts in {1}; the option database of the store sql must be one of {2}.".format(
+                    PRESETS[preset].program, database, ", ".join(PRESETS[preset].databases)
+                )
+            )
+
+    def accounts(self):
+        connection = self.connection()
+        if connection is not None:
+            yield from accounts_of(self, connection, self.options.get("preset"), self.options.get("query"))
+
+    def connection(self):
+        """:class:`Connection`, or None, which is then a problem."""
+        database = self.options["database"]
+        if database == SQLITE:
+            return Connection(SQLITE, path=self.options["path"])
+        file = self.options.get("credentials_file")
+        connection = Connection(database)
+        if file is not None:
+            connection = self._from_file(database, file)
+            if connection is None:
+                return None
+        preset = PRESETS.get(self.options.get("preset"))
+        said = {
+            field: str(self.options[option])
+            for field, option in (
+                ("name", "db_name"),
+                ("user", "db_user"),
+                ("host", "db_host"),
+                ("port", "db_port"),
+                ("socket", "db_socket"),
+            )
+            if option in self.options
+        }
+        if preset is not None and "name" not in said and connection.name is None:
+            said["name"] = preset.name
+        return connection._replace(**said)
+
+    def _from_file(self, database, path):
+        """The client's own file (MySQL's options, PostgreSQL's .pgpass), or one of Dovecot's."""
+        text = private_text(self, path)
+        if text is None:
+            return None
+        settings = settings_file(text)
+        if "connect" in settings:
+            return from_connect(settings.get("driver", "mysql" if database == MYSQL else "pgsql"), settings["connect"])
+        return Connection(database, options_file=path)
+
+
+def private_text(store, path):
+    """Text of a file with a password in it, or None; that others can read it is a problem as well."""
+    # Who may read the file may read all accounts.
+    lines = [line for _number, line in read_lines(store.system, path, store)]
+    try:
+        mode = os.stat(store.system.real(path)).st_mode
+    except OSError:
+        return None
+    if not lines:
+        store.problem(path, "is empty, or can't be read, so the database can't be reached")
+        return None
+    if mode & 0o007:
+        store.problem(path, "holds a password, and everybody on the host can read it (chmod o= it)")
+    return "\n".join(lines)
+
+
+def accounts_of(store, connection, preset, query):
+    """Accounts of a preset (its name) or of a query (str) by a connection; problems go to the store."""
+    scheme = store.options.get("default_scheme", DEFAULT_SCHEME)
+    where = place(connection)
+    try:
+        for select, roles in _selects(store, connection, preset, query):
+            for number, row in enumerate(rows(store.system, connection, select, store), 1):
+                if roles is None and len(row) < 2:
+                    store.problem(where, "not two columns (name, password)", number)
+                    return
+                meaning = roles or ["name", "password"] + ["hint"] * (len(row) - 2)
+                account = account_of(row, meaning, scheme, store.name) if len(row) == len(meaning) else None
+                if account is None:
+                    store.problem(where, "no name", number)
+                else:
+                    yield account
+    except DatabaseError as error:
+        store.problem(where, str(error))
+    except Missing as error:
+        store.problem(where, "has no {0}, so it is none of {1}'s".format(error, PRESETS[preset].program))
+
+
+def _selects(store, connection, preset, query):
+    if query is not None:
+        yield query, None
+        return
+    pairs = list(rows(store.system, connection, columns_query(connection.database), store))
+    yield from PRESETS[preset].selects(Tables(connection.database, pairs))

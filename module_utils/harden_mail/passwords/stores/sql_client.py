@@ -1,0 +1,248 @@
+"""Rows of a query by the host's own client program, for which a password never stands where others can see it.
+
+MySQL's and PostgreSQL's clients get it in a file for root alone, in a directory for root alone in memory (/run), which
+is removed as soon as the database answers. A kill leaves the file there, where the next run overwrites it.
+"""
+
+import contextlib
+import io
+import os
+import re
+import stat
+from collections import namedtuple
+from urllib.parse import quote
+
+try:
+    import sqlite3
+except ImportError:
+    sqlite3 = None
+
+from ...errors import CommandError, UserError
+from ...host.lines import numbered
+from ...queue.text import printable
+from .sql_rows import copied, text_of, unescaped
+from .sql_text import MYSQL, POSTGRESQL
+
+# How to reach a database. What is None is the client's own default; without user and password that is root's way in.
+#   database: see sql_text.DATABASES; name: of the database; user, password (secret), host, port, socket: str or None
+#   path: SQLite's file; options_file: the client's own file with all that (MySQL's options, PostgreSQL's .pgpass)
+#   more: dict of what else PostgreSQL's connection may say (sslmode, ...)
+Connection = namedtuple("Connection", "database name user password host port socket path options_file more")
+Connection.__new__.__defaults__ = (None,) * 8 + ({},)
+Connection.__repr__ = lambda self: "Connection({0}, {1})".format(self.database, self.name or self.path)
+
+DIRECTORY = "/run/harden-mail/passwords"
+STATEMENT = DIRECTORY + "/statement.sql"
+OPTIONS = DIRECTORY + "/client.cnf"
+LOCK = "/run/harden-mail/passwords.lock"
+
+# Seconds to wait for a connection, and for a lock of SQLite's.
+PATIENCE = 10
+
+# Errors of MySQL whose text has names only (access denied, no such database, table or column, a server that is not
+# there, syntax). The text of others may quote what is in a column.
+_MYSQL_HARMLESS = (1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1698, 1792, 2002, 2003, 2005, 2013, 2026)
+
+
+class DatabaseError(UserError):
+    """The database could not be asked; its text goes behind the place in a sentence."""
+
+
+def place(connection):
+    """The database as people call it."""
+    kind = {MYSQL: "MySQL", POSTGRESQL: "PostgreSQL"}.get(connection.database, "SQLite")
+    return "{0} database {1}".format(kind, connection.path or connection.name or "(default)")
+
+
+def rows(system, connection, query, problems):
+    """Rows of a query, in constant memory but for SQLite's.
+
+    :param query: str, on one line, which reads only (see ``sql_text.reading``)
+    :param problems: told about rows that can't be read
+    :returns: iterator of tuples of str or None
+    :raises DatabaseError: the database gives no answer
+    """
+    if connection.database == MYSQL:
+        return _client_rows(system, connection, _mysql(system, connection), query, problems)
+    if connection.database == POSTGRESQL:
+        return _client_rows(system, connection, _psql(connection), query, problems)
+    return _sqlite_rows(system, connection, query)
+
+
+def _client_rows(system, connection, argv, query, problems):
+    if connection.database == MYSQL:
+        # Older servers than 5.6 take the first for a comment. What the client has not yet passed on it keeps in its
+        # own memory (no --quick): a slow audit must not hold the server's locks.
+        statement = "/*!50605 SET SESSION TRANSACTION READ ONLY */;\n{0};\n".format(query)
+        read, options = unescaped, _mysql_options(connection)
+    else:
+        statement = "BEGIN TRANSACTION READ ONLY;\nCOPY ({0}) TO STDOUT;\nCOMMIT;\n".format(query)
+        read, options = copied, _pgpass(connection)
+    try:
+        with contextlib.ExitStack() as stack:
+            with _private_files(system, statement, options):
+                # By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else.
+                output = stack.enter_context(
+                    system.stream(["sh", "-c", 'exec "$@" < "$0"', system.real(STATEMENT)] + argv)
+                )
+                output = io.BufferedReader(output)
+                output.peek(1)
+            for number, line in numbered(output, carriage_return=False):
+                if line is None:
+                    problems.add(place(connection), "a row that is too long", number)
+                else:
+                    yield tuple(read(field) for field in line.split(b"\t"))
+    except CommandError as error:
+        raise DatabaseError(_why(connection, error)) from None
+
+
+@contextlib.contextmanager
+def _private_files(system, statement, options):
+    with system.lock(LOCK):
+        system.make_private_dir(DIRECTORY)
+        try:
+            for path, text in ((STATEMENT, statement), (OPTIONS, options)):
+                # What a kill has left has whatever owner and mode; a new one has ours.
+                system.remove(path)
+                if text is not None:
+                    system.write(path, text, 0o600)
+            yield
+        finally:
+            system.remove(STATEMENT)
+            system.remove(OPTIONS)
+
+
+# --- MySQL and MariaDB -------------------------------------------------------------------------------------------
+
+
+def _mysql(system, connection):
+    client = next((name for name in ("mysql", "mariadb") if system.which(name)), "mysql")
+    argv = [client]
+    file = connection.options_file or (OPTIONS if _explicit(connection) else None)
+    if file:
+        # root's own ~/.my.cnf and login path, which are read later, would win.
+        argv = ["env", "HOME=" + DIRECTORY, "MYSQL_TEST_LOGIN_FILE=" + DIRECTORY + "/none"] + argv
+        argv.append("--defaults-extra-file=" + system.real(file))
+    argv += ["--batch", "--skip-column-names", "--default-character-set=utf8mb4"]
+    argv.append("--connect-timeout={0}".format(PATIENCE))
+    if connection.name:
+        argv.append("--database=" + connection.name)
+    return argv
+
+
+def _explicit(connection):
+    return any((connection.user, connection.password, connection.host, connection.port, connection.socket))
+
+
+def _mysql_options(connection):
+    """Text of an option file, or None when nothing is to be said."""
+    if connection.options_file or not _explicit(connection):
+        return None
+    lines = ["[client]"]
+    for name in ("user", "password", "host", "port", "socket"):
+        value = getattr(connection, name)
+        if value is not None:
+            lines.append("{0}={1}".format(name, _mysql_value(value)))
+    return "\n".join(lines) + "\n"
+
+
+def _mysql_value(value):
+    """A value in an option file: quotes and escapes as mysql's own reader undoes them (my_default.c)."""
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b"}
+    return '"{0}"'.format("".join(escapes.get(character, character) for character in value))
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------------------------
+
+
+def _psql(connection):
+    file = connection.options_file or (OPTIONS if connection.password is not None else None)
+    argv = []
+    if not _explicit(connection) and not file:
+        # Its administrator is an account of the system's own, which the database trusts.
+        argv += ["runuser", "-u", "postgres", "--"]
+    argv += ["env", "PGCLIENTENCODING=UTF8"]
+    argv += ["PGPASSFILE=" + file] if file else []
+    said = dict(connection.more, connect_timeout=str(PATIENCE), dbname=connection.name or "postgres")
+    for name, value in (
+        ("user", connection.user),
+        ("host", connection.socket or connection.host),
+        ("port", connection.port),
+    ):
+        if value is not None:
+            said[name] = value
+    conninfo = " ".join(
+        "{0}='{1}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
+        for name, value in sorted(said.items())
+    )
+    return argv + [
+        "psql",
+        "--no-psqlrc",
+        "--no-password",
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--set=VERBOSITY=verbose",
+        "--dbname=" + conninfo,
+    ]
+
+
+def _pgpass(connection):
+    """Text of a password file for any host and database, or None when there is no password."""
+    if connection.options_file or connection.password is None:
+        return None
+    if "\n" in connection.password:
+        raise DatabaseError("its password has a line break, which PostgreSQL's client can't be told in a file")
+    return "*:*:*:*:{0}\n".format(connection.password.replace("\\", "\\\\").replace(":", "\\:"))
+
+
+# --- SQLite --------------------------------------------------------------------------------------------------------
+
+
+def _sqlite_rows(system, connection, query):
+    """By Python's own module: it is SQLite itself, and gives values as they are."""
+    if sqlite3 is None:
+        raise DatabaseError("can't be read: the host's Python has no module sqlite3")
+    path = system.real(connection.path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DatabaseError("is no plain file, so it is not read")
+        base = sqlite3.connect("file:{0}?mode=ro".format(quote(path)), uri=True, timeout=PATIENCE)
+    except OSError as error:
+        raise DatabaseError("can't be read ({0})".format(error.strerror or error)) from None
+    except sqlite3.Error as error:
+        raise DatabaseError("can't be opened ({0})".format(error)) from None
+    try:
+        base.text_factory = bytes
+        # All at once: while a query is unfinished, nobody can write to the database.
+        found = base.execute(query).fetchall()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise DatabaseError("can't be asked ({0})".format(printable(str(error)))) from None
+    finally:
+        base.close()
+    for row in found:
+        yield tuple(text_of(value) for value in row)
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+def _why(connection, error):
+    """Why a client gave no answer, without anything that a column holds."""
+    if error.rc is None:
+        return "could not be asked: its client program is not on this host"
+    if error.rc == 127:
+        return "could not be asked: {0}".format(printable(error.err.strip()))
+    if connection.database == MYSQL:
+        match = re.search(r"ERROR (\d+) .*", error.err)
+        code = int(match.group(1)) if match else 0
+        text = match.group() if match and code in _MYSQL_HARMLESS else "error {0}".format(code)
+        return "gives no answer ({0})".format(printable(text))
+    # "ERROR:  42P01: relation ..." in whatever language; class 22 is about data, and quotes it.
+    match = re.search(r"^\S+:  ([0-9A-Z]{5}): (.*)", error.err, re.MULTILINE)
+    if match:
+        text = "SQLSTATE " + match.group(1)
+        if not match.group(1).startswith("22"):
+            text += ": " + match.group(2)
+    else:
+        text = " ".join(error.err.split()) or "exit status {0}".format(error.rc)
+    return "gives no answer ({0})".format(printable(text))
