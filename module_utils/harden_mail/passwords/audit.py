@@ -7,12 +7,13 @@ import itertools
 import os
 import time
 
-from ..errors import CommandError, NotApplicable, UserError
+from ..errors import NotApplicable, UserError
 from ..queue.text import printable
 from ..surface import place_of
 from . import notebook, told
 from .audit_lists import Wanted, lists_dir
 from .candidates import QUOTAS, derived, fingerprint, general_batches
+from .candidates.hibp import PwnedFile
 from .hashes import Uncheckable, Unreadable, parse
 from .stores.registry import OUT_OF_REACH, open_store
 from .work import Guessing, Limits, Target, Words
@@ -24,6 +25,9 @@ _SAVE_EVERY = 10
 _SAVE_SHARE = 20
 
 _DISABLED = "disabled"
+
+# Unsalted hashes that are what a file of Have I Been Pwned has: the scheme, and that file's kind.
+LEAKED = {"SHA1": "sha1", "NTLM": "ntlm"}
 
 
 def run(system, params, check_mode):
@@ -92,8 +96,10 @@ class _Audit:
         self._lists, self._is_check = lists, check_mode
         self._notebook = notebook.Notebook(system, self._day, is_read_only=check_mode)
         self._checked, self._targets = [], {}
-        self._problems, self._unread, self._excluded = [], set(), 0
-        self._passwords = {}
+        self._problems, self._excluded = [], 0
+        # Names of stores of which something could not be read, and of those of which nothing could.
+        self._unread, self._failed = set(), set()
+        self._passwords, self._searchable = {}, []
         self._saved = (time.monotonic(), 0.0)
 
     def run(self):
@@ -102,13 +108,14 @@ class _Audit:
             self._read(declaration)
         if self._problems and not self._checked:
             raise UserError("No account could be read. " + " ".join(self._problems))
-        self._notebook.forget_others(self._unread)
+        self._notebook.forget_others(self._unread | self._failed)
         words = Words(self._own, lambda: general_batches(self._lists, self._today), QUOTAS)
         guessing = Guessing(list(self._targets.values()), words, self._limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
         finally:
             self._notebook.save()
+        self._look_up()
         self._take_failures()
         self._count_equal()
         seconds = time.monotonic() - self._began + self._params["spent_seconds"]
@@ -120,7 +127,7 @@ class _Audit:
             "everyone": guessing.everyones(),
             "seconds": round(seconds, 1),
         }
-        return dict(answer, changed=False, progress=progress)
+        return dict(answer, changed=False, progress=progress, stores_unread=sorted(self._failed))
 
     # --- accounts -----------------------------------------------------------------------------------------
 
@@ -133,11 +140,11 @@ class _Audit:
         try:
             for account in store.accounts():
                 self._meet(account)
-        except (UserError, CommandError) as error:
-            self._unread.add(name)
+        except UserError as error:
+            self._failed.add(name)
             self._problems.append("{0} could not be read: {1}".format(name, error))
         except OSError as error:
-            self._unread.add(name)
+            self._failed.add(name)
             self._problems.append(
                 "{0} could not be read: {1} ({2}).".format(name, error.strerror, printable(str(error.filename)))
             )
@@ -173,12 +180,32 @@ class _Audit:
         if found.empty and entry.kind is None:
             entry.guess("empty", QUOTAS[0][0], self._notebook.word_mac(b""))
         if id(entry) not in self._targets:
-            self._targets[id(entry)] = Target(account.name, account.hints, found.group, found.digest, entry)
+            self._targets[id(entry)] = Target(account.name, account.hints, found, entry)
+            if found.plain or found.scheme in LEAKED:
+                self._searchable.append((found, entry))
 
     def _own(self, name, hints):
         return itertools.chain([(b"", "empty")], derived(name, hints, self._today))
 
     # --- afterwards ---------------------------------------------------------------------------------------
+
+    def _look_up(self):
+        """Look passwords, of those that the store has in plain text, up in a file of leaked ones."""
+        path = self._params["hibp_file"]
+        if path is None:
+            return
+        real = self._system.real(path)
+        with PwnedFile(real) as pwned:
+            status = os.stat(real)
+            this = "{0} {1}".format(status.st_size, status.st_mtime_ns)
+            for found, entry in self._searchable:
+                if entry.kind is None and entry.searched != this:
+                    if found.plain:
+                        entry.pwned = pwned.count_of_password(found.digest) > 0
+                    elif LEAKED[found.scheme] == pwned.kind:
+                        entry.pwned = pwned.count(found.digest) > 0
+                    entry.searched = this
+        self._notebook.save()
 
     def _take_failures(self):
         for one in self._checked:

@@ -58,6 +58,7 @@ class Entry:
         "kind",
         "own",
         "own_ended",
+        "pwned",
         "searched",
         "seconds",
         "seen",
@@ -69,6 +70,7 @@ class Entry:
     def __init__(self, store, day):
         self.store, self.first_seen, self.seen = store, day, day
         self.kind = self.within = self.word_mac = self.searched = None
+        self.pwned = False
         self.begin_anew()
 
     def begin_anew(self):

@@ -1,11 +1,15 @@
 """What an audit of passwords says: results for each account, sentences, counts. Never a password or a hash."""
 
+import re
 from collections import Counter, namedtuple
 
 from ..queue.text import printable
 
 # Names that one sentence lists at most.
 _NAMES = 5
+
+# Names that other modules can be given: what has blanks or odd characters in it is no name that somebody logs in by.
+_FIT = re.compile(r"[^\s\x00-\x20\x7f\ud800-\udfff\"#][^\s\x00-\x20\x7f\ud800-\udfff]{0,319}\Z")
 
 KINDS = {
     "account": "made of the account's own name",
@@ -57,7 +61,10 @@ class Checked:
 
     @property
     def kind(self):
-        return self.entry.kind if self.entry else None
+        """The class of rules by which it was guessed, "pwned", or None."""
+        if not self.entry:
+            return None
+        return self.entry.kind or ("pwned" if self.entry.pwned else None)
 
 
 # How it went.
@@ -80,11 +87,11 @@ def result(checked, options, course):
     ranked = sorted(checked, key=lambda one: _rank(one, options))
     listed = ranked[: options["limit_listed"]]
     guessed = [one for one in checked if one.kind]
-    named = printable if options["name_guessed"] else shown
+    named = str if options["name_guessed"] else shown
     return {
         "accounts": [_account(one, options, shown) for one in listed],
         "accounts_total": len(checked),
-        "guessed_accounts": sorted({named(one.name) for one in guessed}),
+        "guessed_accounts": sorted({named(one.name) for one in guessed if _FIT.match(one.name)}),
         "summary": _summary(checked, options, course),
         "finished": course.is_finished,
         "findings": _findings(ranked, options, course, shown),

@@ -76,16 +76,18 @@ class Target:
 
     :ivar str name: account
     :ivar tuple hints: see ``account.Account``
-    :ivar group: of its hash
-    :ivar digest: of its hash; secret
+    :ivar str scheme: of its hash; as ``hashes.Hash``, as the next two
+    :ivar group: what it shares with others
+    :ivar digest: secret
     :ivar entry: ``notebook.Entry``
     :ivar failure: str, why nothing can be tried, or None
     """
 
-    __slots__ = ("cost", "digest", "entry", "failure", "group", "hints", "name")
+    __slots__ = ("cost", "digest", "entry", "failure", "group", "hints", "name", "scheme")
 
-    def __init__(self, name, hints, group, digest, entry):
-        self.name, self.hints, self.group, self.digest, self.entry = name, hints, group, digest, entry
+    def __init__(self, name, hints, found, entry):
+        self.name, self.hints, self.entry = name, hints, entry
+        self.scheme, self.group, self.digest = found.scheme, found.group, found.digest
         self.failure = self.cost = None
 
     def __repr__(self):
@@ -309,10 +311,9 @@ class Guessing:
         """Seconds that a guess takes: as it was for this account, for its scheme, or as it mostly is."""
         if target.cost is not None:
             return target.cost
-        scheme = target.group[0]
-        if scheme not in self._costs:
-            self._costs[scheme] = _FIRST_COST[speed_class(target.group)]
-        return self._costs[scheme]
+        if target.scheme not in self._costs:
+            self._costs[target.scheme] = _FIRST_COST[speed_class(target.group)]
+        return self._costs[target.scheme]
 
     def _carry_out(self, lane, jobs, number, deadline, between):
         general = [job for job in jobs if not job.is_own]
@@ -355,10 +356,10 @@ class Guessing:
                 for target in job.targets:
                     target.failure = failure
                 return
-            for place, position, kind, word_mac in hits:
-                target = job.targets[place]
-                if target.entry.kind is None and self._position(job, target) <= position < job.stops[place]:
-                    target.entry.guess(kind, self._rounds.bucket(number), word_mac)
+            for place, kind, word_mac in hits:
+                entry = job.targets[place].entry
+                if entry.kind is None:
+                    entry.guess(kind, self._rounds.bucket(number), word_mac)
             self._note_costs(job, done, seconds)
             for target, limit in zip(job.targets, job.stops):
                 if target.entry.kind is not None:
@@ -373,10 +374,6 @@ class Guessing:
                 # The time was over, or there are no more words: what other processes have done beyond is done anew.
                 job.next_piece = -1
 
-    @staticmethod
-    def _position(job, target):
-        return target.entry.own if job.is_own else target.entry.general
-
     def _note_costs(self, job, done, seconds):
         share = seconds / len(job.targets)
         for target in job.targets:
@@ -384,7 +381,7 @@ class Guessing:
                 target.entry.seconds += share
         if done:
             cost = max(seconds / done, 1e-8)
-            self._costs[job.targets[0].group[0]] = cost
+            self._costs[job.targets[0].scheme] = cost
             for target in job.targets:
                 target.cost = cost
 
@@ -470,7 +467,7 @@ class _Worker:
         return done, time.monotonic() - began, hits, has_ended and done == len(words), None
 
     def _try(self, job, words, start, kind_of):
-        """(words done, hits) of a piece; hits as [(place of the target, position, kind, keyed hash of the word)]."""
+        """(words done, hits) of a piece; hits as [(place of the target, kind, keyed hash of the word)]."""
         wanted = {}
         for place, target in enumerate(job.targets):
             wanted.setdefault(target.digest, []).append(place)
@@ -485,7 +482,7 @@ class _Worker:
                     position = start + done + index
                     if place not in found and self._counts(job, place, position):
                         found.add(place)
-                        hits.append((place, position, kind_of(done + index), self._guessing.mac_of(some[index])))
+                        hits.append((place, kind_of(done + index), self._guessing.mac_of(some[index])))
             done += len(some)
             began, now = now, time.monotonic()
             if len(found) == len(job.targets) or now >= self._deadline:
