@@ -66,7 +66,13 @@ def test_either_relays_after_a_log_in_and_leaves_auth_to_all(either):
     assert either.gate("192.0.2.1") == AUTH_OFFERED
     either.read("192.0.2.1")
     assert either.gate("192.0.2.1") == RELAYS
-    assert either.gate("203.0.113.5") == AUTH_OFFERED  # exempt is from the log-in, not from the password
+
+
+def test_for_an_exempt_client_a_log_in_is_no_password(either):
+    for address in ("203.0.113.5", "2001:db8:f::5"):
+        assert either.gate(address) == AUTH_OFFERED
+        either.read(address)
+        assert either.gate(address) == AUTH_OFFERED
 
 
 def test_a_log_in_expires(both):

@@ -32,8 +32,11 @@ def main(argv, environ):
     if "RELAYCLIENT" in environ:
         return argv, environ
     address = packed(environ.get("TCPREMOTEIP", ""))
-    is_known = address is not None and (is_exempt(address) if SETTINGS["both"] else False)
-    is_known = is_known or (address is not None and has_read(address))
+    # For an exempt client all is as before. Webmail's users log in from one address all the time, so in `either`, too:
+    # that must not open it for whoever is on that host.
+    if address is not None and is_exempt(address):
+        return argv, environ
+    is_known = address is not None and has_read(address)
     if not SETTINGS["both"]:
         return argv, dict(environ, RELAYCLIENT="") if is_known else environ
     if is_known:
