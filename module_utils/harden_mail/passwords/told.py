@@ -169,17 +169,15 @@ def _findings(ranked, options, course, shown):
     guessed = [one for one in ranked if one.kind not in (None, "empty")]
     old = [one for one in ranked if is_old(one, options)]
     return (
-        _capped(
-            empty, limit, lambda one: "{0} has an empty password.".format(shown(one.name)), "have an empty password"
-        )
-        + _capped(guessed, limit, lambda one: _guessed(one, shown), "have a password that was guessed")
+        _capped(empty, limit, lambda one: "{0} has an empty password.".format(shown(one.name)), "an empty password")
+        + _capped(guessed, limit, lambda one: _guessed(one, shown), "a password that was guessed")
         + _capped(
             old,
             limit,
             lambda one: "The password of {0} has been the same for {1:,} days; {2:,} are allowed.".format(
                 shown(one.name), one.unchanged, options["max_age_days"]
             ),
-            "have a password that is too old",
+            "a password that is too old",
         )
         + _not_tried([one for one in ranked if one.reason and not one.is_harmless], shown)
         + course.problems
@@ -189,7 +187,8 @@ def _findings(ranked, options, course, shown):
 def _capped(accounts, limit, sentence, what):
     told = [sentence(one) for one in accounts[:limit]]
     if len(accounts) > limit:
-        told.append("{0:,} more accounts {1}; {2:,} in all.".format(len(accounts) - limit, what, len(accounts)))
+        more = _counted(len(accounts) - limit, "more account has", "more accounts have")
+        told.append("{0} {1}; {2:,} in all.".format(more, what, len(accounts)))
     return told
 
 
@@ -197,9 +196,9 @@ def _guessed(one, shown):
     if one.kind == "pwned":
         return "The password of {0} is in the list of leaked passwords.".format(shown(one.name))
     how = "within {0:,} guesses".format(one.entry.within) if one.entry.within else "in more than 10,000 guesses"
-    also = "; {0:,} other {1} the same".format(one.same, "account has" if one.same == 1 else "accounts have")
+    also = "; {0} the same".format(_counted(one.same, "other account has", "other accounts have")) if one.same else ""
     return "The password of {0} was guessed {1}: it is {2}{3}.".format(
-        shown(one.name), how, KINDS.get(one.kind, "known"), also if one.same else ""
+        shown(one.name), how, KINDS.get(one.kind, "known"), also
     )
 
 
@@ -211,12 +210,16 @@ def _not_tried(accounts, shown):
     for (store, reason), names in reasons.items():
         some = ", ".join(shown(name) for name in names[:_NAMES])
         more = " and {0:,} more".format(len(names) - _NAMES) if len(names) > _NAMES else ""
-        told.append("Not tried, {0} {1}: {2}. {3}{4}.".format(_count(len(names)), store, reason, some, more))
+        told.append("Not tried, {0} of {1}: {2}. {3}{4}.".format(_accounts(len(names)), store, reason, some, more))
     return told
 
 
-def _count(number):
-    return "{0:,} {1} of".format(number, "account" if number == 1 else "accounts")
+def _counted(number, one, many):
+    return "{0:,} {1}".format(number, one if number == 1 else many)
+
+
+def _accounts(number):
+    return _counted(number, "account", "accounts")
 
 
 def _evidence(checked, course):
@@ -230,9 +233,11 @@ def _evidence(checked, course):
     told += [_scheme(scheme, accounts) for scheme, accounts in sorted(schemes.items())]
     equal = sum(1 for one in checked if one.same)
     if equal:
-        told.append("{0:,} accounts are known to share their password with another one.".format(equal))
+        some = _counted(equal, "account is known to share its", "accounts are known to share their")
+        told.append("{0} password with another one.".format(some))
     if course.excluded:
-        told.append("{0:,} accounts are excluded by declaration.".format(course.excluded))
+        some = _counted(course.excluded, "account is", "accounts are")
+        told.append("{0} excluded by declaration.".format(some))
     if not course.is_finished:
         told.append(
             "The time was over ({0:,.0f} s, {1:,.0f} of them left to others): the next audit goes on from here.".format(
@@ -246,20 +251,13 @@ def _store(store, accounts):
     counts = Counter(one.reason for one in accounts if one.is_harmless)
     apart = "".join(", {0:,} {1}".format(number, reason) for reason, number in sorted(counts.items()))
     guessed = sum(1 for one in accounts if one.kind)
-    return "{0}: {1:,} {2}, {3:,} guessed{4}.".format(
-        store, len(accounts), "account" if len(accounts) == 1 else "accounts", guessed, apart
-    )
+    return "{0}: {1}, {2:,} guessed{3}.".format(store, _accounts(len(accounts)), guessed, apart)
 
 
 def _scheme(scheme, accounts):
     weak = next((WEAK.get(one.weak, one.weak) for one in accounts if one.weak), None)
     tries = [one.entry.tried for one in accounts if not one.kind]
-    told = "{0}{1}: {2:,} {3}".format(
-        scheme,
-        " ({0})".format(weak) if weak else "",
-        len(accounts),
-        "account" if len(accounts) == 1 else "accounts",
-    )
+    told = "{0}{1}: {2}".format(scheme, " ({0})".format(weak) if weak else "", _accounts(len(accounts)))
     if tries:
         least, most = min(tries), max(tries)
         span = "{0:,}".format(least) if least == most else "{0:,} to {1:,}".format(least, most)

@@ -1,0 +1,513 @@
+"""The audit as a whole: what it says of a host, what it remembers, what costs nothing the second time."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.errors import NotApplicable, UserError
+from harden_mail.passwords import audit, audit_lists, notebook, work
+from harden_mail.passwords.account import Account
+from harden_mail.passwords.stores import registry
+
+USERS = "/etc/dovecot/users"
+PARAMETERS = {
+    "state": "present",
+    "stores": [{"store": "dovecot-passwd-file", "path": USERS}],
+    "exclude": [],
+    "budget_seconds": 60,
+    "budget_seconds_per_account": None,
+    "budget_guesses_per_account": None,
+    "cores": 1,
+    "max_load": 100000,
+    "max_age_days": None,
+    "mask_accounts": False,
+    "name_guessed": True,
+    "limit_listed": 20,
+    "lists": [],
+    "hibp_file": None,
+    "lists_id": None,
+    "lists_archive": None,
+    "spent_seconds": 0,
+}
+QUOTAS = ((100, 10), (1000, 40))
+
+
+def sha(password):
+    return "{SHA}" + base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
+
+
+def ssha(password, salt=b"salt"):
+    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
+
+
+@pytest.fixture(autouse=True)
+def few_guesses(monkeypatch):
+    """Guesses that are quickly at their end."""
+
+    def general(lists_dir, _today):
+        yield [b"123456", b"secret", b"qwerty"], "common"
+        for name in sorted(os.listdir(lists_dir)) if lists_dir else ():
+            with open(os.path.join(lists_dir, name), "rb") as handle:
+                yield handle.read().split(), "own-list"
+        for start in range(0, 1500, 100):
+            yield [b"%d-" % number for number in range(start, start + 100)], "digits"
+
+    def derived(name, _hints, _today):
+        local = name.partition("@")[0]
+        for tail in ["", "1", "123", *map(str, range(2000, 2030))]:
+            yield (local + tail).encode(), "account"
+
+    monkeypatch.setattr(audit, "general_batches", general)
+    monkeypatch.setattr(audit, "derived", derived)
+    monkeypatch.setattr(audit, "QUOTAS", QUOTAS)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """How many words were tried: [number]."""
+    count, real = [0], work.matcher
+
+    def matcher(group, digests):
+        match = real(group, digests)
+
+        def counting(words):
+            count[0] += len(words)
+            return match(words)
+
+        return counting
+
+    monkeypatch.setattr(work, "matcher", matcher)
+    return count
+
+
+@pytest.fixture
+def system(tmp_path):
+    return FakeSystem(tmp_path)
+
+
+def users(system, **accounts):
+    lines = ["{0}@example.com:{1}::::::\n".format(name, stored) for name, stored in accounts.items()]
+    system.write(USERS, "".join(lines))
+
+
+def run(system, check_mode=False, **changes):
+    return audit.run(system, dict(PARAMETERS, **changes), check_mode)
+
+
+def of(result, name):
+    return next(one for one in result["accounts"] if one["account"].partition("@")[0] == name)
+
+
+def test_what_is_said_of_a_host(system):
+    users(
+        system,
+        bob=sha("bob123"),
+        info=ssha("qwerty"),
+        fine=ssha("x-x"),
+        twin=ssha("qwerty", b"other"),
+        plain="{PLAIN}x-y",
+        double="{PLAIN}x-y",
+        empty="{PLAIN}",
+        locked="!",
+        odd="{NOSUCH}abc",
+    )
+    result = run(system)
+    assert result["changed"] is False
+    assert result["finished"] is True
+    assert result["accounts_total"] == 9
+    assert result["guessed_accounts"] == [
+        "bob@example.com",
+        "empty@example.com",
+        "info@example.com",
+        "twin@example.com",
+    ]
+    assert of(result, "bob")["guessed"] == {"kind": "account", "within": 100}
+    assert of(result, "bob")["weak_scheme"] == "unsalted"
+    assert of(result, "info")["guessed"] == {"kind": "common", "within": 100}
+    assert of(result, "info")["same_password_as"] == 1
+    assert of(result, "plain")["same_password_as"] == 1
+    assert of(result, "plain")["plaintext_store"] is True
+    assert of(result, "fine")["same_password_as"] is None
+    # The empty word, 33 of its own, and 1,503 that all share.
+    assert of(result, "fine")["not_guessed_in"] == 1537
+    assert of(result, "empty")["empty"] is True
+    assert of(result, "odd")["not_tried_because"] == "unknown scheme"
+    assert [text for text in result["findings"] if "Not tried" in text] == [
+        "Not tried, 1 account of dovecot-passwd-file: unknown scheme. odd@example.com."
+    ]
+    assert result["progress"]["everyone"] is None
+    assert "qwerty" not in repr(result)
+
+
+def test_an_empty_password_of_a_slow_hash_is_found(system):
+    users(system, bob="{PBKDF2}$1$saltsalt$10$" + hashlib.pbkdf2_hmac("sha1", b"", b"saltsalt", 10).hex())
+    assert of(run(system), "bob")["empty"] is True
+
+
+def test_the_second_audit_costs_nothing(system, tried):
+    users(system, bob=ssha("bob123"), fine=ssha("x-x"), plain="{PLAIN}x-y")
+    first = run(system)
+    assert tried[0] > 3000
+    tried[0] = 0
+    second = run(system)
+    assert tried[0] == 0
+    for result in (first, second):
+        result.pop("progress")
+    assert first == second
+
+
+def test_only_what_has_changed_is_tried_again(system, tried):
+    users(system, bob=ssha("bob123"), fine=ssha("x-x", b"a"), other=ssha("x-x", b"b"))
+    run(system)
+    users(system, bob=ssha("now-x"), fine=ssha("x-x", b"a"), new=ssha("new1", b"c"))
+    tried[0] = 0
+    result = run(system)
+    assert result["guessed_accounts"] == ["new@example.com"]
+    assert 1537 < tried[0] < 1537 + 110
+    assert len(notebook.Notebook(system, 1)) == 3
+
+
+def test_check_mode_guesses_and_writes_nothing(system, tmp_path):
+    users(system, bob=ssha("bob123"))
+    before = sorted(os.walk(str(tmp_path)))
+    result = run(system, check_mode=True)
+    assert result["guessed_accounts"] == ["bob@example.com"]
+    assert result["evidence"][-1].startswith("Without word lists, which check mode does not bring: only")
+    assert sorted(os.walk(str(tmp_path))) == before
+
+
+def test_check_mode_says_what_a_run_says(system):
+    users(system, bob=ssha("bob123"), fine=ssha("x-x"), info="{PLAIN}1400-")
+    predicted, done = run(system, check_mode=True), run(system)
+    again = run(system, check_mode=True)
+    for result in (predicted, done, again):
+        result.pop("progress")
+        result["evidence"].pop()
+    assert predicted == done == again
+
+
+def test_other_lists_are_tried_and_what_was_guessed_stays(system):
+    users(system, bob=ssha("bob123"), fine=ssha("Tsukuba!"))
+    assert run(system)["guessed_accounts"] == ["bob@example.com"]
+    archive = packed(system, {"own-000.txt": b"Tsukuba!\n"})
+    result = run(system, lists_id="a" * 64, lists_archive=archive)
+    assert result["guessed_accounts"] == ["bob@example.com", "fine@example.com"]
+    assert of(result, "fine")["guessed"]["kind"] == "own-list"
+    assert of(result, "bob")["guessed"] == {"kind": "account", "within": 100}
+
+
+def packed(system, files):
+    path = system.real("/lists.tar.gz")
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+class TestLists:
+    ID, OTHER = "a" * 64, "b" * 64
+
+    def directory(self, system, is_check=False, **changes):
+        parameters = dict(PARAMETERS, lists_id=self.ID, **changes)
+        with audit_lists.lists_dir(system, parameters, is_check) as found:
+            return found, sorted(os.listdir(found)) if found else None
+
+    def test_they_are_asked_for_when_they_are_not_there(self, system):
+        users(system, bob=ssha("x"))
+        for check_mode in (True, False):
+            assert run(system, check_mode, lists_id=self.ID) == {"changed": False, "lists_wanted": True}
+
+    def test_they_are_kept_until_others_are_brought(self, system):
+        archive = packed(system, {"common.txt": b"x\n", "CREDITS": b"y"})
+        found, names = self.directory(system, lists_archive=archive)
+        assert names == ["CREDITS", "common.txt"]
+        assert self.directory(system)[0] == found
+        with audit_lists.lists_dir(system, dict(PARAMETERS, lists_id=self.OTHER, lists_archive=archive), False):
+            pass
+        assert system.listdir(audit_lists.LISTS) == [self.OTHER]
+
+    def test_in_check_mode_they_go_again(self, system):
+        archive = packed(system, {"common.txt": b"x\n"})
+        found, names = self.directory(system, is_check=True, lists_archive=archive)
+        assert names == ["common.txt"]
+        assert not os.path.exists(found)
+        assert not system.exists(audit_lists.LISTS)
+
+    def test_what_a_kill_left_does_not_matter(self, system):
+        system.write(audit_lists.LISTS + "/new/english.txt", "half of a li")
+        archive = packed(system, {"common.txt": b"x\n"})
+        assert self.directory(system, lists_archive=archive)[1] == ["common.txt"]
+        assert system.listdir(audit_lists.LISTS) == [self.ID]
+
+    def test_lists_that_are_on_the_host_are_not_copied(self, system):
+        system.write("/srv/huge.txt", "a\n")
+        digest = hashlib.sha256(b"a\n").hexdigest()
+        lists = [{"host_path": None, "sha256": None}, {"host_path": "/srv/huge.txt", "sha256": digest.upper()}]
+        archive = packed(system, {"own-000.txt": b"b\n"})
+        found, names = self.directory(system, lists_archive=archive, lists=lists)
+        assert names == ["own-000.txt", "own-001.txt"]
+        assert os.readlink(found + "/own-001.txt") == system.real("/srv/huge.txt")
+
+    @pytest.mark.parametrize(
+        ("one", "sentence"),
+        [
+            ({"host_path": "/srv/none.txt", "sha256": None}, "host_path /srv/none.txt, and there is no such file"),
+            ({"host_path": "/srv/huge.txt", "sha256": "0" * 64}, "has the SHA-256 .*, but sha256 says 000"),
+        ],
+    )
+    def test_a_list_that_is_another_is_refused(self, system, one, sentence):
+        system.write("/srv/huge.txt", "a\n")
+        with pytest.raises(UserError, match=sentence):
+            self.directory(system, lists_archive=packed(system, {}), lists=[one])
+        assert not system.exists(audit_lists.LISTS + "/" + self.ID)
+
+    @pytest.mark.parametrize("name", ["../x.txt", "/etc/x", "x.txt", "common/x.txt", "own.txt/", "common.txt\n"])
+    def test_an_archive_writes_nowhere_else(self, system, name):
+        with pytest.raises(UserError, match="something in it that is no list"):
+            self.directory(system, lists_archive=packed(system, {name: b""}))
+
+    def test_a_broken_archive_is_a_sentence(self, system):
+        system.write("/lists.tar.gz", "no archive")
+        with pytest.raises(UserError, match="can't be read"):
+            self.directory(system, lists_archive=system.real("/lists.tar.gz"))
+
+    def test_an_odd_name_is_refused(self, system):
+        parameters = dict(PARAMETERS, lists_id="../etc")
+        with pytest.raises(UserError, match=r"lists_id is '\.\./etc'"), audit_lists.lists_dir(
+            system, parameters, False
+        ):
+            pass
+
+
+def test_excluded_accounts_are_counted(system):
+    users(system, bob=ssha("bob123"), test1=ssha("x"), test2=ssha("x"))
+    result = run(system, exclude=["TEST*@example.com", "nobody"])
+    assert result["accounts_total"] == 1
+    assert result["summary"]["excluded"] == 2
+
+
+def test_days_count_from_the_first_audit_where_the_store_has_no_date(system, monkeypatch):
+    users(system, bob=ssha("x-x"))
+    assert of(run(system, max_age_days=0), "bob")["unchanged_for_days"] == 0
+    later(monkeypatch, 31)
+    result = run(system, max_age_days=30)
+    assert of(result, "bob")["unchanged_for_days"] == 31
+    assert result["findings"] == ["The password of bob@example.com has been the same for 31 days; 30 are allowed."]
+    users(system, bob=ssha("y-y"))
+    assert of(run(system), "bob")["unchanged_for_days"] == 0
+
+
+def later(monkeypatch, days):
+    today = audit.datetime.date.today() + audit.datetime.timedelta(days)
+
+    class Clock(audit.datetime.date):
+        @classmethod
+        def today(cls):
+            return today
+
+    monkeypatch.setattr(audit.datetime, "date", Clock)
+
+
+class Broken:
+    """A store that tells one account and then breaks."""
+
+    name = "broken"
+    problems = ()
+
+    def __init__(self, *_):
+        pass
+
+    def accounts(self):
+        yield audit_account("early", ssha("early1"))
+        raise UserError("The database does not answer.")
+
+
+class Dated(Broken):
+    name = "dated"
+
+    def accounts(self):
+        yield audit_account("old", ssha("x-x"), changed=10)
+
+
+def audit_account(name, stored, **values):
+    usual = {"scheme": "CRYPT", "store": "broken", "hints": (), "changed": None, "active": True}
+    return Account(name=name, stored=stored, **dict(usual, **values))
+
+
+@pytest.fixture
+def odd_stores(monkeypatch):
+    monkeypatch.setitem(registry.STORES, "broken", Broken)
+    monkeypatch.setitem(registry.STORES, "dated", Dated)
+
+
+def test_a_store_that_breaks_is_a_finding_and_the_others_go_on(system, odd_stores):
+    users(system, bob=ssha("bob123"))
+    result = run(system, stores=[{"store": "broken"}, *PARAMETERS["stores"], {"store": "dovecot-ldap"}])
+    assert result["stores_unread"] == ["broken"]
+    assert result["guessed_accounts"] == ["bob@example.com", "early"]
+    assert result["findings"][-2:] == [
+        "broken could not be read: The database does not answer.",
+        "dovecot-ldap is not audited: a directory server keeps them, perhaps on another host.",
+    ]
+
+
+def test_the_stores_own_date_counts(system, odd_stores):
+    result = run(system, stores=[{"store": "dated"}], max_age_days=1000)
+    assert of(result, "old")["unchanged_for_days"] > 20000
+    assert of(result, "old")["too_old"] is True
+
+
+def test_if_nothing_can_be_read_it_fails(system):
+    with pytest.raises(UserError, match="No account could be read"):
+        run(system, stores=[{"store": "dovecot-ldap"}])
+    with pytest.raises(UserError, match="no store 'nosuch'"):
+        run(system, stores=[{"store": "nosuch"}])
+
+
+def test_without_stores_it_makes_no_sense(system):
+    with pytest.raises(NotApplicable, match="password_audit_stores"):
+        run(system, stores=[])
+
+
+@pytest.mark.parametrize(
+    "name", ["budget_seconds", "budget_guesses_per_account", "cores", "max_load", "max_age_days", "limit_listed"]
+)
+def test_less_than_nothing_is_refused(system, name):
+    with pytest.raises(UserError, match="{0} is -1: give 0 or more".format(name)):
+        run(system, **{name: -1})
+
+
+def test_a_defect_in_reading_a_hash_is_said_without_it(system, monkeypatch):
+    users(system, bob="{PLAIN}canary", info=ssha("info1"))
+    real = audit.parse
+
+    def parse(stored, scheme, name):
+        if "canary" in stored:
+            raise ValueError(stored)
+        return real(stored, scheme, name)
+
+    monkeypatch.setattr(audit, "parse", parse)
+    result = run(system)
+    assert "harden-mail has a defect, ValueError at test_passwords_audit.py:" in result["findings"][-1]
+    assert "canary" not in repr(result)
+    assert result["guessed_accounts"] == ["info@example.com"]
+
+
+def test_malformed_lines_are_findings(system):
+    system.write(USERS, "bob@example.com:{PLAIN}bob1\nno colon\n\x00\x00:\x00\n" + "x\n" * 1000)
+    result = run(system)
+    assert result["guessed_accounts"] == ["bob@example.com"]
+    assert any(text.startswith(USERS + ": ") for text in result["findings"])
+    assert len(result["findings"]) < 10
+
+
+def test_leaked_passwords_are_looked_up_where_the_store_has_them(system, tried):
+    leaked = sorted(hashlib.sha1(word).hexdigest().upper() for word in (b"x-leaked", b"y-leaked", b"z", b"bob1"))
+    system.write("/srv/pwned.txt", "".join("{0}:3\n".format(digest) for digest in leaked))
+    users(system, bob="{PLAIN}bob1", a="{PLAIN}x-leaked", b=sha("y-leaked"), c=ssha("x-leaked"), d="{PLAIN}x-fine")
+    result = run(system, hibp_file="/srv/pwned.txt")
+    assert result["guessed_accounts"] == ["a@example.com", "b@example.com", "bob@example.com"]
+    assert of(result, "bob")["guessed"]["kind"] == "account"
+    assert of(result, "a")["guessed"] == {"kind": "pwned", "within": None}
+    # Known the next time, also without the file; another one is looked at.
+    assert run(system)["guessed_accounts"] == result["guessed_accounts"]
+    system.write("/srv/pwned.txt", "{0}:3\n".format(hashlib.sha1(b"x-fine").hexdigest().upper()))
+    assert "d@example.com" in run(system, hibp_file="/srv/pwned.txt")["guessed_accounts"]
+    with pytest.raises(UserError, match="/srv/none"):
+        run(system, hibp_file="/srv/none")
+
+
+def test_absent_forgets_everything(system):
+    users(system, bob=ssha("bob123"))
+    assert run(system, state="absent")["changed"] is False
+    run(system)
+    assert run(system, check_mode=True, state="absent")["changed"] is True
+    assert system.exists(notebook.KEY)
+    assert run(system, state="absent")["changed"] is True
+    assert not system.exists(notebook.DIRECTORY)
+
+
+def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):
+    users(system, bob=ssha("bob123"))
+    real = work.Guessing.run
+
+    def run_and_fail(self, between):
+        real(self, between)
+        raise UserError("A process that tried passwords was killed")
+
+    monkeypatch.setattr(work.Guessing, "run", run_and_fail)
+    with pytest.raises(UserError):
+        run(system)
+    monkeypatch.undo()
+    assert "account" in system.read(notebook.NOTEBOOK)
+
+
+# A whole audit in a process of its own, slow enough to be killed in the middle.
+SLOW = """
+import json, os, sys, time
+sys.path[:0] = sys.argv[1:3]
+from harden_mail.passwords import audit, work
+from harden_mail.system import System
+
+real = work.matcher
+def matcher(group, digests):
+    match = real(group, digests)
+    def slowly(words):
+        time.sleep(0.0002 * len(words))
+        return match(words)
+    return slowly
+work.matcher = matcher
+work._WAVE, work._ALONE, work._BLOCK, work._PIECE = 0.02, 0.0, 20, 0.005
+audit._SAVE_EVERY, audit._SAVE_SHARE = 0, 0
+audit.QUOTAS = ((100, 10), (600, 40))
+audit.general_batches = lambda *_: iter([([b"%d-" % number for number in range(900)], "digits")])
+audit.derived = lambda name, *_: iter([(b"a%d" % number, "account") for number in range(60)])
+result = audit.run(System(sys.argv[3]), json.loads(sys.argv[4]), False)
+result.pop("progress")
+result["evidence"] = [line for line in result["evidence"] if "Without" not in line]
+print(json.dumps(result, sort_keys=True))
+"""
+
+
+def test_killed_anywhere_and_run_again_it_ends_as_if_unbroken(tmp_path):
+    here = os.path.dirname(os.path.abspath(__file__))
+    paths = [os.path.join(os.path.dirname(os.path.dirname(here)), "module_utils"), here]
+    words = ["a5", "x-x", "899-", "30-", "a38", "400-", "x-y", "0-"]
+
+    def start(root):
+        arguments = [*paths, str(root), json.dumps(dict(PARAMETERS, cores=2))]
+        return subprocess.Popen(
+            [sys.executable, "-c", SLOW, *arguments], stdout=subprocess.PIPE, universal_newlines=True
+        )
+
+    for name in ("unbroken", "killed"):
+        (tmp_path / name).mkdir()
+        accounts = {"u{0}".format(n): ssha(word, b"%d" % n) for n, word in enumerate(words)}
+        users(FakeSystem(tmp_path / name), same=ssha("5-", b"0"), **accounts)
+    expected = start(tmp_path / "unbroken").communicate()[0]
+    assert len(json.loads(expected)["guessed_accounts"]) == 7
+    choice, kills = random.Random(7), 0
+    for _ in range(6):
+        process = start(tmp_path / "killed")
+        deadline = time.monotonic() + choice.uniform(0.25, 0.6)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        # Ends when none of its processes is left.
+        process.communicate()
+    assert kills >= 1
+    assert start(tmp_path / "killed").communicate()[0] == expected

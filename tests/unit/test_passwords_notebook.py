@@ -1,0 +1,230 @@
+"""What an audit remembers: no secret, in one step, and only what is still so."""
+
+import json
+import os
+import stat
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.errors import UserError
+from harden_mail.passwords import notebook
+from harden_mail.passwords.notebook import KEY, LOCK, NOTEBOOK, Notebook
+
+TODAY = 20000
+SECRETS = ("canary-password", "$6$canary$hash", "info@example.com")
+
+
+@pytest.fixture
+def system(tmp_path):
+    return FakeSystem(tmp_path)
+
+
+def begun(system, day=TODAY, fingerprint="one", is_read_only=False):
+    made = Notebook(system, day, is_read_only)
+    made.begin(fingerprint)
+    return made
+
+
+def entry(book, name="info@example.com", stored="$6$canary$hash", store="dovecot-passwd-file"):
+    return book.entry(store, name, stored)
+
+
+def content(system):
+    return system.read(NOTEBOOK)
+
+
+def test_it_is_there_the_next_time(system):
+    book = begun(system)
+    one, other = entry(book), entry(book, name="other")
+    one.own, one.general, one.own_ended, one.seconds = 5, 7, True, 1.23456
+    other.guess("common", 100, book.word_mac(b"canary-password"))
+    other.searched, other.pwned = "file", True
+    book.save()
+    again = begun(system, TODAY + 3)
+    found = entry(again)
+    assert (found.own, found.general, found.own_ended, found.general_ended, found.seconds) == (5, 7, True, False, 1.235)
+    assert (found.first_seen, found.seen, found.store, found.kind) == (TODAY, TODAY + 3, "dovecot-passwd-file", None)
+    found = entry(again, name="other")
+    assert (found.kind, found.within, found.word_mac) == ("common", 100, again.word_mac(b"canary-password"))
+    assert (found.searched, found.pwned) == ("file", True)
+    assert len(again) == 2
+
+
+def test_only_root_can_read_it_and_nothing_of_a_secret_is_in_it(system):
+    book = begun(system)
+    entry(book).guess("common", 100, book.word_mac(b"canary-password"))
+    book.save()
+    for path, mode in ((notebook.DIRECTORY, 0o700), (KEY, 0o600), (NOTEBOOK, 0o600)):
+        assert stat.S_IMODE(os.stat(system.real(path)).st_mode) == mode
+    for secret in SECRETS:
+        assert secret not in content(system)
+
+
+def test_where_a_guess_was_in_the_lists_is_forgotten(system):
+    book = begun(system)
+    one = entry(book)
+    one.own, one.general, one.own_ended, one.general_ended, one.seconds = 50, 4321, True, True, 9.0
+    one.guess("common", None, "mac")
+    book.save()
+    assert "4321" not in content(system)
+    assert one.tried == 0
+
+
+def test_another_password_store_or_name_is_another_account(system):
+    book = begun(system)
+    one = entry(book)
+    assert entry(book) is one
+    others = [entry(book, stored="x"), entry(book, name="x"), entry(book, store="shadow")]
+    # What one part ends with is not what the next begins with.
+    others += [book.entry("a", "bc", "d"), book.entry("ab", "c", "d"), book.entry("a", "b", "cd")]
+    assert len({id(other) for other in [one] + others}) == 7
+
+
+def test_each_host_has_a_key_of_its_own(tmp_path):
+    macs = set()
+    for host in ("a", "b"):
+        (tmp_path / host).mkdir()
+        book = begun(FakeSystem(tmp_path / host))
+        entry(book)
+        book.save()
+        macs.add(json.loads(content(FakeSystem(tmp_path / host)).splitlines()[1])[0])
+        macs.add(book.word_mac(b"word"))
+    assert len(macs) == 4
+
+
+def test_bytes_that_are_no_text_are_an_account_too(system):
+    book = begun(system)
+    entry(book, name="\udcff", stored="\udcfe")
+    book.save()
+    assert len(begun(system)) == 1
+
+
+def test_with_other_guesses_those_who_were_not_guessed_are_tried_anew(system):
+    book = begun(system)
+    guessed, tried = entry(book, name="guessed"), entry(book, name="tried")
+    guessed.guess("date", 1000, "mac")
+    tried.own, tried.general_ended, tried.seconds = 7, True, 3.0
+    book.save()
+    again = begun(system, fingerprint="two")
+    assert entry(again, name="guessed").kind == "date"
+    found = entry(again, name="tried")
+    assert (found.own, found.general_ended, found.seconds, found.first_seen) == (0, False, 0.0, TODAY)
+    again.save()
+    assert begun(system, fingerprint="two").fingerprint == "two"
+
+
+def test_accounts_that_are_gone_are_forgotten(system):
+    book = begun(system)
+    entry(book, name="stays")
+    entry(book, name="goes")
+    entry(book, name="goes too", store="shadow")
+    book.save()
+    again = begun(system, TODAY)
+    entry(again, name="stays")
+    again.forget_others(set())
+    again.save()
+    assert len(begun(system)) == 1
+
+
+def test_accounts_of_a_store_that_could_not_be_read_are_kept_for_a_while(system):
+    book = begun(system)
+    entry(book, store="sql")
+    entry(book, store="shadow")
+    book.save()
+    later = begun(system, TODAY + notebook.KEPT_DAYS)
+    later.forget_others({"sql"})
+    assert len(later) == 1
+    later.save()
+    later = begun(system, TODAY + notebook.KEPT_DAYS + 1)
+    later.forget_others({"sql"})
+    assert len(later) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\x00\xff",
+        "[]",
+        '{"version": 1}',
+        '{"version": 2, "fingerprint": "one", "entries": 0}\n',
+        '{"version": 1, "fingerprint": "one", "entries": 2}\n',
+        '{"version": 1, "fingerprint": "one", "entries": 1}\n["too short"]\n',
+        '{"version": 1, "fingerprint": "one", "entries": 1}\n{}\n',
+        '{"version": 1, "fingerprint": "one", "entries": 1}\n'
+        + json.dumps(["0" * 64, "x", 0, False, None, 0, False, False, None, 0.0, 1, "s", None, None]),
+    ],
+)
+def test_a_spoiled_notebook_begins_anew_and_says_so(system, text):
+    book = begun(system)
+    entry(book)
+    book.save()
+    system.write(NOTEBOOK, text)
+    again = begun(system)
+    assert again.lost == "The notebook {0} or its key can't be read, so the audit began anew.".format(NOTEBOOK)
+    assert len(again) == 0
+    entry(again)
+    again.save()
+    assert begun(system).lost is None
+
+
+@pytest.mark.parametrize("text", [None, "", "zz", "00" * 31, "g" * 64])
+def test_without_its_key_a_notebook_begins_anew(system, text):
+    book = begun(system)
+    entry(book)
+    book.save()
+    system.remove(KEY)
+    if text is not None:
+        system.write(KEY, text)
+    again = begun(system)
+    assert again.lost
+    assert len(again) == 0
+    again.save()
+    assert begun(system).lost is None
+
+
+def test_check_mode_leaves_no_trace(system, tmp_path):
+    book = begun(system, is_read_only=True)
+    entry(book)
+    book.save()
+    assert os.listdir(str(tmp_path)) == []
+    real = begun(system)
+    entry(real)
+    real.save()
+    before = content(system)
+    book = begun(system, is_read_only=True)
+    entry(book).own = 99
+    book.forget_others(set())
+    book.save()
+    assert content(system) == before
+
+
+def test_it_can_be_removed(system):
+    assert notebook.remove(system, False) is False
+    begun(system).save()
+    system.write(notebook.DIRECTORY + "/lists/x/common.txt", "secret\n")
+    assert notebook.remove(system, True) is True
+    assert system.exists(KEY)
+    assert notebook.remove(system, False) is True
+    assert not system.exists("/var/lib/harden-mail")
+    assert system.exists("/var/lib")
+
+
+def test_what_others_keep_there_stays(system):
+    begun(system).save()
+    system.write("/var/lib/harden-mail/queue_alert/state.json", "{}")
+    notebook.remove(system, False)
+    assert system.exists("/var/lib/harden-mail/queue_alert/state.json")
+
+
+def test_a_link_is_not_followed_to_remove_what_is_elsewhere(system):
+    system.write("/srv/precious", "x")
+    os.makedirs(system.real("/var/lib/harden-mail"))
+    os.symlink(system.real("/srv"), system.real(notebook.DIRECTORY))
+    with pytest.raises(UserError, match="is a symbolic link"):
+        notebook.remove(system, False)
+    assert system.exists("/srv/precious")
+
+
+def test_the_lock_is_not_on_disk():
+    assert LOCK.startswith("/run/")
