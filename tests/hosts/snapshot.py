@@ -33,6 +33,8 @@ VOLATILE = {
     "/var/lib/dpkg",
     "/var/lib/postfix",
     "/var/lib/logrotate",
+    "/var/lib/mysql",
+    "/var/lib/postgresql",
     "/var/spool/postfix",
     "/var/spool/rsyslog",
     "/root/.ansible",
