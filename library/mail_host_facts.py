@@ -171,7 +171,9 @@ ansible_facts:
                   V(cpanel), V(directadmin), V(sasldb), V(shadow).
               type: str
             path:
-              description: Where, perhaps as a pattern.
+              description:
+                - Where, perhaps as a pattern; of a database the file that says how to reach it. Null where Dovecot's
+                  own configuration says all, as that of Dovecot 2.4 does of C(dovecot-sql).
               type: str
             count:
               description: Number of accounts; null when that takes more than reading files.

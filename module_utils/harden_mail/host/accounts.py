@@ -13,6 +13,9 @@ LINE_FILES = (
 
 VPOPMAIL_HOME = "/home/vpopmail"
 
+# Cyrus SASL's own store, in Debian and in Red Hat.
+SASLDB_FILES = ("/etc/sasldb2", "/etc/sasl2/sasldb2")
+
 # Dovecot's drivers that come down to the system's own accounts.
 SYSTEM_DRIVERS = ("pam", "passwd", "shadow", "bsdauth")
 
@@ -27,11 +30,15 @@ def find_accounts(system, mta, pop, panel):
     else:
         found = _dovecot(system) if pop["name"] == "dovecot" else []
         found += _vpopmail(system) + _line_files(system)
-        if system.exists("/etc/sasldb2"):
-            found.append(("sasldb", "/etc/sasldb2", None, "the file is there"))
+        found += [("sasldb", path, None, "the file is there") for path in SASLDB_FILES if system.exists(path)]
         # Courier, qmail's checkpassword and SASL's saslauthd ask the system unless they are told otherwise.
         if not found and (mta["name"] or pop["name"]):
             found.append(_shadow(system, "no other store was found"))
+    # Dovecot may ask a store more than once, as the system's accounts; those of 2.4's SQL are told apart by no path.
+    first = {}
+    for entry in found:
+        first.setdefault(entry[:2], entry)
+    found = list(first.values())
     accounts = [{"store": store, "path": path, "count": count} for store, path, count, _how in found]
     return accounts, {str(index): entry[3] for index, entry in enumerate(found)}
 
@@ -89,8 +96,9 @@ def _vpopmail(system):
     directory = home + "/domains"
     # Beyond a hundred domains vpopmail spreads them over one more level.
     files = system.glob(directory + "/*/vpasswd") + system.glob(directory + "/*/*/vpasswd")
+    tables = home + "/etc/vpopmail.mysql"
     if not files:
-        return []
+        return [("vpopmail", tables, None, "the file is there")] if system.exists(tables) else []
     return [("vpopmail", directory, sum(_count_lines(system, path) for path in files), "vpasswd files are there")]
 
 

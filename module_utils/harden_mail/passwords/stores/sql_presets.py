@@ -14,7 +14,7 @@ from ...host.lines import readable_text
 from ..account import Account
 from .sql_text import MYSQL, POSTGRESQL, SQLITE, literal, quoted_name
 from .store import is_locked
-from .vpopmail import account_from
+from .vpopmail_account import account_from
 
 # A query and what its rows mean: roles is a list of str, one for each column: "name", "password", "active" (all of them
 # must be true), "changed" (a date), "hint".
@@ -228,7 +228,8 @@ def account_of(row, roles, scheme, store):
             changed = day_of(value)
         elif role == "hint":
             hint = readable_text(value or "").strip()
-            if hint and hint not in hints and hint != name:
+            # iRedMail's birthday that nobody gave is 0001-01-01.
+            if hint and hint not in hints and hint != name and not hint.startswith("000"):
                 hints.append(hint)
     if not name:
         return None

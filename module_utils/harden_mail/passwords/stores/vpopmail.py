@@ -1,23 +1,40 @@
-"""vpopmail's files: ``vpasswd`` in each domain's directory, ``name:crypt:uid:flags:gecos:dir:quota[:clear text]``."""
+"""vpopmail's accounts: files ``vpasswd`` in each domain's directory, or the tables that ``vpopmail.mysql`` leads to.
+
+``vpasswd`` has lines ``name:crypt:uid:flags:gecos:dir:quota[:clear text]``.
+"""
 
 import os
-import re
 
-from ...host.lines import read_lines, readable_text
-from ..account import Account
-from .store import Store, is_locked
+from ...host.lines import read_lines
+from .sql import accounts_of, private_text
+from .sql_settings import vpopmail_mysql
+from .store import Store
+from .vpopmail_account import account_from
 
-# Flags in the fourth field (vpopmail.h): no POP, no webmail, no IMAP, no SMTP. Who has all of these can't log in.
-NO_SERVICE = 0x02 | 0x04 | 0x08 | 0x800
+# Name of its file of connections to MySQL.
+MYSQL_FILE = "vpopmail.mysql"
 
 
 class Vpopmail(Store):
+    """With a path: the directory of domains, or files ``vpasswd``, or ``vpopmail.mysql``."""
+
     name = "vpopmail"
     known = ("path",)
     required = ("path",)
 
     def accounts(self):
         path = self.options["path"]
+        return self._in_tables(path) if os.path.basename(path) == MYSQL_FILE else self._in_files(path)
+
+    def _in_tables(self, path):
+        text = private_text(self, path)
+        connection = vpopmail_mysql(text) if text else None
+        if connection is not None:
+            yield from accounts_of(self, connection, "vpopmail", None)
+        elif text:
+            self.problem(path, "has no line with a server, a user and a database")
+
+    def _in_files(self, path):
         if self.system.is_dir(path):
             # Beyond a hundred domains vpopmail spreads them over one more level.
             paths = self.system.glob(path + "/*/vpasswd") + self.system.glob(path + "/*/*/vpasswd")
@@ -48,25 +65,4 @@ def account_of(line, domain):
         ":".join(fields[7:]),
         fields[3] if len(fields) > 3 else "",
         fields[4] if len(fields) > 4 else "",
-    )
-
-
-def account_from(name, crypted, clear, flags, gecos):
-    """:class:`Account` of what vpopmail keeps of one, in a file or a table.
-
-    :param str crypted: of crypt(3)
-    :param str clear: the password itself, which those who check passwords take if it is there; or empty
-    :param str flags: number (vpopmail calls it gid)
-    :param str gecos: the owner's name; vpopmail writes the account's where nobody gave one
-    """
-    denied = int(flags) & NO_SERVICE if re.match(r"[0-9]{1,10}\Z", flags) else 0
-    owner = readable_text(gecos).strip()
-    return Account(
-        name,
-        "{PLAIN}" + clear if clear else crypted,
-        "CRYPT",
-        Vpopmail.name,
-        (owner,) if owner and owner != name.split("@")[0] else (),
-        None,
-        denied != NO_SERVICE and (bool(clear) or not is_locked(crypted, "CRYPT")),
     )

@@ -1,0 +1,530 @@
+"""Account stores that are files of lines, and whatever else lies in their place."""
+
+import os
+import random
+import tempfile
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.errors import UserError
+from harden_mail.host import lines
+from harden_mail.passwords.account import Account
+from harden_mail.passwords.stores import passwd_file, plesk, problems, registry, shadow, store, vpopmail
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SHA512 = "$6$saltsalt$" + "x" * 86
+
+
+def write(root, path, content):
+    path = str(root) + path
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as handle:
+        handle.write(content if isinstance(content, bytes) else content.encode())
+
+
+def read(root, commands=None, **declaration):
+    """Accounts of a store, as tuples, and its problems."""
+    opened = registry.open_store(FakeSystem(root, commands), declaration)
+    return [tuple(account) for account in opened.accounts()], opened.problems
+
+
+# --- what every store has -------------------------------------------------------------------------------------
+
+
+def test_an_account_never_shows_its_password():
+    account = Account("info@example.com", "{PLAIN}spring2024", "CRYPT", "sql", (), None, True)
+    for shown in (repr(account), str(account), "{0}".format(account), repr([account])):
+        assert "spring" not in shown and "info@example.com" in shown
+    assert account.stored == "{PLAIN}spring2024"
+    assert "spring" not in repr(account._replace(active=False))
+
+
+@pytest.mark.parametrize(
+    "declaration, words",
+    (
+        ({}, "no store 'None'"),
+        ({"store": "ldap"}, "no store 'ldap'"),
+        ({"store": "dovecot-ldap", "path": "/x"}, "can't be audited here"),
+        ({"store": "dovecot-passwd-file"}, "needs the option path"),
+        ({"store": "dovecot-passwd-file", "path": "users"}, "must begin with a slash"),
+        ({"store": "dovecot-passwd-file", "path": ["/x"]}, "no text"),
+        ({"store": "shadow", "query": "SELECT 1"}, "no option 'query'"),
+        ({"store": "vpopmail"}, "needs the option path"),
+        ({"store": "sql"}, "option database"),
+        ({"store": "sql", "database": "oracle"}, "'oracle'"),
+        ({"store": "sql", "database": "mysql"}, "one of the options preset and query"),
+        ({"store": "sql", "database": "mysql", "preset": "x"}, "'x'"),
+        (
+            {"store": "sql", "database": "sqlite", "preset": "mailcow", "path": "/x"},
+            "Mailcow keeps no accounts in sqlite",
+        ),
+        ({"store": "sql", "database": "sqlite", "preset": "modoboa"}, "SQLite's file"),
+        ({"store": "sql", "database": "mysql", "preset": "modoboa", "path": "/x"}, "SQLite's file"),
+        ({"store": "sql", "database": "mysql", "preset": "modoboa", "db_port": "x"}, "no port"),
+        ({"store": "sql", "database": "mysql", "query": "DELETE FROM x"}, "'DELETE'"),
+    ),
+)
+def test_a_wrong_declaration_ends_in_one_sentence(tmp_path, declaration, words):
+    with pytest.raises(UserError) as raised:
+        registry.open_store(FakeSystem(tmp_path), declaration)
+    assert words in str(raised.value)
+
+
+def test_facts_of_mail_host_are_a_declaration(tmp_path):
+    write(tmp_path, "/etc/shadow", "")
+    assert read(tmp_path, store="shadow", path="/etc/shadow", count=3) == ([], [])
+    registry.open_store(FakeSystem(tmp_path), {"store": "dovecot-sql", "path": None, "count": None})
+
+
+def test_problems_are_capped_and_counted():
+    found = problems.Problems()
+    for number in range(1, 1000001):
+        found.add("/etc/users", "no colon", number)
+    assert found.sentences() == ["/etc/users: no colon in 1,000,000 lines (1, 2, 3, 4, 5 and so on)."]
+    for number in range(100):
+        found.add("/etc/{0}".format(number), "no colon", 7)
+        found.add("/etc/users", "a NUL byte")
+    told = found.sentences()
+    assert len(told) == problems.LIMIT + 1
+    assert told[1] == "/etc/0: no colon in line 7." and told[-1].endswith("problems are not listed.")
+    found.add("/etc/\x1b[31m", "x")
+    assert "\x1b" not in " ".join(found.sentences())
+
+
+@pytest.mark.parametrize(
+    "stored, scheme, locked",
+    (
+        ("*", "CRYPT", True),
+        ("!", "MD5", True),
+        ("!!", "CRYPT", True),
+        ("x", "CRYPT", True),
+        ("!$6$x$y", "CRYPT", True),
+        ("!", "PLAIN", False),
+        ("x", "plain", False),
+        ("*", "CLEAR.b64", False),
+        ("{PLAIN}!", "CRYPT", False),
+        ("$6$x$y", "CRYPT", False),
+        ("", "CRYPT", False),
+    ),
+)
+def test_what_locks_an_account(stored, scheme, locked):
+    assert store.is_locked(stored, scheme) is locked
+
+
+# --- files of lines -------------------------------------------------------------------------------------------
+
+
+def listed(root, path, trusted=None):
+    found = problems.Problems()
+    return list(lines.read_lines(FakeSystem(root), path, found, trusted)), found.sentences()
+
+
+def test_lines_of_any_end_and_encoding(tmp_path):
+    write(tmp_path, "/f", b"a:1\r\nb:\xa4\xe9\n\nc:3\x0bd\x85e\xe2\x80\xa8f\r")
+    found, told = listed(tmp_path, "/f")
+    assert found == [(1, "a:1"), (2, "b:\udca4\udce9"), (3, ""), (4, "c:3\x0bd\udc85e\u2028f")] and not told
+
+
+def test_lines_that_are_too_long_or_hold_a_nul_are_passed_over(tmp_path):
+    long = b"x" * lines.LONGEST
+    write(tmp_path, "/f", b"a\n" + long + b"y\n" + long + b"\nb\0c\nd\n" + long * 3 + b":z\ne")
+    found, told = listed(tmp_path, "/f")
+    assert [number for number, _line in found] == [1, 3, 5, 7] and found[-1] == (7, "e")
+    assert told == ["/f: more than 65,536 bytes in 2 lines (2, 6).", "/f: a NUL byte in line 4."]
+
+
+def test_what_is_no_file_is_a_problem_and_no_wait(tmp_path):
+    os.mkdir(str(tmp_path / "directory"))
+    os.mkfifo(str(tmp_path / "fifo"))
+    os.symlink("nowhere", str(tmp_path / "dangling"))
+    os.symlink("loop", str(tmp_path / "loop"))
+    write(tmp_path, "/secret", "x:y\n")
+    os.chmod(str(tmp_path / "secret"), 0)
+    for name in ("directory", "fifo", "dangling", "loop", "nothing", "secret/below"):
+        found, told = listed(tmp_path, "/" + name)
+        assert found == [] and len(told) == 1 and told[0].startswith("/" + name), name
+    if os.geteuid():
+        assert listed(tmp_path, "/secret")[1]
+    write(tmp_path, "/empty", "")
+    assert listed(tmp_path, "/empty") == ([], [])
+
+
+def test_a_customers_links_are_not_followed(tmp_path):
+    write(tmp_path, "/etc/shadow", "root:x\n")
+    write(tmp_path, "/home/good/etc/example.com/shadow", "a:b\n")
+    os.makedirs(str(tmp_path / "home/evil/etc/a"))
+    os.symlink("../../../../etc/shadow", str(tmp_path / "home/evil/etc/a/shadow"))
+    os.symlink("../../good/etc/example.com", str(tmp_path / "home/evil/etc/b"))
+    os.symlink("good", str(tmp_path / "home/moved"))
+    assert listed(tmp_path, "/home/good/etc/example.com/shadow", "/home/good")[0] == [(1, "a:b")]
+    # What root made is followed.
+    assert listed(tmp_path, "/home/moved/etc/example.com/shadow", "/home/moved")[0] == [(1, "a:b")]
+    for path in ("/home/evil/etc/a/shadow", "/home/evil/etc/b/shadow"):
+        found, told = listed(tmp_path, path, "/home/evil")
+        assert found == [] and len(told) == 1
+    before = len(os.listdir("/proc/self/fd"))
+    listed(tmp_path, "/home/evil/etc/a/shadow", "/home/evil")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_names_in_whatever_encoding():
+    def as_read(raw):
+        return lines.readable_text(raw.decode("utf-8", "surrogateescape"))
+
+    assert as_read("山田 太郎".encode("euc_jp")) == "山田 太郎"
+    assert as_read("山田 太郎".encode("cp932")) == "山田 太郎"
+    assert as_read("Müller".encode("latin-1")) == "Müller"
+    assert as_read("Müller 山田".encode()) == "Müller 山田"
+
+
+@given(st.binary())
+def test_any_bytes_are_readable(raw):
+    lines.readable_text(raw.decode("utf-8", "surrogateescape")).encode()
+
+
+# --- Dovecot's passwd-file ------------------------------------------------------------------------------------
+
+USERS = """\
+# a comment
+:no name
+
+info@example.com:{PLAIN}spring:1000:1000:Hanako Yamada:/home/info::userdb_quota=1 allow_nets=10.0.0.0/8
+plain:pass$word
+old@example.com:5f4dcc3b5aa765d61d8327deb882cf99[34]
+des@example.com:abcdefghijklm[13]
+digest@example.com:0123456789abcdef0123456789abcdef[56]
+bracket@example.com:{PLAIN}x[34]
+crypt@example.com:$1$a$b[34]
+off@example.com:{PLAIN}spring::::::nologin
+off2@example.com:{PLAIN}spring::::::userdb_x=1 nologin=y
+locked@example.com:*
+nocolon
+"""
+
+
+def test_passwd_file_as_dovecot_reads_it(tmp_path):
+    write(tmp_path, "/etc/dovecot/users", USERS)
+    found, told = read(tmp_path, store="dovecot-passwd-file", path="/etc/dovecot/users")
+    assert found[0] == (
+        "info@example.com",
+        "{PLAIN}spring",
+        "CRYPT",
+        "dovecot-passwd-file",
+        ("Hanako Yamada",),
+        None,
+        True,
+    )
+    assert [account[1] for account in found[1:7]] == [
+        "pass$word",
+        "{PLAIN-MD5}5f4dcc3b5aa765d61d8327deb882cf99",
+        "{CRYPT}abcdefghijklm",
+        "{DIGEST-MD5}0123456789abcdef0123456789abcdef",
+        "{PLAIN}x[34]",
+        "$1$a$b[34]",
+    ]
+    assert [account[0] for account in found if not account[6]] == [
+        "off@example.com",
+        "off2@example.com",
+        "locked@example.com",
+    ]
+    assert told == ["/etc/dovecot/users: no colon in line 14."]
+
+
+@pytest.mark.parametrize(
+    "path, files, names",
+    (
+        ("/m/%d/users", {"/m/a.example/users": "info"}, ["info@a.example"]),
+        ("/m/%d/users", {"/m/a.example/users": "info@b.example"}, ["info@b.example"]),
+        (
+            "/m/%{user | domain}/users",
+            {"/m/a.example/users": "x", "/m/b.example/users": "y"},
+            ["x@a.example", "y@b.example"],
+        ),
+        ("/m/%{user|domain|lower}/u", {"/m/a.example/u": "x"}, ["x@a.example"]),
+        ("/m/%Ld/%1d/%d.pw", {"/m/a.example/a/a.example.pw": "x"}, []),
+        ("/m/%d/%d.pw", {"/m/a.example/a.example.pw": "x", "/m/a.example/b.example.pw": "y"}, ["x@a.example"]),
+        ("/m/%d/%n", {"/m/a.example/info": "info"}, ["info@a.example"]),
+        ("/m/%u", {"/m/info@a.example": "info"}, ["info@a.example"]),
+        ("/m/users", {"/m/users": "info"}, ["info"]),
+        ("/m/*.pw", {"/m/a.pw": "a", "/m/b.pw": "b"}, ["a", "b"]),
+        ("/m/100%%/users", {"/m/100%/users": "a"}, ["a"]),
+        ("/m/%{domain}", {"/m/a.example": "x"}, ["x@a.example"]),
+        ("/m/%s/users", {"/m/imap/users": "x"}, ["x"]),
+    ),
+)
+def test_the_domain_comes_from_the_path(tmp_path, path, files, names):
+    for file, name in files.items():
+        write(tmp_path, file, name + ":{PLAIN}x\n")
+    found, _told = read(tmp_path, store="dovecot-passwd-file", path=path)
+    assert [account[0] for account in found] == names
+
+
+def test_a_path_without_files_is_a_problem(tmp_path):
+    assert read(tmp_path, store="dovecot-passwd-file", path="/m/%d/users") == (
+        [],
+        ["/m/%d/users: there is no such file."],
+    )
+
+
+DOVECONF_23 = """\
+passdb {
+  args = scheme=SHA256 username_format=%u /etc/users
+  driver = passwd-file
+}
+"""
+DOVECONF_24 = """\
+passdb_default_password_scheme = MD5
+passdb passwd-file {
+  default_password_scheme = SHA512
+  passwd_file_path = /etc/users
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "commands, declared, scheme",
+    (
+        ({"doveconf -n": DOVECONF_23}, {}, "SHA256"),
+        ({"doveconf -n": DOVECONF_24}, {}, "SHA512"),
+        ({"doveconf -n": DOVECONF_24.replace("  default_password_scheme = SHA512\n", "")}, {}, "MD5"),
+        ({"doveconf -n": DOVECONF_24}, {"default_scheme": "PLAIN"}, "PLAIN"),
+        ({"doveconf -n": "passdb {\n  driver = pam\n}\n"}, {}, "CRYPT"),
+        ({}, {}, "CRYPT"),
+    ),
+)
+def test_the_scheme_of_passwords_that_name_none(tmp_path, commands, declared, scheme):
+    write(tmp_path, "/etc/users", "a@example.com:x!\n")
+    found, _told = read(tmp_path, commands, store="dovecot-passwd-file", path="/etc/users", **declared)
+    assert found[0][2] == scheme
+
+
+@given(st.text())
+def test_any_line_of_a_passwd_file(line):
+    account = passwd_file.account_of(line, "CRYPT", "@example.com")
+    assert (account is None) == (":" not in line)
+
+
+@given(st.text(min_size=1), st.text())
+def test_any_pattern_of_paths(pattern, path):
+    found = passwd_file.PathPattern("/" + pattern).user("/" + path)
+    assert found is None or isinstance(found, str)
+
+
+def test_a_million_lines_without_a_colon_are_one_problem(tmp_path):
+    write(tmp_path, "/etc/users", b"no colon here\n" * 100000 + b"a@example.com:b\n")
+    found, told = read(tmp_path, store="dovecot-passwd-file", path="/etc/users")
+    assert [account[0] for account in found] == ["a@example.com"]
+    assert told == ["/etc/users: no colon in 100,000 lines (1, 2, 3, 4, 5 and so on)."]
+
+
+# --- shadow -----------------------------------------------------------------------------------------------------
+
+
+def test_shadow_has_those_who_can_log_in(tmp_path):
+    write(
+        tmp_path,
+        "/etc/shadow",
+        "root:*:19000:0:99999:7:::\ndaemon:!!:19000::::::\ninfo:{0}:19755:0:99999:7:::\nlocked:!{0}:1::::::\nempty::19755::::::\n"
+        "must:{0}:0::::::\nexpired:{0}:19000::::10:1:\nodd:{0}:\udc80:::::\nshort:{0}\n+nis::::::::\nnocolon\n:x:\n".format(
+            SHA512
+        ).encode("utf-8", "surrogateescape"),
+    )
+    write(
+        tmp_path,
+        "/etc/passwd",
+        "info:x:1000:1000:Hanako Yamada,Room 1,,:/home/info:/bin/bash\nempty:x:1:1::/:/bin/sh\n",
+    )
+    found, told = read(tmp_path, store="shadow")
+    assert found[0] == ("info", SHA512, "CRYPT", "shadow", ("Hanako Yamada",), 19755, True)
+    assert {account[0]: account[5:] for account in found} == {
+        "info": (19755, True),
+        "empty": (19755, True),
+        "must": (None, True),
+        "expired": (19000, False),
+        "odd": (None, True),
+        "short": (None, True),
+    }
+    assert told == ["/etc/shadow: no colon in line 11.", "/etc/shadow: no name in line 12."]
+
+
+# --- vpopmail ---------------------------------------------------------------------------------------------------
+
+
+def test_vpasswd_with_and_without_clear_text(tmp_path):
+    domains = "/home/vpopmail/domains"
+    write(
+        tmp_path,
+        domains + "/example.com/vpasswd",
+        "info:$1$a$b:1:0:Hanako:/x:NOQUOTA:cl:ear\nold:$1$a$c:1:0:old:/x:NOQUOTA\n",
+    )
+    write(
+        tmp_path,
+        domains + "/0/example.net/vpasswd",
+        "off:$1$a$b:1:2062:off:/x:NOQUOTA\nnopop:$1$a$b:1:2:x:/x:NOQUOTA:\nbad\n",
+    )
+    found, told = read(tmp_path, store="vpopmail", path=domains)
+    assert found == [
+        ("info@example.com", "{PLAIN}cl:ear", "CRYPT", "vpopmail", ("Hanako",), None, True),
+        ("old@example.com", "$1$a$c", "CRYPT", "vpopmail", (), None, True),
+        ("off@example.net", "$1$a$b", "CRYPT", "vpopmail", (), None, False),
+        ("nopop@example.net", "$1$a$b", "CRYPT", "vpopmail", ("x",), None, True),
+    ]
+    assert told == [domains + "/0/example.net/vpasswd: no name and password in line 3."]
+    one, _told = read(tmp_path, store="vpopmail", path=domains + "/example.com/vpasswd")
+    assert one == found[:2]
+    assert read(tmp_path, store="vpopmail", path="/nothing")[1] == ["/nothing: there is no file vpasswd."]
+
+
+@given(st.text())
+def test_any_line_of_vpasswd(line):
+    vpopmail.account_of(line, "example.com")
+
+
+# --- panels -----------------------------------------------------------------------------------------------------
+
+
+def test_cpanel_and_directadmin(tmp_path):
+    write(
+        tmp_path,
+        "/home/customer/etc/example.com/shadow",
+        "info:{0}:19755::::::\noff:!{0}:0::::::\nbad\n".format(SHA512),
+    )
+    os.symlink("example.com", str(tmp_path / "home/customer/etc/alias.example"))
+    found, told = read(tmp_path, store="cpanel")
+    assert found == [
+        ("info@example.com", SHA512, "CRYPT", "cpanel", ("customer",), 19755, True),
+        ("off@example.com", "!" + SHA512, "CRYPT", "cpanel", ("customer",), None, False),
+    ]
+    assert told == ["/home/customer/etc/example.com/shadow: no name and password in line 3."]
+    write(tmp_path, "/etc/virtual/example.net/passwd", "info:{0}\nwhole@example.org:{0}:x\n".format(SHA512))
+    found, told = read(tmp_path, store="directadmin", path="/etc/virtual/*/passwd", count=2)
+    assert [account[:2] for account in found] == [("info@example.net", SHA512), ("whole@example.org", SHA512)]
+    assert told == []
+
+
+def test_a_customer_can_not_have_others_passwords_read(tmp_path):
+    write(tmp_path, "/etc/shadow", "root:{0}:1::\n".format(SHA512))
+    os.makedirs(str(tmp_path / "home/evil/etc/example.com"))
+    os.symlink("/etc/shadow", str(tmp_path / "home/evil/etc/example.com/shadow"))
+    os.makedirs(str(tmp_path / "home/evil/etc/fifo.example"))
+    os.mkfifo(str(tmp_path / "home/evil/etc/fifo.example/shadow"))
+    found, told = read(tmp_path, store="cpanel")
+    assert found == [] and len(told) == 2
+
+
+# --- Plesk ------------------------------------------------------------------------------------------------------
+
+VIEW = """\
++----------------------+-----+---------------+
+|       address        |flags|   password    |
++----------------------+-----+---------------+
+|    bob@example.com   |     |     hello     |
+|    bar@example.com   |     |     a|b | c|  |
+|    off@example.com   | A   |     hello     |
+|    dom@example.com   |  D  |     hello     |
+|    enc@example.com   |   E |  $1$abc$def   |
+| something else       |
++----------------------+-----+---------------+
+Flags: A - account disabled, D - domain disabled, E - password encrypted
+"""
+
+
+def test_plesks_own_view(tmp_path):
+    write(tmp_path, "/etc/psa/psa.conf", "PRODUCT_ROOT_D /opt/psa\n")
+    write(tmp_path, "/opt/psa/admin/bin/mail_auth_view", "")
+    found, told = read(tmp_path, {"mail_auth_view": VIEW}, store="plesk", path="/var/qmail/mailnames", count=5)
+    assert [(account[0], account[1], account[2], account[6]) for account in found] == [
+        ("bob@example.com", "{PLAIN}hello", "PLAIN", True),
+        ("bar@example.com", "{PLAIN}a|b | c|", "PLAIN", True),
+        ("off@example.com", "{PLAIN}hello", "PLAIN", False),
+        ("dom@example.com", "{PLAIN}hello", "PLAIN", False),
+        ("enc@example.com", "$1$abc$def", "CRYPT", True),
+    ]
+    assert told == ["/opt/psa/admin/bin/mail_auth_view: no address and password in line 9."]
+
+
+@given(st.text())
+def test_any_line_of_plesks_view(line):
+    plesk.account_in_view("|" + line)
+
+
+# Made with `openssl enc -aes-128-cbc -nopad`: key 16 bytes "0123456789abcdef", the text padded with NULs.
+KEY = b"0123456789abcdef"
+SYMMETRIC = "$AES-128-CBC$AAECAwQFBgcICQoLDA0ODw==$ifjwDQuhaHat5j5SUt2QAN5vmQHhk2P8chSqxMCG1Qk="
+
+
+def test_plesks_tables_with_all_types(tmp_path):
+    write(tmp_path, "/etc/psa/private/secret_key", KEY)
+    rows = (
+        "bob\texample.com\tplain\ta\\tb\\\\c|d\nenc\texample.com\tcrypt\t$1$a$b\nsym\texample.com\tsym\t{0}\n"
+        "bad\nno\texample.com\tsym\tx\n"
+    )
+    found, told = read(tmp_path, {"plesk db": rows.format(SYMMETRIC)}, store="plesk")
+    assert [(account[0], account[1], account[2]) for account in found] == [
+        ("bob@example.com", "{PLAIN}a\tb\\c|d", "PLAIN"),
+        ("enc@example.com", "$1$a$b", "CRYPT"),
+        ("sym@example.com", "{PLAIN}spring2024 日本", "PLAIN"),
+    ]
+    assert len(told) == 2 and "line 4" in told[0] and "line 5" in told[1]
+
+
+def test_a_wrong_key_is_a_problem(tmp_path):
+    write(tmp_path, "/etc/psa/private/secret_key", b"another key")
+    found, told = read(tmp_path, {"plesk db": "sym\texample.com\tsym\t{0}\n".format(SYMMETRIC)}, store="plesk")
+    assert found == [] and len(told) == 1
+    assert read(tmp_path, store="plesk") == ([], ["Plesk's database: can't be asked (could not be run)."])
+
+
+@given(st.text(), st.binary(min_size=16, max_size=16))
+def test_any_text_for_a_symmetric_password(text, key):
+    assert plesk.decrypted(text, key) is None
+    plesk.decrypted("$AES-128-CBC$" + text, key)
+
+
+# --- all of them ------------------------------------------------------------------------------------------------
+
+FILE_STORES = (
+    ("dovecot-passwd-file", {"path": "/etc/users"}, "/etc/users"),
+    ("shadow", {}, "/etc/shadow"),
+    ("vpopmail", {"path": "/d"}, "/d/example.com/vpasswd"),
+    ("vpopmail", {"path": "/v/vpopmail.mysql"}, "/v/vpopmail.mysql"),
+    ("cpanel", {}, "/home/a/etc/example.com/shadow"),
+    ("directadmin", {}, "/etc/virtual/example.com/passwd"),
+    ("sasldb", {}, "/etc/sasldb2"),
+    ("dovecot-sql", {"path": "/etc/dovecot-sql.conf.ext"}, "/etc/dovecot-sql.conf.ext"),
+)
+
+
+@pytest.mark.parametrize("name, options, path", FILE_STORES)
+@settings(max_examples=60)
+@given(content=st.binary(max_size=300))
+def test_any_content_is_accounts_or_problems(name, options, path, content):
+    with tempfile.TemporaryDirectory() as root:
+        write(root, path, content)
+        for account in registry.open_store(FakeSystem(root), dict(options, store=name)).accounts():
+            assert isinstance(account, Account) and isinstance(account.stored, str)
+
+
+@pytest.mark.parametrize("name, options, path", FILE_STORES)
+@pytest.mark.parametrize("kind", ("fifo", "directory", "dangling", "loop", "empty", "binary"))
+def test_whatever_lies_in_the_place_of_a_file(tmp_path, name, options, path, kind):
+    real = str(tmp_path) + path
+    os.makedirs(os.path.dirname(real))
+    if kind == "fifo":
+        os.mkfifo(real)
+    elif kind == "directory":
+        os.mkdir(real)
+    elif kind in ("dangling", "loop"):
+        os.symlink("nowhere" if kind == "dangling" else os.path.basename(real), real)
+    else:
+        write(tmp_path, path, bytes(random.Random(7).randrange(256) for _ in range(5000)) if kind == "binary" else b"")
+    opened = registry.open_store(FakeSystem(tmp_path), dict(options, store=name))
+    accounts = list(opened.accounts())
+    # An empty file of lines has no accounts, and that is all there is to say.
+    assert opened.problems or accounts or kind == "empty"
+    assert not accounts or kind == "binary"
+
+
+def test_a_day_is_a_number_of_few_digits():
+    assert [shadow.day(text) for text in ("19755", "", "-1", "٣", "12345678", "1 ")] == [19755] + [None] * 5
