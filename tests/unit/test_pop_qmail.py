@@ -23,6 +23,7 @@ exec /usr/local/bin/softlimit -m 64000000 \\
     /var/qmail/bin/qmail-smtpd mail.example.com /home/vpopmail/bin/vchkpw /usr/bin/true 2>&1
 """
 INBOUND = SUBMISSION.replace("587", "smtp")
+SMTPD = "/var/qmail/bin/qmail-smtpd"
 PATH = "/service/qmail-submission/run"
 
 
@@ -99,6 +100,14 @@ def test_a_program_that_is_still_called_does_not_go(tmp_path):
     with pytest.raises(UserError) as caught:
         host.part.changes(None, {})
     assert str(caught.value).startswith("{0} calls {1}, which was written into it by somebody else".format(PATH, GATE))
+
+
+def test_nor_one_that_is_called_on_port_25(tmp_path):
+    host = Host(tmp_path, True, qmail_submission=SUBMISSION, qmail_smtpd=INBOUND.replace(SMTPD, GATE + " " + SMTPD))
+    former = {}
+    host.settle(WANTED, former)
+    with pytest.raises(UserError, match=r"^/service/qmail-smtpd/run calls"):
+        host.part.changes(None, former)
 
 
 @pytest.mark.parametrize("word", ["465", "smtps", "submission", "587"])

@@ -100,6 +100,9 @@ class QmailPart:
 
     def scripts(self):
         """The run scripts of submission services: list of :class:`Script`, each file once."""
+        return [script for script in self._all_scripts() if script.calls and SUBMISSION.search(script.code)]
+
+    def _all_scripts(self):
         found, seen = [], set()
         for pattern in SERVICES:
             for path in self.system.glob(pattern):
@@ -108,9 +111,7 @@ class QmailPart:
                 if real in seen or text is None:
                     continue
                 seen.add(real)
-                script = Script(path, text)
-                if script.calls and SUBMISSION.search(script.code):
-                    found.append(script)
+                found.append(Script(path, text))
         return found
 
     def reader(self):
@@ -145,7 +146,8 @@ class QmailPart:
         """
         changes = []
         if wanted is None:
-            for script in self.scripts():
+            # Of any port: what calls a program that is not there takes no mail at all.
+            for script in self._all_scripts():
                 is_ours = script.path in former.get("scripts", [])
                 text = script.text.replace(GATE + " ", "", 1) if is_ours else script.text
                 if GATE in Script(script.path, text).code:
