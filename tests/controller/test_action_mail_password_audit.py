@@ -1,0 +1,242 @@
+"""The controller's part of mail_password_audit: which lists are brought, slices, and what a person sees meanwhile."""
+
+import hashlib
+import importlib.util
+import pathlib
+import re
+import tarfile
+import types
+
+import pytest
+from ansible import errors
+
+PATH = pathlib.Path(__file__).parents[2] / "action_plugins" / "mail_password_audit.py"
+ID = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@pytest.fixture(scope="module")
+def plugin():
+    spec = importlib.util.spec_from_file_location("mail_password_audit_action", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Shell:
+    tmpdir = None
+
+    @staticmethod
+    def join_path(*parts):
+        return "/".join(parts)
+
+
+class Display:
+    def __init__(self):
+        self.lines = []
+
+    def display(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def action(plugin, tmp_path, monkeypatch):
+    """Function: the plugin with arguments, on a host that answers as told."""
+    lists = tmp_path / "wordlists"
+    lists.mkdir()
+    (lists / "common.txt").write_text("secret\n")
+    (lists / ".made-by").write_text("x")
+    monkeypatch.setattr(plugin, "WORDLISTS", str(lists))
+    monkeypatch.setattr(plugin, "FETCHED", str(tmp_path / "fetched"))
+
+    class Action(plugin.ActionModule):
+        def __init__(self, arguments, answers, check_mode=False):
+            self._task = types.SimpleNamespace(args=arguments, check_mode=check_mode)
+            self._loader = types.SimpleNamespace(path_dwim=lambda path: str(tmp_path / path))
+            self._connection = types.SimpleNamespace(_shell=Shell())
+            self._display = Display()
+            self._answers = list(answers)
+            self.asked, self.brought = [], []
+
+        def _execute_module(self, module_args, task_vars):
+            self.asked.append(dict(module_args))
+            return self._answers.pop(0)
+
+        def _make_tmp_path(self):
+            self._connection._shell.tmpdir = "/remote"
+
+        def _transfer_file(self, local, remote):
+            with tarfile.open(local) as archive:
+                self.brought.append((remote, archive.getnames()))
+
+        def _fixup_perms2(self, paths):
+            pass
+
+        def work(self):
+            warning, self._files = self._lists(dict(self._task.args))
+            arguments = dict(self._task.args)
+            self.warning, self._files = self._lists(arguments)
+            return self._audit(arguments, {"inventory_hostname": "vps1"})
+
+    return Action
+
+
+def answer(seconds, finished=False, everyone=1000):
+    progress = {"accounts": 2000, "guessed": 14, "everyone": everyone, "seconds": seconds}
+    return {"changed": False, "finished": finished, "progress": progress}
+
+
+WANTED = {"changed": False, "lists_wanted": True}
+
+
+def test_slices_until_the_time_is_over(action):
+    made = action({"budget_seconds": "150"}, [answer(60.2), answer(120.4), answer(150.1)])
+    assert made.work()["progress"]["seconds"] == 150.1
+    asked = [(one["budget_seconds"], one["spent_seconds"]) for one in made.asked]
+    assert asked == [(60.0, 0.0), (60.0, 60.2), (pytest.approx(29.6), 120.4)]
+    assert made._display.lines == [
+        "vps1: all 2,000 accounts' first 1,000 guesses, 14 guessed so far, 60 s of 150 s",
+        "vps1: all 2,000 accounts' first 1,000 guesses, 14 guessed so far, 120 s of 150 s",
+    ]
+
+
+def test_slices_until_it_has_finished(action):
+    made = action({"budget_seconds": 900}, [answer(60), answer(70, finished=True, everyone=None)])
+    assert made.work()["finished"] is True
+    assert len(made.asked) == 2
+
+
+def test_a_failure_ends_it(action):
+    made = action({}, [answer(60), {"failed": True, "msg": "no"}])
+    assert made.work()["msg"] == "no"
+    made = action({}, [{"not_applicable": "no store"}])
+    assert made.work() == {"not_applicable": "no store"}
+
+
+def test_check_mode_is_one_call(action):
+    made = action({"budget_seconds": 900}, [answer(900)], check_mode=True)
+    made.work()
+    assert len(made.asked) == 1
+    assert "spent_seconds" not in made.asked[0]
+
+
+@pytest.mark.parametrize("budget", ["soon", -1, 0])
+def test_an_odd_budget_is_for_the_module_to_refuse(action, budget):
+    made = action({"budget_seconds": budget}, [{"failed": True, "msg": "refused"}])
+    made.work()
+    assert made.asked[0]["budget_seconds"] == budget
+
+
+def test_lists_are_brought_only_when_they_are_wanted(action):
+    made = action({}, [answer(5, True)])
+    made.work()
+    assert made.brought == []
+    assert ID.match(made.asked[0]["lists_id"])
+    made = action({}, [WANTED, answer(5, True)])
+    made.work()
+    assert made.brought == [("/remote/lists.tar.gz", ["common.txt"])]
+    assert "lists_archive" not in made.asked[0]
+    assert made.asked[1]["lists_archive"] == "/remote/lists.tar.gz"
+
+
+def test_lists_that_were_brought_and_are_still_wanted_are_a_defect(action):
+    with pytest.raises(errors.AnsibleActionFail, match="does not find them"):
+        action({}, [WANTED, WANTED]).work()
+
+
+def test_check_mode_brings_no_large_lists(action, plugin, monkeypatch):
+    made = action({}, [WANTED, answer(5, True)], check_mode=True)
+    made.work()
+    assert len(made.brought) == 1
+    monkeypatch.setattr(plugin, "CHECK_MODE_BYTES", 3)
+    made = action({}, [WANTED, answer(5, True)], check_mode=True)
+    made.work()
+    assert made.brought == []
+    assert made.asked[1]["lists_id"] is None
+
+
+def test_without_word_lists_there_is_a_warning(action, plugin, tmp_path):
+    made = action({"wordlists_dir": "nothing"}, [answer(5, True)])
+    made.work()
+    assert made.warning.startswith("There are no word lists in {0} on the controller".format(tmp_path / "nothing"))
+    assert made.asked[0]["lists_id"] is None
+    assert "wordlists_dir" not in made.asked[0]
+
+
+def test_lists_of_ones_own(action, tmp_path):
+    (tmp_path / "own.txt").write_text("a\n")
+    digest = hashlib.sha256(b"a\n").hexdigest()
+    lists = [
+        {"path": "own.txt", "sha256": digest.upper()},
+        {"host_path": "/srv/huge.txt"},
+        {"url": (tmp_path / "own.txt").as_uri(), "sha256": digest},
+    ]
+    made = action({"lists": lists}, [WANTED, answer(5, True)])
+    made.work()
+    assert made.brought[0][1] == ["common.txt", "own-000.txt", "own-002.txt"]
+    assert made.asked[0]["lists"] == [{}, {"host_path": "/srv/huge.txt"}, {}]
+    # Fetched once.
+    (tmp_path / "own.txt").write_text("b\n")
+    made = action({"lists": [lists[2]]}, [answer(5, True)])
+    made.work()
+
+
+def test_the_lists_have_another_name_when_one_of_them_is_another(action, tmp_path):
+    def name(*lists):
+        made = action({"lists": list(lists)}, [answer(5, True)])
+        made.work()
+        return made.asked[0]["lists_id"]
+
+    (tmp_path / "own.txt").write_text("a\n")
+    (tmp_path / "two.txt").write_text("b\n")
+    names = [
+        name(),
+        name({"path": "own.txt"}),
+        name({"path": "own.txt"}, {"path": "two.txt"}),
+        name({"path": "two.txt"}, {"path": "own.txt"}),
+        name({"host_path": "/a"}),
+        name({"host_path": "/b"}),
+    ]
+    assert len(set(names)) == 6
+    (tmp_path / "own.txt").write_text("c\n")
+    assert name({"path": "own.txt"}) not in names
+    (tmp_path / "wordlists" / "common.txt").write_text("other\n")
+    assert name() not in names
+
+
+@pytest.mark.parametrize(
+    ("one", "sentence"),
+    [
+        ({}, "give one of path, url and host_path"),
+        ({"path": "a", "url": "b"}, "give one of path, url and host_path"),
+        ({"path": "a", "pth": "b"}, "give one of path, url and host_path"),
+        ({"path": "none.txt"}, r"lists\[0\].path is .*none.txt, which can't be read on the controller: No such file"),
+        ({"path": "own.txt", "sha256": "abc"}, r"lists\[0\].sha256 is 'abc': give the 64 hexadecimal digits"),
+        ({"path": "own.txt", "sha256": "0" * 64}, "has the SHA-256 [0-9a-f]{64}, not 000"),
+        ({"url": "file:///none.txt"}, "has a url, but no sha256"),
+        ({"url": "file:///none.txt", "sha256": "0" * 64}, "can't be fetched"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_a_sentence(action, tmp_path, one, sentence):
+    (tmp_path / "own.txt").write_text("a\n")
+    with pytest.raises(errors.AnsibleActionFail, match=sentence):
+        action({"lists": [one]}, []).work()
+
+
+def test_a_fetched_list_that_is_another_is_refused_and_not_kept(action, tmp_path):
+    (tmp_path / "own.txt").write_text("a\n")
+    one = {"url": (tmp_path / "own.txt").as_uri(), "sha256": "0" * 64}
+    with pytest.raises(errors.AnsibleActionFail, match="has the SHA-256"):
+        action({"lists": [one]}, []).work()
+    assert list((tmp_path / "fetched").iterdir()) == []
+
+
+def test_lists_must_be_a_list(action):
+    with pytest.raises(errors.AnsibleActionFail, match="lists is 'a.txt': give a list of dicts"):
+        action({"lists": "a.txt"}, []).work()
+
+
+def test_how_far_it_is_in_words(plugin):
+    progress = {"accounts": 1, "guessed": 0, "everyone": None, "seconds": 59.6}
+    assert (
+        plugin.line("vps1", progress, 900.0) == "vps1: all guesses at all 1 accounts, 0 guessed so far, 60 s of 900 s"
+    )
