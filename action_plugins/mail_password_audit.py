@@ -205,6 +205,8 @@ def line(host, progress, budget):
     everyone = progress["everyone"]
     if everyone is None:
         reached = "all guesses at all {0:,} accounts".format(progress["accounts"])
+    elif everyone == 0:
+        reached = "the first guesses at {0:,} accounts".format(progress["accounts"])
     else:
         reached = "all {0:,} accounts' first {1:,} guesses".format(progress["accounts"], everyone)
     return "{0}: {1}, {2:,} guessed so far, {3:,.0f} s of {4:,.0f} s".format(

@@ -72,7 +72,6 @@ def action(plugin, tmp_path, monkeypatch):
             pass
 
         def work(self):
-            warning, self._files = self._lists(dict(self._task.args))
             arguments = dict(self._task.args)
             self.warning, self._files = self._lists(arguments)
             return self._audit(arguments, {"inventory_hostname": "vps1"})
@@ -231,12 +230,13 @@ def test_a_fetched_list_that_is_another_is_refused_and_not_kept(action, tmp_path
 
 
 def test_lists_must_be_a_list(action):
-    with pytest.raises(errors.AnsibleActionFail, match="lists is 'a.txt': give a list of dicts"):
+    with pytest.raises(errors.AnsibleActionFail, match=r"lists is 'a\.txt': give a list of dicts"):
         action({"lists": "a.txt"}, []).work()
 
 
 def test_how_far_it_is_in_words(plugin):
     progress = {"accounts": 1, "guessed": 0, "everyone": None, "seconds": 59.6}
-    assert (
-        plugin.line("vps1", progress, 900.0) == "vps1: all guesses at all 1 accounts, 0 guessed so far, 60 s of 900 s"
-    )
+    said = "vps1: all guesses at all 1 accounts, 0 guessed so far, 60 s of 900 s"
+    assert plugin.line("vps1", progress, 900.0) == said
+    progress["everyone"] = 0
+    assert plugin.line("vps1", progress, 900.0) == said.replace("all guesses at all", "the first guesses at")
