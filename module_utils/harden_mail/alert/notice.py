@@ -145,19 +145,37 @@ def mail(kept, sender, recipients, charset, text="text"):
     :param str text: which of the notice's texts: ``text`` or ``brief``
     :param str charset: ``utf-8``, or ``iso-2022-jp`` for old phones: what it has no letter for becomes a question mark
     """
+    return compose(
+        {
+            "From": sender,
+            "To": ", ".join(recipients),
+            "Subject": kept["subject"],
+            "Message-ID": message_id(kept),
+            "X-Harden-Mail": "queue-alert; kind={0}".format(kept["kind"]),
+        },
+        kept[text],
+        kept["created"],
+        charset,
+    )
+
+
+def compose(headers, text, created, charset):
+    """A mail that a program has made: bytes with CRLF (RFC 5322), 7 bits only.
+
+    :param dict headers: name -> str; only the subject may have letters that are not ASCII
+    :param float created: epoch seconds
+    :param str charset: ``utf-8``, or ``iso-2022-jp``: what it has no letter for becomes a question mark
+    """
     encoding = Charset(charset)
     if charset == "utf-8":
         encoding.body_encoding = BASE64
     message = Message()
-    message["From"] = sender
-    message["To"] = ", ".join(recipients)
-    message["Subject"] = _header(kept["subject"], charset, encoding)
-    message["Date"] = format_datetime(datetime.datetime.fromtimestamp(kept["created"], datetime.timezone.utc))
-    message["Message-ID"] = message_id(kept)
+    for name, value in headers.items():
+        message[name] = _header(value, charset, encoding) if name == "Subject" else value
+    message["Date"] = format_datetime(datetime.datetime.fromtimestamp(created, datetime.timezone.utc))
     message["Auto-Submitted"] = "auto-generated"
-    message["X-Harden-Mail"] = "queue-alert; kind={0}".format(kept["kind"])
     message["MIME-Version"] = "1.0"
-    message.set_payload(_in_charset(kept[text], charset), encoding)
+    message.set_payload(_in_charset(text, charset), encoding)
     return b"\r\n".join(message.as_bytes().splitlines()) + b"\r\n"
 
 
