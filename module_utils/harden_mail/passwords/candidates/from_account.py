@@ -13,18 +13,18 @@ from .romaji import kunrei, romaji, short, with_h
 from .tails import FORMS, HEADS, tails
 
 # An account has no more guesses of its own than this.
-MOST = 8000
+MOST = 5000
 
 # As many products are in order: of most accounts half of the roles are empty.
-_PRODUCTS = 60000
+_PRODUCTS = 40000
 
 # What may be in a password: role, kind, share of those whose password is made of the account's own words.
 _ROLES = (
     ("local", "account", 1.0),
     ("letters", "account", 0.6),
     ("joined", "account", 0.3),
-    ("part1", "account", 0.35),
-    ("part2", "account", 0.35),
+    ("part1", "account", 0.5),
+    ("part2", "account", 0.5),
     ("part3", "account", 0.1),
     ("turned", "account", 0.12),
     ("initial-last", "account", 0.08),
@@ -46,8 +46,8 @@ _ROLES = (
     ("label-local", "domain", 0.03),
     ("label", "domain", 0.6),
     ("label-joined", "domain", 0.3),
-    ("label-part1", "domain", 0.25),
-    ("label-part2", "domain", 0.2),
+    ("label-part1", "domain", 0.35),
+    ("label-part2", "domain", 0.25),
     ("label-initials", "domain", 0.05),
     ("label-begin", "domain", 0.04),
     ("domain", "domain", 0.06),
@@ -70,11 +70,14 @@ _ROLES = (
 _KIND = {role: kind for role, kind, _ in _ROLES}
 
 # Names invite more: who takes the account's name for a password feels obliged to do something to it.
-_FORM_SHARES = {"capital": 0.25, "doubled": 0.05, "reversed": 0.04, "upper": 0.04}
+_FORM_SHARES = {"capital": 0.25, "doubled": 0.05, "reversed": 0.04, "upper": 0.04, "capital-leet-a": 0.008}
 _TAIL_FACTOR = 6
 _HEAD_FACTOR = 3
 # With something done to the word (other than a capital), only the usual tails are worth a guess.
 _TAILS_OF_FORMS = 60
+# Words that are long already, or put together, get no rare tails.
+_COMPOSED = 0.15
+_TAILS_OF_COMPOSED = 30
 
 # Labels of a domain name that say nothing about its owner.
 _PUBLIC = frozenset(
@@ -131,7 +134,7 @@ def derived(name, hints, today):
     :param str name: the account, "info@example.com" or a bare "info"
     :param hints: strings that a guesser may know: display name, company; kana count as they are read, kanji don't
     :param datetime.date today: only its year counts (None: today)
-    :returns: iterator of (bytes word, str kind), 8,000 at most
+    :returns: iterator of (bytes word, str kind), 5,000 at most
     """
     products, slots = _products(year_of(today))
     values = _values(_words_of(name, hints), slots)
@@ -149,6 +152,15 @@ def derived(name, hints, today):
             return
 
 
+def may_be_derived(name, hints, password, today):
+    """Whether ``derived`` may have a password (bytes) among its guesses; False: it has not.
+
+    Where a store holds passwords as they are, this spares an account thousands of guesses.
+    """
+    _, slots = _products(year_of(today))
+    return any(value is not None and value in password for value in _values(_words_of(name, hints), slots))
+
+
 @functools.lru_cache(maxsize=4)
 def _products(this_year):
     """All guesses as (slot, head, tail, kind), likeliest first, and the slots: (role, function or None) each."""
@@ -161,7 +173,8 @@ def _products(this_year):
             slots.append((role, function))
             found.append((-share, len(found), slot, b"", b"", kind))
             few = form not in ("", "capital")
-            for tail, tail_share in tail_shares[:_TAILS_OF_FORMS] if few else tail_shares:
+            most = _TAILS_OF_FORMS if few else _TAILS_OF_COMPOSED if role_share <= _COMPOSED else None
+            for tail, tail_share in tail_shares[:most]:
                 found.append((-share * tail_share, len(found), slot, b"", tail, kind))
             if not few:
                 for head, head_share in HEADS:
