@@ -148,32 +148,23 @@ def test_the_installed_program_serves_a_socket_until_it_is_closed(base, installe
         assert running.wait() == 0
 
 
-def served(path, answers):
-    """A socket in the file system that gives each who asks one answer."""
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen(5)
-
-    def serve():
-        for answer in answers:
-            asking, _address = listening.accept()
-            with asking:
-                assert asking.recv(100) == b"15:relay 192.0.2.1,"
-                asking.sendall(answer)
-        listening.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    return thread
-
-
-def test_the_proof_waits_until_the_table_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr(program, "PATIENCE", 5)
-    monkeypatch.setattr(program.time, "sleep", lambda seconds: None)
+@pytest.mark.parametrize(("answers", "expected"), [([b"8:OK DUNNO,"], True), ([b"", b"11:TEMP reason,"], False)])
+def test_the_proof_is_that_the_table_answers(tmp_path, monkeypatch, answers, expected):
     path = str(tmp_path / "socket")
-    thread = served(path, [b"", b"11:TEMP reason,", b"8:OK DUNNO,"])
-    assert program.looks_up(path, "relay")
-    thread.join()
+    monkeypatch.setattr(program, "PATIENCE", 30 if expected else 0.3)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(5)
+
+        def serve():
+            for answer in answers:
+                asking, _address = listening.accept()
+                with asking:
+                    assert asking.recv(100) == b"15:relay 192.0.2.1,"
+                    asking.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert program.looks_up(path, "relay") == expected
 
 
 def test_the_proof_fails_where_nothing_answers(tmp_path, monkeypatch):

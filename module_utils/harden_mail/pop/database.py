@@ -18,7 +18,7 @@ DIRECTORY_MODE = 0o3770
 FILE_MODE = 0o660
 
 # Seconds that a writer waits for another one. Then it gives up: a log-in is not held up any longer.
-BUSY_SECONDS = 2
+BUSY_SECONDS = 5
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS seen (ip TEXT PRIMARY KEY, expires INTEGER NOT NULL);"
 

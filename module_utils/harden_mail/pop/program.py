@@ -204,7 +204,7 @@ def work(path, config, connected):
 
 def open_(path):
     uri = "file:{0}?mode=rw".format(path)
-    base = sqlite3.connect(uri, timeout=database.BUSY_SECONDS * 5, isolation_level=None, uri=True)
+    base = sqlite3.connect(uri, timeout=database.BUSY_SECONDS * 3, isolation_level=None, uri=True)
     base.execute("PRAGMA synchronous=OFF")
     return base
 
