@@ -27,13 +27,12 @@ class DovecotSql(Store):
             self.problem(path or "doveconf", _as_clause(error))
             return
         for connection, query, scheme in found:
-            self.options.setdefault("default_scheme", scheme)
             try:
                 everybody = for_everybody(query, connection.database)
             except UserError as error:
                 self.problem(path or "doveconf", _as_clause(error))
                 continue
-            yield from accounts_of(self, connection, None, everybody)
+            yield from accounts_of(self, connection, None, everybody, scheme)
 
     def _from_file(self, path):
         """List of (Connection, query, scheme)."""

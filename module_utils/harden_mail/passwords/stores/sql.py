@@ -127,9 +127,12 @@ def private_text(store, path):
     return "\n".join(lines)
 
 
-def accounts_of(store, connection, preset, query):
-    """Accounts of a preset (its name) or of a query (str) by a connection; problems go to the store."""
-    scheme = store.options.get("default_scheme", DEFAULT_SCHEME)
+def accounts_of(store, connection, preset, query, scheme=DEFAULT_SCHEME):
+    """Accounts of a preset (its name) or of a query (str) by a connection; problems go to the store.
+
+    :param str scheme: of passwords that name none, unless the store's declaration says it
+    """
+    scheme = store.options.get("default_scheme", scheme)
     where = place(connection)
     try:
         for select, roles in _selects(store, connection, preset, query):
