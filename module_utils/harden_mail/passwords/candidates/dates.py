@@ -84,7 +84,7 @@ def digit_patterns():
     up, down = "1234567890", "9876543210"
     found = []
     for length in (6, 8, 4, 7, 9, 10, 5):
-        found += [up[:length], down[:length], "0123456789"[:length], down[-length:]]
+        found += [up[:length], up[:length][::-1], down[:length], "0123456789"[:length], down[-length:]]
         found += [digit * length for digit in "0123456789"]
     for length in (6, 8, 4):
         half = length // 2

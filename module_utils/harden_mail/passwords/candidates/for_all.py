@@ -68,6 +68,7 @@ def general_batches(lists_dir, today=None):
         heapq.heapreplace(heap, (-stream.likelihood(), number, stream))
         batch = [word for word in batch if word not in seen]
         if len(seen) < REMEMBERED:
+            batch = list(dict.fromkeys(batch))
             seen.update(batch)
         if batch:
             yield batch, stream.kind
@@ -80,6 +81,8 @@ class _Stream:
     :param float share: of all passwords that are taken to be in this stream
     :param tuple fall: (offset, slope) of the fall-off
     """
+
+    __slots__ = ("form", "head", "kind", "offset", "position", "scale", "slope", "tail", "words")
 
     def __init__(self, kind, words, share, fall, form=None, head=b"", tail=b""):
         self.kind, self.words, self.form, self.head, self.tail = kind, words, form, head, tail
@@ -111,6 +114,8 @@ class _Stream:
 
 class _FileStream(_Stream):
     """The words of a file that is too long for memory: each batch is read where the last one ended."""
+
+    __slots__ = ("path", "where")
 
     def __init__(self, kind, path, share, fall, **rule):
         self.path, self.where = path, 0
@@ -198,7 +203,7 @@ def _others(tail_shares, this_year):
         for tail, tail_share in tail_shares[:_TAILS_OF_OTHERS]:
             yield _Stream(kind, words, share * tail_share * 0.2, _RANKED, tail=tail)
     for share, days in birthdays(this_year):
-        yield _Stream("date", days, share * 0.06, _EVEN)
+        yield _Stream("date", days, share * 0.10, _EVEN)
     months_and_days = [b"%02d%02d" % day for day in DAYS]
     yield _Stream("date", months_and_days, 0.006, _EVEN)
     yield _Stream("date", [word + word for word in months_and_days], 0.002, _EVEN)
