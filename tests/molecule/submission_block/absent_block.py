@@ -1,0 +1,121 @@
+"""Lifted: everybody sends. Then what is hard: open sessions, POP-before-SMTP beside it, a kill before each step."""
+
+import pytest
+from block_host import PORTS, SENT, hand_over, is_open, opened, put_code, run, send
+from hosts import snapshot
+from hosts.lab import Host, Lab, side_by_side
+from pop_clients import pop, tidy_up
+from pop_clients import run as run_pop
+
+LAB = Lab.current()
+INFO, SALES = "info@example.com", "sales@example.com"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def code():
+    side_by_side(put_code, LAB.hosts())
+    yield
+    for host in LAB.hosts():
+        host.run("rm -rf /tmp/code")
+
+
+def together(check):
+    """Do a check on all hosts, each of which is afterwards as it was before."""
+
+    def whole(host):
+        before = host.snapshot()
+        check(host)
+        tidy_up(host)
+        assert not snapshot.differences(before, Host.snapshot(host), set()), host.name
+
+    side_by_side(whole, LAB.hosts())
+
+
+def test_everybody_sends_again():
+    for host in LAB.hosts():
+        for port in PORTS:
+            for family in (4, 6):
+                assert send(LAB.client("refused"), host, INFO, port, family) == SENT, port
+
+
+def test_open_sessions_end_and_those_of_others_stay():
+    bot, user = LAB.client("refused"), LAB.client("allowed")
+
+    def check(host):
+        its = [opened(bot, host, INFO, port, family) for port in (587, 465) for family in (4, 6)]
+        sent = opened(bot, host, INFO, 25)
+        idle = opened(bot, host, INFO, 25)
+        others = opened(user, host, SALES)
+        unknown = opened(user, host, SALES)
+        server = opened(user, host, None, 25)
+        for session in (its[0], sent, others, server):
+            assert hand_over(session) == SENT
+        result = run(host, accounts=[INFO])
+        # Of the one that has sent nothing yet, nobody knows whose it is; mail programs connect anew.
+        assert [is_open(session) for session in [*its, sent, idle, unknown]] == [False] * 7
+        assert [hand_over(session) for session in (others, server)] == [SENT, SENT]
+        assert result["sessions_ended"] == 7 and result["findings"] == [], result
+        assert any(INFO in line and bot.address() in line for line in result["evidence"]), result
+        # The services go on at once.
+        for port in PORTS:
+            assert send(user, host, SALES, port) == SENT
+            assert send(user, host, INFO, port) == 554
+        known = opened(user, host, SALES)
+        assert run(host, state="absent")["sessions_ended"] == 0
+        assert is_open(known)
+        assert send(user, host, INFO) == SENT
+
+    together(check)
+
+
+def test_pop_before_smtp_comes_and_goes_beside_it_in_any_order():
+    user = LAB.client("allowed")
+
+    def block(host, state):
+        return run(host, state=state, accounts=[INFO] if state == "present" else [])
+
+    def pop_before_smtp(host, state):
+        return run_pop(host, state=state)
+
+    def check(host):
+        for first, second in ((block, pop_before_smtp), (pop_before_smtp, block)):
+            first(host, "present")
+            second(host, "present")
+            master = host.run("cat /etc/postfix/master.cf")
+            for again in (first, second):
+                again(host, "present")
+            assert host.run("cat /etc/postfix/master.cf") == master
+            assert not block(host, "present")["changed"]
+            pop(user, host)
+            assert send(user, host, INFO) == send(user, host, INFO, 465) == 554
+            assert send(user, host, SALES) == SENT
+            first(host, "absent")
+            pop(user, host)
+            assert send(user, host, INFO) == (SENT if first is block else 554)
+            second(host, "absent")
+            assert send(user, host, INFO) == SENT
+
+    together(check)
+
+
+def test_what_was_killed_is_completed_and_given_back():
+    user = LAB.client("allowed")
+
+    def check(host):
+        for options in ({"accounts": [INFO], "addresses": ["203.0.113.5"]}, {"state": "absent"}):
+            session = opened(LAB.client("refused"), host, INFO)
+            fatal = 1
+            # Each run dies a step later than the one before it, which has left what it starts from.
+            while run(host, fatal=fatal, **options) is None:
+                fatal += 1
+                assert fatal < 40
+            print("{0}: killed {1} times".format(host.name, fatal - 1))
+            assert fatal > 8
+            assert not run(host, **options)["changed"]
+            blocked = options.get("state") != "absent"
+            assert is_open(session) != blocked
+            for port in PORTS:
+                assert send(user, host, INFO, port) == (554 if blocked else SENT)
+                assert send(user, host, SALES, port) == SENT
+
+    together(check)

@@ -1,0 +1,86 @@
+"""Who sends on a host, and the work of the module on it, killed where one likes."""
+
+import base64
+import json
+import os
+import smtplib
+import subprocess
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+PASSWORDS = {"info": "info", "sales": "Password1"}
+
+SENT = 250
+
+# By which services people submit; 25 takes AUTH too.
+PORTS = (587, 465, 25)
+
+
+def log_in(session, user):
+    """AUTH; the password is that of the account, however its name is written."""
+    password = PASSWORDS[user.lower().partition("@")[0]]
+    plain = base64.b64encode("\0{0}\0{1}".format(user, password).encode()).decode()
+    session.ehlo("client.example.com")
+    return session.docmd("AUTH", "PLAIN " + plain)[0]
+
+
+def opened(client, host, user, port=587, family=4):
+    """A session that has logged in (user None: that has only said EHLO)."""
+    session = client.smtp(host.address(family), port, tls=port == 465)
+    if user is None:
+        session.ehlo("client.example.com")
+    else:
+        assert log_in(session, user) == 235, user
+    return session
+
+
+def hand_over(session, to="webmaster@example.com"):
+    """Send a message by a session: the code that decides."""
+    session.mail("info@example.com")
+    code = session.rcpt(to)[0]
+    if code == 250:
+        code = session.docmd("DATA")[0]
+        if code == 354:
+            code = session.docmd("Subject: hello\r\n\r\nhello\r\n.")[0]
+    session.rset()
+    return code
+
+
+def send(client, host, user, port=587, family=4):
+    """Log in and send a message: the code that decides, 250 or 554."""
+    with opened(client, host, user, port, family) as session:
+        return hand_over(session)
+
+
+def is_open(session):
+    try:
+        return session.noop()[0] == 250
+    except (OSError, smtplib.SMTPException):
+        return False
+
+
+def put_code(host):
+    """Bring the code of the controller's tree to the host, for :func:`run` and pop_clients.run."""
+    parts = ["module_utils/harden_mail", "tests/molecule/shared", "tests/molecule/submission_block"]
+    tar = subprocess.run(
+        ["tar", "-C", PROJECT, "--exclude=__pycache__", "-c"] + parts, check=True, stdout=subprocess.PIPE
+    ).stdout
+    host.run("rm -rf /tmp/code; mkdir /tmp/code; tar -C /tmp/code -x", stdin=tar)
+
+
+def run(host, fatal=0, **options):
+    """Run what the module runs, with a kill -9 before its step number ``fatal``.
+
+    :returns: its result (dict), or None when it was killed
+    """
+    out = host.run(
+        "python3 /tmp/code/tests/molecule/submission_block/block_mortal.py {0} '{1}' 2>&1; echo $?".format(
+            fatal, json.dumps(options)
+        ),
+        timeout=120,
+    )
+    text, code = out.strip().rsplit("\n", 1) if "\n" in out.strip() else ("", out.strip())
+    if code == "137":
+        return None
+    assert code == "0", out
+    return json.loads(text.splitlines()[-1])

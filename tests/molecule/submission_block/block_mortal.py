@@ -1,0 +1,48 @@
+"""Runs on a test host: submission_block's work with a kill -9 before its Nth step.
+
+Usage: block_mortal.py FATAL OPTIONS
+FATAL 0: no kill. OPTIONS: JSON, over those below. Prints the result as JSON; killed, it dies of SIGKILL like anyone.
+"""
+
+import json
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../module_utils"))
+
+from harden_mail.block import control, engine
+from harden_mail.system import System
+
+OPTIONS = {
+    "state": "present",
+    "reason": "incident",
+    "accounts": [],
+    "addresses": [],
+    "backend": "postfix",
+    "config_dirs": ["/etc/postfix"],
+    "lookback_days": 1,
+    "log_files": [],
+    "log_journal": True,
+}
+
+
+def main(fatal, options):
+    steps = [0]
+    perform = engine.perform
+
+    def mortal(system, wanted):
+        for step in wanted:
+            steps[0] += 1
+            if steps[0] == int(fatal):
+                os.kill(os.getpid(), signal.SIGKILL)
+            perform(system, [step])
+
+    engine.perform = mortal
+    result = control.run(System(), dict(OPTIONS, **json.loads(options)), False)
+    result.pop("diff", None)
+    print(json.dumps(dict(result, performed=steps[0])))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

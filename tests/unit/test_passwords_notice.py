@@ -1,0 +1,226 @@
+"""Who is told of a guessed password, what the mail says, and that nobody is told twice."""
+
+import email
+import email.policy
+import json
+
+import pytest
+from fake_system import FakeSystem
+from harden_mail.errors import UserError
+from harden_mail.passwords import notice
+from harden_mail.passwords.notice import KINDS, NOTEBOOK, WORDS
+from harden_mail.system import Completed
+from hypothesis import given
+from hypothesis import strategies as st
+
+SENDMAIL = "/usr/sbin/sendmail"
+
+
+@pytest.fixture
+def host(tmp_path):
+    system = FakeSystem(tmp_path, {"sendmail": ""})
+    system.write(SENDMAIL, "")
+    return system
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1800000000.0]
+    monkeypatch.setattr(notice.time, "time", lambda: now[0])
+    return now
+
+
+def params(*accounts, **more):
+    options = {
+        "state": "present",
+        "accounts": [
+            account if isinstance(account, dict) else {"name": account, "token": "", "kind": None}
+            for account in accounts
+        ],
+        "to": "owner",
+        "admins": {},
+        "default_admin": None,
+        "from": None,
+        "host": "mail.example.com",
+        "language": "en",
+        "charset": "utf-8",
+        "url": None,
+        "blocked": False,
+        "repeat_days": 30,
+        "max_notices": 200,
+        "sendmail": SENDMAIL,
+    }
+    return dict(options, **more)
+
+
+def run(system, *accounts, check_mode=False, **more):
+    return notice.run(system, params(*accounts, **more), check_mode)
+
+
+def mails(host):
+    """(command line, message) of each mail that sendmail got since the last call."""
+    got = [(line, email.message_from_string(text, policy=email.policy.default)) for line, text in host.calls if text]
+    host.calls.clear()
+    return got
+
+
+def test_the_owner_is_told_once(host, clock):
+    result = run(host, {"name": "info@example.com", "token": "t1", "kind": "account"}, url="https://panel.example.com/")
+    assert (result["changed"], result["told"], result["findings"]) == (True, ["info@example.com"], [])
+    ((line, mail),) = mails(host)
+    assert line == "sendmail -i -f root@mail.example.com -- info@example.com"
+    assert (mail["To"], mail["From"]) == ("info@example.com", "root@mail.example.com")
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Subject"] == "Please change the password of info@example.com"
+    text = mail.get_content()
+    assert "is easily guessed: it is made of the account's name." in text
+    assert "https://panel.example.com/" in text and "can read mail, but not send" not in text
+    assert host.real(NOTEBOOK) and "info" not in host.read(NOTEBOOK)
+    clock[0] += 29 * 86400
+    result = run(host, {"name": "INFO@example.com", "token": "t1", "kind": None})
+    assert not result["changed"] and mails(host) == []
+
+
+def test_again_after_some_weeks_and_for_another_password_with_another_message_id(host, clock):
+    first = {"name": "a@example.com", "token": "t1", "kind": None}
+    run(host, first)
+    clock[0] += 30 * 86400
+    run(host, first)
+    run(host, dict(first, token="t2"))
+    ids = [mail["Message-ID"] for _line, mail in mails(host)]
+    assert len(ids) == len(set(ids)) == 3
+
+
+def test_what_was_killed_is_sent_again_with_the_same_message_id(host, clock, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notice, "_note", die)
+        with pytest.raises(Killed):
+            run(host, "a@example.com", "b@example.com")
+    clock[0] += 60
+    run(host, "a@example.com", "b@example.com")
+    got = mails(host)
+    assert [mail["To"] for _line, mail in got] == ["a@example.com", "a@example.com", "b@example.com"]
+    assert got[0][1]["Message-ID"] == got[1][1]["Message-ID"] != got[2][1]["Message-ID"]
+
+
+def test_an_admin_gets_one_mail_for_all_accounts(host, clock):
+    accounts = ["a@example.com", "b@Example.com", "c@example.net", "d@example.org"]
+    options = {"to": "admin", "admins": {"example.com": "boss@example.com"}, "blocked": True}
+    result = run(host, *accounts, **options)
+    assert (result["notices"], result["told"]) == (1, accounts[:2])
+    assert "2 accounts have nobody" in result["findings"][0] and "example.net, example.org" in result["findings"][0]
+    ((line, mail),) = mails(host)
+    assert line.endswith("-- boss@example.com") and mail["Subject"].endswith(": 2")
+    assert "  a@example.com\n  b@Example.com\n" in mail.get_content()
+    assert "these accounts can read mail, but not send" in mail.get_content()
+    result = run(host, *accounts, default_admin="all@example.com", **options)
+    assert result["told"] == accounts[2:] and result["findings"] == []
+
+
+def test_check_mode_says_whom_and_sends_nothing(host, clock):
+    said = run(host, "a@example.com", check_mode=True)
+    assert mails(host) == [] and not host.exists(NOTEBOOK) and not host.exists("/var/lib/harden-mail")
+    did = run(host, "a@example.com")
+    assert [(one["changed"], one["told"]) for one in (said, did)] == [(True, ["a@example.com"])] * 2
+    assert not run(host, "a@example.com", check_mode=True)["changed"]
+
+
+def test_ten_thousand_are_told_in_portions(host, clock):
+    names = ["user{0}@example.com".format(number) for number in range(10000)]
+    result = run(host, *names, max_notices=60)
+    assert (result["notices"], result["notices_left"], len(result["told"])) == (60, 9940, 50)
+    assert "9940 more notices" in result["findings"][0]
+    assert {mail["To"] for _line, mail in mails(host)} == set(names[:60])
+    run(host, *names, max_notices=60)
+    assert {mail["To"] for _line, mail in mails(host)} == set(names[60:120])
+
+
+def test_what_sendmail_refuses_is_a_finding_and_tried_again(host, clock):
+    host.commands["sendmail -i -f root@mail.example.com -- a@example.com"] = Completed(75, "", "full")
+    result = run(host, "a@example.com", "b@example.com")
+    assert result["told"] == ["b@example.com"] and "a@example.com: sendmail exited with 75" in result["findings"][0]
+    host.commands = {"sendmail": ""}
+    assert run(host, "a@example.com", "b@example.com")["told"] == ["a@example.com"]
+
+
+def test_odd_names_are_a_finding_and_stop_nobody_else(host, clock):
+    result = run(host, "two words", "-oQ/tmp@x", "jörg@example.com", "b\n@x", "b@example.com", "taro")
+    assert result["told"] == ["-oQ/tmp@x", "b@example.com", "taro"]
+    assert "3 accounts have nobody" in result["findings"][0]
+    assert all(" -- " in line for line, _mail in mails(host))
+
+
+def test_forgotten_without_a_trace(host, clock):
+    run(host, "a@example.com")
+    assert run(host, state="absent", check_mode=True)["changed"] and host.exists(NOTEBOOK)
+    assert run(host, state="absent")["changed"]
+    assert not host.exists("/var/lib/harden-mail")
+    assert not run(host, state="absent")["changed"]
+
+
+def test_those_of_long_ago_are_forgotten(host, clock):
+    run(host, "a@example.com")
+    clock[0] += 401 * 86400
+    run(host, "b@example.com")
+    assert len(json.loads(host.read(NOTEBOOK))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"from": "two words"}, "from contains 'two words'"),
+        ({"to": "admin", "admins": {"x": "a b"}}, "admins.x contains 'a b'"),
+        ({"default_admin": "a\nb"}, "default_admin contains"),
+        ({"url": "panel"}, "url is 'panel'"),
+        ({"host": "a b"}, "host is 'a b'"),
+        ({"repeat_days": 0}, "repeat_days is 0"),
+        ({"max_notices": 0}, "max_notices is 0"),
+        ({"sendmail": "/nowhere"}, "sendmail is /nowhere"),
+    ],
+)
+def test_wrong_options_are_one_sentence(host, clock, options, sentence):
+    with pytest.raises(UserError) as caught:
+        run(host, "a@example.com", **options)
+    assert sentence in str(caught.value) and mails(host) == []
+
+
+def test_both_languages_say_the_same_things():
+    assert set(WORDS["en"]) == set(WORDS["ja"]) >= set(KINDS)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-2022-jp"])
+@pytest.mark.parametrize("to", ["owner", "admin"])
+def test_a_japanese_mail_is_read_by_any_program(host, clock, charset, to):
+    account = {"name": "info@example.com", "token": "", "kind": "japanese"}
+    run(host, account, language="ja", charset=charset, to=to, default_admin="x@example.com", blocked=True)
+    ((_line, text),) = [(line, text) for line, text in host.calls if text]
+    assert all(len(line) <= 998 for line in text.splitlines()) and text.encode("ascii")
+    ((_line, mail),) = mails(host)
+    assert mail.get_content_charset() == charset and mail["Subject"].startswith("【重要】")
+    body = mail.get_content()
+    assert "日本語の単語や名前から作られたもの" in body and "?" not in body and "受信はできますが" in body
+
+
+@given(st.text(max_size=20), st.sampled_from(["en", "ja"]), st.sampled_from(["utf-8", "iso-2022-jp"]))
+def test_no_name_breaks_out_of_a_mail(name, language, charset):
+    options = params(name, to="admin", default_admin="x@example.com", language=language, charset=charset)
+    due, _adminless = notice.wanted_notices(options, {}, 0)
+    text = notice.mail(options, due[0], "h", "root@h", 0, {})
+    assert set(email.message_from_string(text).keys()) == {
+        "From",
+        "To",
+        "Subject",
+        "Message-ID",
+        "X-Harden-Mail",
+        "Date",
+        "Auto-Submitted",
+        "MIME-Version",
+        "Content-Type",
+        "Content-Transfer-Encoding",
+    }
