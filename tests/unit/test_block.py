@@ -11,6 +11,8 @@ from harden_mail.block.engine import NOTEBOOK
 from harden_mail.block.lists import Naming, as_blocked
 from harden_mail.block.postfix import ACCOUNTS, ADDRESSES
 from harden_mail.errors import NotApplicable, UserError
+from harden_mail.pop.plan import BOTH, EITHER, Wanted
+from harden_mail.pop.postfix import PostfixPart as PopPart
 from harden_mail.postfix_config import parse_services, with_early_options, with_option, without_options
 from harden_mail.system import Completed
 from hypothesis import given
@@ -60,6 +62,7 @@ class Host(FakeSystem):
             ),
             "ss": "",
         }
+        self.commands["postconf -c /etc/postfix -m"] = "texthash sqlite"
         self.write(DIR + "/main.cf", "")
         self.write(DIR + "/master.cf", MASTER)
 
@@ -519,3 +522,43 @@ def test_an_early_option_holds_and_comes_out_again(entries, newline):
     # Whatever others have changed since.
     known["after"] = ""
     assert without_options(after, known) == text
+
+
+# --- beside POP-before-SMTP itself --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("meaning", [BOTH, EITHER])
+@pytest.mark.parametrize("first", ["block", "pop"])
+@pytest.mark.parametrize("leaves", ["block", "pop"])
+def test_pop_before_smtp_itself_comes_and_goes_in_any_order(host, meaning, first, leaves):
+    """It copies lists that end in a refusal of everybody else, and so must not find our words in them."""
+    former = {}
+    wanted = Wanted(meaning, 20, 128, ())
+    master = MASTER + "\n"
+    host.write(DIR + "/master.cf", master)
+
+    def pop(present):
+        changed = False
+        for change in PopPart(host, [DIR], lambda: "dovecot").changes(wanted if present else None, former):
+            for step in change.do:
+                host.write(step.path, step.text)
+                changed = True
+        if not present:
+            former.clear()
+        return changed
+
+    def block(present):
+        return run(host, accounts=["a@x"] if present else [])["changed"]
+
+    moves = [block, pop] if first == "block" else [pop, block]
+    for move in moves:
+        assert move(True)
+    for move in moves + moves:
+        assert not move(True), "one undoes what the other does"
+    values = [value for name in ("smtps", "2525") for value in host.options(name).values()]
+    assert sum(ACCOUNTS in value for value in values) == 2
+    for move in [block, pop] if leaves == "block" else [pop, block]:
+        assert move(False)
+        if move is block:
+            assert ACCOUNTS not in host.read(DIR + "/master.cf")
+    assert host.read(DIR + "/master.cf") == master
