@@ -32,6 +32,7 @@ unit: ready-to-test ## Unit tests on the oldest and newest Python, playbook test
 	@tools/unit
 
 bench: ready-to-test ## Speed at full size, beside a peer
+	@tools/bootstrap bench
 	@$(ROOT) $(PYTHON) tests/bench/run.py
 
 bench-small: ready-to-test

@@ -22,6 +22,7 @@ BENCHES = {
     "mail_queue_qmail": ["vps=deb12"],
     "pop_before_smtp": ["vps=deb12"],
     "password_hashes": [],
+    "password_quality": [],
 }
 
 

@@ -46,7 +46,7 @@ def test_birthdays_behind_a_name(word):
 
 def test_whether_a_password_may_be_among_them_is_told_without_them():
     name, hints = "taro.yamada@sakura-kensetsu.co.jp", ("Midori",)
-    for word, _ in derived(name, hints, TODAY):
+    for word, _ in itertools.islice(derived(name, hints, TODAY), 0, None, 10):
         assert may_be_derived(name, hints, word, TODAY)
     for other in (b"", b"123456", b"Xq7!kkw0", b"takahashi1"):
         assert not may_be_derived(name, hints, other, TODAY)
