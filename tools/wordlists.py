@@ -66,7 +66,10 @@ MOST_ENGLISH = 80000
 
 LATIN = re.compile(r"[a-z]{4,24}")
 # Latin letters that are Japanese read aloud: Wikipedia's text has English words and abbreviations between them.
-ROMAJI = re.compile(r"(?:([kgsztdhbpmrj])?(?:(?:sh|ch|ts|[kgnhbpmr]y|[kgsztdnhbpmyrwjfv])?[aiueo]|n))+")
+ROMAJI = re.compile(
+    r"(?:(?:([kstpgzdbj])(?=\1)|t(?=ch))?"
+    r"(?:[kgnhbpmr][aiueo]|[szd][aueo]|t[aeo]|y[auo]|wa|fu|tsu|(?:sh|ch|j)[aiueo]|[knhmrgbp]y[auo]|[aiueon]))+"
+)
 
 
 class Failure(Exception):

@@ -36,8 +36,9 @@ from made_up_passwords import made_up  # noqa: E402
 ACCOUNTS = 1000
 SEED = 20260
 TODAY = datetime.date(2026, 11, 1)
-LIMITS = [limit for limit, _ in candidates.QUOTAS]
-OWN = [own for _, own in candidates.QUOTAS]
+# After the last round there are only general guesses.
+LIMITS = [limit for limit, _ in candidates.QUOTAS] + [1000000]
+OWN = [own for _, own in candidates.QUOTAS] + [candidates.QUOTAS[-1][1]]
 NEVER = 10**18
 
 LISTS = PROJECT / ".cache" / "wordlists"

@@ -203,7 +203,7 @@ def _others(tail_shares, this_year):
         for tail, tail_share in tail_shares[:_TAILS_OF_OTHERS]:
             yield _Stream(kind, words, share * tail_share * 0.2, _RANKED, tail=tail)
     for share, days in birthdays(this_year):
-        yield _Stream("date", days, share * 0.10, _EVEN)
+        yield _Stream("date", days, share * 0.07, _EVEN)
     months_and_days = [b"%02d%02d" % day for day in DAYS]
     yield _Stream("date", months_and_days, 0.006, _EVEN)
     yield _Stream("date", [word + word for word in months_and_days], 0.002, _EVEN)

@@ -85,7 +85,7 @@ _LEET_MOST = bytes.maketrans(b"aeo", b"@30")
 # first letter a capital, and the rest as before. None of them leaves a word as it was (where it does, it's no guess).
 FORMS = (
     ("capital", 0.06, bytes.capitalize),
-    ("upper", 0.02, bytes.upper),
+    ("upper", 0.03, bytes.upper),
     ("lower", 0.01, bytes.lower),
     ("doubled", 0.015, lambda word: word + word),
     ("reversed", 0.008, lambda word: word[::-1]),
