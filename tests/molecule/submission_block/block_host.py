@@ -84,3 +84,29 @@ def run(host, fatal=0, **options):
         return None
     assert code == "0", out
     return json.loads(text.splitlines()[-1])
+
+
+def tell(host, **options):
+    """Run what mail_password_notice runs."""
+    params = {
+        "state": "present",
+        "accounts": [],
+        "to": "owner",
+        "admins": {},
+        "default_admin": None,
+        "from": None,
+        "host": None,
+        "language": "ja",
+        "charset": "utf-8",
+        "url": "https://panel.example.com/",
+        "blocked": True,
+        "repeat_days": 30,
+        "max_notices": 200,
+        "sendmail": "/usr/sbin/sendmail",
+    }
+    code = (
+        "import json, sys; sys.path.insert(0, '/tmp/code/module_utils'); "
+        "from harden_mail.passwords import notice; from harden_mail.system import System; "
+        "print(json.dumps(notice.run(System(), json.load(sys.stdin), False)))"
+    )
+    return json.loads(host.run('python3 -c "{0}"'.format(code), stdin=json.dumps(dict(params, **options)).encode()))

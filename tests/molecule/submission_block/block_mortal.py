@@ -14,7 +14,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from harden_mail.block import control, engine
 from harden_mail.system import System
 
+# "many": so many accounts more, which no command line would hold.
 OPTIONS = {
+    "many": 0,
     "state": "present",
     "reason": "incident",
     "accounts": [],
@@ -39,7 +41,9 @@ def main(fatal, options):
             perform(system, [step])
 
     engine.perform = mortal
-    result = control.run(System(), dict(OPTIONS, **json.loads(options)), False)
+    params = dict(OPTIONS, **json.loads(options))
+    params["accounts"] += ["user{0}@example.com".format(number) for number in range(params.pop("many"))]
+    result = control.run(System(), params, False)
     result.pop("diff", None)
     print(json.dumps(dict(result, performed=steps[0])))
 

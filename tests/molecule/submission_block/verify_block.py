@@ -60,3 +60,13 @@ def test_mail_comes_in_and_the_host_itself_sends(host, family):
 def test_only_root_reads_who_is_blocked(host):
     for path in ("/etc/postfix/harden-mail-blocked-*", "/var/lib/harden-mail/submission_block/lists.json"):
         assert set(host.run("stat -c '%a %U' " + path).split("\n")) == {"600 root", ""}
+
+
+@HOSTS
+def test_its_owner_was_told_once(host):
+    logged = host.run("cat /var/log/mail.log").splitlines()
+    ids = [line.split()[3].rstrip(":") for line in logged if "message-id=<harden-mail.password-notice." in line]
+    assert len(ids) == 1, ids
+    delivered = [line for line in logged if ids[0] + ": to=<" in line]
+    assert len(delivered) == 1 and "to=<info@example.com>" in delivered[0] and "status=sent" in delivered[0], delivered
+    assert host.run("stat -c '%a %U' /var/lib/harden-mail/password_audit/notices.json").strip() == "600 root"
