@@ -65,7 +65,7 @@ options:
     type: bool
     default: false
   name_guessed:
-    description: With O(mask_accounts), whether RV(guessed_accounts) has the whole names all the same.
+    description: With O(mask_accounts), whether RV(guessed_accounts) and RV(guessed) have whole names all the same.
     type: bool
     default: true
   limit_listed:
@@ -181,6 +181,13 @@ guessed_accounts:
   returned: with O(state=present)
   type: list
   elements: str
+guessed:
+  description: The same for M(mail_password_notice), with a token that changes when the password does.
+  returned: with O(state=present)
+  type: list
+  elements: dict
+  sample:
+    - {name: info@example.com, token: 5b0f3a61c2d4e987, kind: account}
 stores_unread:
   description: Stores that could not be read. Their accounts may be guessable and are not in RV(guessed_accounts).
   returned: with O(state=present)

@@ -11,7 +11,7 @@ COURSE = told.Course(True, 12.0, 0.0, 0, [], [])
 
 def account(name, guess=None, scheme="SHA512-CRYPT", **values):
     one = told.Checked(name, "dovecot-passwd-file")
-    one.scheme, one.entry = scheme, Entry("dovecot-passwd-file", 1)
+    one.scheme, one.entry = scheme, Entry("0123456789abcdef" * 4, "dovecot-passwd-file", 1)
     one.entry.own, one.entry.general = values.pop("tried", (0, 0))
     if guess:
         one.entry.guess(guess[0], guess[1], "mac")
@@ -142,6 +142,7 @@ def test_names_are_masked_everywhere():
     text = repr(result(accounts, mask_accounts=True, name_guessed=False, max_age_days=700))
     assert [name for name in names if name in text] == []
     assert "e***@example.com has an empty password." in text
+    assert "'guessed': []" in text
     assert "n***, n***, n***, n*** and 3 more." in text
 
 
@@ -168,6 +169,14 @@ def test_what_was_leaked_is_told():
     assert found["findings"] == ["The password of bob@example.com is in the list of leaked passwords."]
     assert found["guessed_accounts"] == ["bob@example.com"]
     assert found["accounts"][0]["guessed"] == {"kind": "pwned", "within": None}
+
+
+def test_what_a_notice_needs():
+    told_of = result([account("b", ("common", 100)), account("a", ("empty", 100)), account("c")])["guessed"]
+    assert told_of == [
+        {"name": "a", "token": "0123456789abcdef", "kind": "empty"},
+        {"name": "b", "token": "0123456789abcdef", "kind": "common"},
+    ]
 
 
 def test_age_matters_only_when_asked_and_not_for_those_who_cannot_log_in():

@@ -39,7 +39,7 @@ def mac(word):
 
 
 def target(name, stored, scheme="PLAIN"):
-    return Target(name, (), hashes.parse(stored, scheme, name), Entry("store", 1))
+    return Target(name, (), hashes.parse(stored, scheme, name), Entry("mac", "store", 1))
 
 
 def guess(targets, limits=NO_LIMITS, between=lambda: None, words=WORDS):
@@ -434,7 +434,7 @@ def test_any_range_of_the_general_guesses_can_be_taken(sizes, ranges):
 
 
 def test_rounds():
-    rounds, entry = Rounds(QUOTAS), Entry("store", 1)
+    rounds, entry = Rounds(QUOTAS), Entry("mac", "store", 1)
     assert rounds.of(entry) == 0
     entry.own, entry.general = 4, 6
     assert rounds.of(entry) == 1

@@ -34,9 +34,28 @@ _HEX_DIGITS = KEY_BYTES * 2
 _LOST = "The notebook {0} or its key can't be read, so the audit began anew.".format(NOTEBOOK)
 
 
+# Of an entry, in the order of a line.
+_KEPT = (
+    "first_seen",
+    "general",
+    "general_ended",
+    "kind",
+    "own",
+    "own_ended",
+    "pwned",
+    "searched",
+    "seconds",
+    "seen",
+    "store",
+    "within",
+    "word_mac",
+)
+
+
 class Entry:
     """What is known of an account with the password that it has now.
 
+    :ivar str mac: what it is known by
     :ivar str store: the store's name
     :ivar int first_seen: day since 1970 on which it was first met
     :ivar int seen: day on which it was last met
@@ -51,24 +70,10 @@ class Entry:
     :ivar searched: str, the list of known leaks in which its password is not
     """
 
-    __slots__ = (
-        "first_seen",
-        "general",
-        "general_ended",
-        "kind",
-        "own",
-        "own_ended",
-        "pwned",
-        "searched",
-        "seconds",
-        "seen",
-        "store",
-        "within",
-        "word_mac",
-    )
+    __slots__ = ("mac", *_KEPT)
 
-    def __init__(self, store, day):
-        self.store, self.first_seen, self.seen = store, day, day
+    def __init__(self, mac, store, day):
+        self.mac, self.store, self.first_seen, self.seen = mac, store, day, day
         self.kind = self.within = self.word_mac = self.searched = None
         self.pwned = False
         self.begin_anew()
@@ -152,7 +157,7 @@ class Notebook:
         """
         mac = self._mac(store, name, stored)
         if mac not in self._entries:
-            self._entries[mac] = Entry(store, self._day)
+            self._entries[mac] = Entry(mac, store, self._day)
         entry = self._entries[mac]
         entry.seen = self._day
         self._met.add(mac)
@@ -186,24 +191,24 @@ class Notebook:
             return
         header = {"version": VERSION, "fingerprint": self.fingerprint, "entries": len(self._entries)}
         lines = [json.dumps(header)]
-        lines += [_line(mac, entry) for mac, entry in self._entries.items()]
+        lines += [_line(entry) for entry in self._entries.values()]
         self._system.write(NOTEBOOK, "\n".join(lines) + "\n", mode=0o600)
 
     def __len__(self):
         return len(self._entries)
 
 
-def _line(mac, entry):
-    values = [getattr(entry, name) for name in Entry.__slots__]
-    return json.dumps([mac] + [round(value, 3) if isinstance(value, float) else value for value in values])
+def _line(entry):
+    values = [getattr(entry, name) for name in _KEPT]
+    return json.dumps([entry.mac] + [round(value, 3) if isinstance(value, float) else value for value in values])
 
 
 def _entry(line):
     mac, *values = json.loads(line)
-    if len(mac) != _HEX_DIGITS or len(values) != len(Entry.__slots__):
+    if len(mac) != _HEX_DIGITS or len(values) != len(_KEPT):
         raise ValueError
-    entry = Entry("", 0)
-    for name, value in zip(Entry.__slots__, values):
+    entry = Entry(mac, "", 0)
+    for name, value in zip(_KEPT, values):
         setattr(entry, name, value)
     # What is compared and added up must be numbers.
     for number in (entry.first_seen, entry.seen, entry.own, entry.general, entry.seconds):

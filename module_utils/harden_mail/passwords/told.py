@@ -8,6 +8,9 @@ from ..queue.text import printable
 # Names that one sentence lists at most.
 _NAMES = 5
 
+# Characters of a token: as many as tell two passwords of an account apart.
+_TOKEN = 16
+
 # Names that other modules can be given: what has blanks or odd characters in it is no name that somebody logs in by.
 _FIT = re.compile(r"[^\s\x00-\x20\x7f\ud800-\udfff\"#][^\s\x00-\x20\x7f\ud800-\udfff]{0,319}\Z")
 
@@ -86,12 +89,17 @@ def result(checked, options, course):
     shown = masked if options["mask_accounts"] else printable
     ranked = sorted(checked, key=lambda one: _rank(one, options))
     listed = ranked[: options["limit_listed"]]
-    guessed = [one for one in checked if one.kind]
+    guessed = [one for one in checked if one.kind and _FIT.match(one.name)]
     named = str if options["name_guessed"] else shown
     return {
         "accounts": [_account(one, options, shown) for one in listed],
         "accounts_total": len(checked),
-        "guessed_accounts": sorted({named(one.name) for one in guessed if _FIT.match(one.name)}),
+        "guessed_accounts": sorted({named(one.name) for one in guessed}),
+        "guessed": [
+            {"name": one.name, "token": one.entry.mac[:_TOKEN], "kind": one.kind}
+            for one in sorted(guessed, key=lambda one: one.name)
+            if options["name_guessed"]
+        ],
         "summary": _summary(checked, options, course),
         "finished": course.is_finished,
         "findings": _findings(ranked, options, course, shown),

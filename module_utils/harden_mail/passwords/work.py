@@ -269,7 +269,9 @@ class Guessing:
         if own:
             # Who has had least is first, should the time not suffice for all.
             own.sort(key=lambda target: target.entry.own)
-            share = self._share([[target] for target in own], seconds)
+            # Their making costs more than a quick hash, and begins anew with each wave.
+            is_quick = speed_class(own[0].group) != "slow"
+            share = own_limit if is_quick else self._share([[target] for target in own], seconds)
             return [self._own_job(target, min(own_limit, target.entry.own + share)) for target in own]
         start = min(target.entry.general for target in behind)
         groups = {}

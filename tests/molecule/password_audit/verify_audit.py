@@ -65,6 +65,16 @@ def test_who_was_not_guessed_or_is_excluded_may_send(host):
         assert send(CLIENT, host, user) == 250
 
 
+@once
+@HOSTS
+def test_owners_are_told(host):
+    log = host.run("journalctl --no-pager -o cat -t postfix/discard -t postfix/local -t postfix/qmgr")
+    for user in ("info", "sales", "listed"):
+        assert "to=<{0}@example.com>".format(user) in log
+    for user in NOT_GUESSED:
+        assert "to=<{0}@example.com>".format(user) not in log
+
+
 @HOSTS
 def test_only_root_can_read_what_is_remembered(host):
     found = host.run("stat -c '%a %U %n' {0} {0}/key {0}/notebook.jsonl {0}/lists".format(DIRECTORY)).splitlines()
