@@ -236,6 +236,35 @@ def test_the_most_rounds_of_bsdi_are_too_costly():
         parse("_zzzzsalt" + "a" * 11, "CRYPT", USER)
 
 
+def yescrypt(parameters):
+    return "$y$" + parameters + "$salt$" + "a" * 43
+
+
+# N is 4096 and r 32, as Debian has it: 16 MiB. After them, which parameters follow: 1 is p, 2 is t, 4 is g.
+@pytest.mark.parametrize(
+    "few, many",
+    [
+        ("j9T", "jFT"),  # N: 2 to the 18th
+        ("j9j", "j9s.."),  # r: 561 instead of 32
+        ("j9T..", "j9T.s.."),  # p
+        ("j9T/.", "j9T/s.."),  # t
+        ("j9T0..", "j9T0s..."),  # p and t
+        ("j9T0..", "j9T0.s.."),
+        ("j9T1/", "j9T10"),  # g: each time four times the memory
+    ],
+)
+def test_parameters_of_yescrypt(few, many):
+    parse(yescrypt(few), "CRYPT", USER)
+    with pytest.raises(Unreadable, match=r"\Atoo costly: "):
+        parse(yescrypt(many), "CRYPT", USER)
+
+
+def test_argon2_without_a_version_is_the_first():
+    stored = "$argon2id$m=64,t=1,p=1$c2FsdHNhbHQ$" + "A" * 43
+    assert parse(stored, "CRYPT", USER).group == ("ARGON2", "id", 16, 64, 1, 1, b"saltsalt", 32)
+    assert parse(stored.replace("m=", "v=16$m="), "CRYPT", USER).group[2] == 16
+
+
 @pytest.mark.parametrize(
     "stored",
     [

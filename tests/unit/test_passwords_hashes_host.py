@@ -152,6 +152,16 @@ def test_md4(text):
     assert md4.md4(text).hex() == md4.md4_function()(text).hex() == MD4_OF[text]
 
 
+def test_md4_of_openssl_is_preferred(monkeypatch):
+    only(monkeypatch, "libcrypto")
+    monkeypatch.setattr(md4, "_of_hashlib", lambda: None)
+    try:
+        ctypes.CDLL("libcrypto.so.3")
+    except OSError:
+        pytest.skip("no OpenSSL 3 here")
+    assert md4.md4_function() is not md4.md4
+
+
 @given(st.binary(max_size=300))
 def test_md4_in_python_is_openssls(text):
     assert md4.md4(text) == md4.md4_function()(text)
