@@ -15,7 +15,8 @@ description:
     recipients. That is said in C(master.cf) for the services that take AUTH, and for nothing else. Mail that comes in
     without AUTH is not looked up.
   - Names are compared as the servers make them, in small letters, and with or without the domain where Dovecot's
-    C(auth_default_realm) or C(auth_username_format), or C(smtpd_sasl_local_domain), make that the same account.
+    C(auth_default_realm) or C(auth_username_format), or C(smtpd_sasl_local_domain), make that the same account. Under
+    Cyrus SASL, a bare name is refused with any realm.
   - Names who of the newly blocked has sent mail lately. That is told, and stops nothing.
   - Has Postfix check its new configuration before it reads it. What fails is taken back.
   - Then ends SMTP sessions that were open before, since they would go on by what they have read. On the submission

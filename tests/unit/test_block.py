@@ -9,7 +9,7 @@ from fake_system import FakeSystem
 from harden_mail.block import control, engine, sessions
 from harden_mail.block.engine import NOTEBOOK
 from harden_mail.block.lists import Naming, as_blocked
-from harden_mail.block.postfix import ACCOUNTS, ADDRESSES
+from harden_mail.block.postfix import ACCOUNTS, ADDRESSES, REALMS, TABLES
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.pop.plan import BOTH, EITHER, Wanted
 from harden_mail.pop.postfix import PostfixPart as PopPart
@@ -82,7 +82,9 @@ class Host(FakeSystem):
     def named(self):
         """master.cf and the tables that it names."""
         text = self.read(DIR + "/master.cf")
-        return dict({name: self.read(DIR + "/" + name) for name in (ACCOUNTS, ADDRESSES) if name in text}, master=text)
+        return dict(
+            {name: self.read(DIR + "/" + name) for name in (ACCOUNTS, ADDRESSES, REALMS) if name in text}, master=text
+        )
 
     def remove(self, path):
         name = path.rpartition("/")[2]
@@ -358,10 +360,8 @@ def test_other_ways_to_send_are_findings(host):
     assert run(host, accounts=["a@x"])["findings"] == []
     host.dovecot["protocols"] = "imap submission lmtp"
     host.write("/var/lib/harden-mail/pop_before_smtp/former.json", '{"rule": "either 20 128"}')
-    host.settings["smtpd_sasl_type"] = "cyrus"
     said = " ".join(run(host, accounts=["a@x", "taro"])["findings"])
-    assert "POP-before-SMTP" in said and "Cyrus" in said and "taro" in said
-    assert "Dovecot takes mail" in said
+    assert "POP-before-SMTP" in said and "Dovecot takes mail" in said
     host.settings["smtpd_sasl_auth_enable"] = "no"
     assert "No service" in " ".join(run(host, accounts=["a@x"])["findings"])
 
@@ -386,6 +386,16 @@ def test_all_names_that_dovecot_makes_of_an_account_are_refused(host, form, real
     run(host, accounts=[account])
     lines = host.read(DIR + "/" + ACCOUNTS).splitlines()[1:]
     assert [line.split()[0] for line in lines] == names
+
+
+def test_under_cyrus_a_bare_name_is_refused_with_any_realm(host):
+    host.settings["smtpd_sasl_type"] = "cyrus"
+    run(host, accounts=["taro", "o.h+x/y", "a@x"])
+    (one, other) = [line.split()[0] for line in host.read(DIR + "/" + REALMS).splitlines()[1:]]
+    assert (one, other) == ("/^o\\.h\\+x\\/y@/", "/^taro@/")
+    assert "check_sasl_access,regexp:/etc/postfix/" + REALMS in host.options("smtp")["smtpd_sender_restrictions"]
+    run(host, accounts=["a@x"])
+    assert REALMS not in host.options("smtp")["smtpd_sender_restrictions"] and not host.exists(DIR + "/" + REALMS)
 
 
 @given(st.lists(st.text(max_size=12)), st.lists(st.text("ab.@", max_size=6)), st.booleans())

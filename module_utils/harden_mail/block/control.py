@@ -8,7 +8,7 @@ from ..logs.guard import guard
 from ..postfix_config import Instance, key_of
 from . import engine, sessions
 from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
-from .postfix import ACCOUNTS, ADDRESSES, PostfixPart, is_inbound, takers
+from .postfix import TABLES, PostfixPart, is_inbound, takers
 
 LOCK = "/run/harden-mail/block.lock"
 
@@ -22,7 +22,7 @@ NO_SWITCH = (
     "password, or close the account."
 )
 GO_ON = (
-    "{0} SMTP session{1} that began before {2} still open: {3}. It goes on until the client leaves; "
+    "{0} SMTP session{1} that began before {2} still open: {3}. Such a session goes on until the client leaves; "
     "`postfix stop` and `postfix start` end it."
 )
 
@@ -42,7 +42,8 @@ def run(system, params, check_mode):
         raise UserError("reason is missing: give the word that this list is to be known by, such as password_audit.")
     with system.lock(LOCK):
         notebook = engine.load(system)
-        if params["backend"] != "postfix" and not notebook:
+        # What was changed is given back whatever has become of the mail server.
+        if params["backend"] != "postfix" and (params["state"] == "present" or not notebook):
             return _other_server(params, wanted)
         lists = _lists(notebook, params["state"], reason, wanted)
         return _Run(system, params, notebook, lists).done(check_mode)
@@ -156,7 +157,7 @@ class _Run:
         for config_dir in self.part.config_dirs:
             instance = Instance(self.system, config_dir)
             for service in takers(instance):
-                words = [name for name in (ACCOUNTS, ADDRESSES) if name in " ".join(service.options.values())]
+                words = [name for name in TABLES if name in " ".join(service.options.values())]
                 options.setdefault(key_of(service), words)
                 if is_inbound(service):
                     on_25.add(key_of(service))
@@ -183,7 +184,7 @@ class _Run:
         """Epoch seconds of the last change of a table."""
         times = [0.0]
         for config_dir in self.part.config_dirs:
-            for name in (ACCOUNTS, ADDRESSES):
+            for name in TABLES:
                 path = "{0}/{1}".format(config_dir, name)
                 if self.system.exists(path):
                     times.append(os.stat(self.system.real(path)).st_mtime)

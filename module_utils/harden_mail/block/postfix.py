@@ -19,6 +19,9 @@ from ..postfix_config import Instance, key_of, port_of, with_early_options, with
 from .lists import Naming
 
 ACCOUNTS, ADDRESSES = "harden-mail-blocked-accounts", "harden-mail-blocked-addresses"
+# Bare names behind which Cyrus SASL takes any realm: saslauthd forgets it, and Postfix is told of it.
+REALMS = "harden-mail-blocked-realms"
+TABLES = (ACCOUNTS, ADDRESSES, REALMS)
 
 HEAD = "# Who may read mail, but not send it. Made by harden-mail; changes are undone by its next run.\n"
 REFUSED = "REJECT Sending is stopped for this {0}; ask your mail administrator"
@@ -48,10 +51,6 @@ DOVECOT_TAKES = (
     "Dovecot takes mail by itself here (its protocols have submission): whoever is blocked still sends by that; take "
     "submission out of protocols, or give the account a new password."
 )
-ANY_REALM = (
-    "{0} asks Cyrus SASL for passwords, and {1} may log in with a realm behind an @ that isn't known here, which goes "
-    "past the block; give it a new password."
-)
 
 
 class PostfixPart:
@@ -60,10 +59,14 @@ class PostfixPart:
     def __init__(self, system, config_dirs):
         self.system = system
         self.config_dirs = list(config_dirs)
+        types = [Instance(system, config_dir).setting("smtpd_sasl_type") for config_dir in self.config_dirs]
+        self._has_cyrus = any(kind in ("", "cyrus") for kind in types)
 
     def check(self):
-        """:raises UserError: an instance that isn't there
-        :raises NotApplicable: one that can't do it"""
+        """
+        :raises UserError: an instance that isn't there, or whose master.cf Postfix can't read: check mode must say so
+        :raises NotApplicable: one that can't do it
+        """
         for config_dir in self.config_dirs:
             if not self.system.exists(config_dir + "/master.cf"):
                 raise UserError(
@@ -74,6 +77,7 @@ class PostfixPart:
             numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
             if numbers and numbers < OLDEST:
                 raise NotApplicable(TOO_OLD.format(version))
+            self.system.run(["postconf", "-c", config_dir, "-M"])
 
     # --- what is wanted -----------------------------------------------------------------------------------
 
@@ -82,7 +86,7 @@ class PostfixPart:
         instances = [Instance(self.system, config_dir) for config_dir in self.config_dirs]
         realms = [instance.setting("smtpd_sasl_local_domain") for instance in instances]
         local_only = False
-        if any(self._sasl_type(instance) == "dovecot" for instance in instances):
+        if any(instance.setting("smtpd_sasl_type") == "dovecot" for instance in instances):
             # 2.4 calls it a domain.
             realms += [self._doveconf("auth_default_realm"), self._doveconf("auth_default_domain")]
             form = self._doveconf("auth_username_format")
@@ -97,11 +101,13 @@ class PostfixPart:
         ``former["tables"]`` has the directories in which there are any.
         """
         changes = []
-        texts = dict.fromkeys((ACCOUNTS, ADDRESSES))
+        texts = dict.fromkeys(TABLES)
         if blocked is not None and blocked.accounts:
             texts[ACCOUNTS] = _table(self.naming().all_names(blocked.accounts), "account")
         if blocked is not None and blocked.addresses:
             texts[ADDRESSES] = _table(blocked.addresses, "address")
+        if blocked is not None and self._bare(blocked):
+            texts[REALMS] = _table(map(_with_any_realm, self._bare(blocked)), "account")
         current = self.config_dirs if blocked is not None else []
         known = former.get("tables", [])
         for config_dir in sorted(set(current) | set(known)):
@@ -141,6 +147,8 @@ class PostfixPart:
             words = []
             if blocked.accounts:
                 words += ["check_sasl_access", "texthash:{0}/{1}".format(bare.config_dir, ACCOUNTS)]
+            if self._bare(blocked):
+                words += ["check_sasl_access", "regexp:{0}/{1}".format(bare.config_dir, REALMS)]
             if blocked.addresses and not is_inbound(service):
                 words += ["check_client_access", "cidr:{0}/{1}".format(bare.config_dir, ADDRESSES)]
             if not words:
@@ -188,7 +196,7 @@ class PostfixPart:
             instance = Instance(self.system, config_dir)
             for service in takers(instance):
                 for name in (LIST, OTHER_LIST):
-                    if ACCOUNTS in service.options.get(name, "") or ADDRESSES in service.options.get(name, ""):
+                    if any(table in service.options.get(name, "") for table in TABLES):
                         line = "{0}: {1} has {2} = {3}"
                         lines.append(line.format(instance.path, key_of(service), name, service.options[name]))
         return lines
@@ -206,11 +214,6 @@ class PostfixPart:
                 )
             if blocked.addresses and any(map(is_inbound, services)):
                 findings.append(ADDRESSES_BY_25.format(config_dir))
-            if self._sasl_type(instance) == "cyrus":
-                bare = [name for name in blocked.accounts if "@" not in name]
-                if bare:
-                    named = ", ".join(bare[:5]) + (" and {0} more".format(len(bare) - 5) if len(bare) > 5 else "")
-                    findings.append(ANY_REALM.format(config_dir, named))
         if blocked.accounts:
             if str(json.loads(self.system.read(POP_NOTEBOOK) or "{}").get("rule", "")).startswith(EITHER):
                 findings.append(WITHOUT_PASSWORD)
@@ -219,8 +222,11 @@ class PostfixPart:
                 findings.append(DOVECOT_TAKES)
         return findings
 
-    def _sasl_type(self, instance):
-        return instance.setting("smtpd_sasl_type") or "cyrus"
+    def _bare(self, blocked):
+        """Blocked accounts that may come with any realm: list of str."""
+        if not self._has_cyrus:
+            return []
+        return [name for name in blocked.accounts if "@" not in name]
 
     def _doveconf(self, name):
         """A setting of Dovecot, "" where there is no Dovecot, or none that knows it."""
@@ -249,6 +255,11 @@ def is_inbound(service):
 
 def _table(names, what):
     return HEAD + "".join("{0} {1}\n".format(name, REFUSED.format(what)) for name in names)
+
+
+def _with_any_realm(name):
+    """A line's beginning in a regexp table, which takes upper and lower case for one."""
+    return "/^{0}@/".format(re.sub(r"([][.{}()*+?^$|\\/])", r"\\\1", name))
 
 
 def _with_text(instance, text):

@@ -114,6 +114,22 @@ def test_ten_thousand_accounts_in_one_call():
     together(check)
 
 
+def test_under_cyrus_a_bare_name_has_any_realm():
+    """There is no saslauthd here: what Postfix finds in the table."""
+
+    def check(host):
+        host.run("cp -p /etc/postfix/main.cf /tmp/main.cf; postconf -e smtpd_sasl_type=cyrus")
+        run(host, accounts=["taro", "a.b+c/d"])
+        for name in ("taro@example.com", "TARO@x", "a.b+c/d@x", "taro", "xtaro@x", "taroo@x", "aXb+c/d@x"):
+            found = "postmap -q {0} regexp:/etc/postfix/harden-mail-blocked-realms >/dev/null && echo found || true"
+            is_found = host.run(found.format(name)).strip() == "found"
+            assert is_found == (name in ("taro@example.com", "TARO@x", "a.b+c/d@x")), name
+        host.run("mv /tmp/main.cf /etc/postfix/main.cf")
+        run(host, state="absent")
+
+    together(check)
+
+
 def test_a_notice_is_read_in_the_mailbox():
     def check(host):
         host.run("cp -p /etc/postfix/main.cf /tmp/main.cf; postconf -e 'local_transport = local'; postfix reload")
