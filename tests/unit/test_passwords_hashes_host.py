@@ -37,6 +37,7 @@ class Libraries:
 def only(monkeypatch, *beginnings):
     monkeypatch.setattr(ctypes, "CDLL", Libraries(*beginnings))
     monkeypatch.setattr(libcrypt, "_loaded", [])
+    monkeypatch.setattr(md4, "_loaded", [])
     monkeypatch.setattr(optional_modules, "hashpw", None)
     monkeypatch.setattr(optional_modules, "argon2_module", None)
 

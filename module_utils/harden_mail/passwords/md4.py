@@ -18,7 +18,10 @@ _ROUNDS = (
 # OpenSSL 3 has MD4 in a provider that nobody loads; its old function is still there, and needs none.
 _LIBRARIES = ("libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.so.10")
 
+# The digest of nothing.
 _EMPTY = bytes.fromhex("31d6cfe0d16ae931b73c59d7e0c089c0")
+
+_loaded = []
 
 
 def md4_function():
@@ -66,6 +69,22 @@ def _of_hashlib():
 
 
 def _of_openssl():
+    if not _loaded:
+        _loaded.append(_load())
+    function = _loaded[0]
+    if function is None:
+        return None
+    room = ctypes.create_string_buffer(len(_EMPTY))
+    answer = ctypes.byref(room)
+
+    def compute(text):
+        function(text, len(text), answer)
+        return room.raw
+
+    return compute if compute(b"") == _EMPTY else None
+
+
+def _load():
     for name in _LIBRARIES:
         try:
             function = ctypes.CDLL(name).MD4
@@ -73,13 +92,5 @@ def _of_openssl():
             continue
         function.restype = ctypes.c_void_p
         function.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
-        room = ctypes.create_string_buffer(16)
-        answer = ctypes.byref(room)
-
-        def compute(text, function=function, answer=answer, room=room):
-            function(text, len(text), answer)
-            return room.raw
-
-        if compute(b"") == _EMPTY:
-            return compute
+        return function
     return None
