@@ -4,8 +4,8 @@ Two sets of 1,000, neither of which the guesser was made with:
 
 - made-up accounts (``made_up_passwords.py``), guessed at with what is known of the account;
 - the tail half of a public list: ranks 50,001 to 100,000 of Mark Burnett's ten million passwords, every other one (the
-  rest was looked at to weigh the rules), without those that are in our lists as they stand. Nothing is known of the
-  account, so these are found by rules alone.
+  rest was looked at to weigh the rules), without those that our list of common passwords has. Nothing is known of the
+  account, so these are found by rules and dictionaries alone.
 
 john's guesses are its own (``--stdout``): the rules of its single mode on the account's words, then its word list with
 its rules. Single mode's rules for pairs of words are missing there, so its true run without a limit is shown besides.
@@ -53,36 +53,44 @@ def main(scale):
     subprocess.run([sys.executable, PROJECT / "tools" / "wordlists.py"], check=True)
     subprocess.run([sys.executable, PROJECT / "tools" / "wordlists.py", "test"], check=True)
     accounts = [(made.name, made.hints, made.password.encode()) for made in made_up(SEED, count)]
-    tail = [(None, (), word) for word in tail_half(count)]
-    ours = [LISTS / name for name in ("common.txt", "japanese.txt", "english.txt")]
-    peers = [
-        ("john: single, its list", john_ranks),
-        ("john: single, our lists", lambda stored: john_ranks(stored, ours)),
-        ("zxcvbn's guesses", zxcvbn_ranks),
-    ]
-    for title, stored in ((f"{count} made-up accounts", accounts), (f"{count} of the tail half of a list", tail)):
-        print(f"\n{title}\n{'found within':<28}" + "".join(f"{limit:>9}" for limit in LIMITS))
-        began = time.monotonic()
-        show("ours", our_ranks(stored))
-        seconds = time.monotonic() - began
-        for name, ranks in peers:
-            show(name, ranks(stored))
-        if stored is accounts:
-            show_unlimited("john --single, no limit", john_single_found(stored))
-        print(f"ours without ({seconds:.1f} seconds with all)")
-        for kind in candidates.KINDS:
-            if kind != "own-list" and (stored is accounts or kind not in ("account", "domain", "name")):
-                show(f"  {kind}", our_ranks(stored, without=kind))
-        for name, rule in (("what is put behind", no_tails), ("what is done to words", no_forms)):
-            with rule():
-                show(f"  {name}", our_ranks(stored))
+    compare(f"{count} made-up accounts", accounts, candidates.KINDS)
+    words = [(None, (), word) for word in tail_half(count)]
+    of_accounts = ("account", "domain", "name")
+    compare(
+        f"{count} of the tail half of a list", words, [kind for kind in candidates.KINDS if kind not in of_accounts]
+    )
+
+
+def compare(title, stored, kinds):
+    print(f"\n{title}\n{'found within':<28}" + "".join(f"{limit:>9}" for limit in LIMITS))
+    began = time.monotonic()
+    ranks = our_ranks(stored)
+    seconds = time.monotonic() - began
+    show("ours", ranks[None])
+    show("zxcvbn's guesses", zxcvbn_ranks(stored))
+    if john_is_there():
+        with John() as john:
+            own = john_own_guesses(john, stored)
+            show("john: single, its list", john_ranks(john, stored, own, [JOHN_LIST]))
+            lists = [LISTS / name for name in ("common.txt", "japanese.txt", "english.txt")]
+            show("john: single, our lists", john_ranks(john, stored, own, lists))
+            if stored[0][0] is not None:
+                print(f"{'john --single, no limit':<28}{john_single_found(john, stored):>{9 * len(LIMITS)}}")
+    else:
+        print("john is not installed, or this is not run as root")
+    print("ours without")
+    for kind in kinds:
+        if kind != "own-list":
+            show(f"  {kind}", ranks[kind])
+    for name, rule in (("what is put behind", no_tails), ("what is done to words", no_forms)):
+        with rule():
+            show(f"  {name}", our_ranks(stored)[None])
+    print(f"({seconds:.1f} seconds for ours, {LIMITS[-1]} guesses at each of {len(stored)})")
 
 
 def tail_half(count):
-    """Words (bytes) of ranks 50,001 to 100,000 that are in none of our lists as they stand."""
-    ours = set()
-    for path in LISTS.glob("*.txt"):
-        ours.update(path.read_bytes().splitlines())
+    """Words (bytes) of ranks 50,001 to 100,000 that our own list of common passwords does not have."""
+    ours = set((LISTS / "common.txt").read_bytes().splitlines())
     with TEST_LIST.open("rb") as handle:
         words = [line.rstrip(b"\r\n") for line in itertools.islice(handle, 50001, 100000, 2)]
     return random.Random(SEED).sample([word for word in words if word not in ours], count)
@@ -92,41 +100,59 @@ def show(name, ranks):
     print(f"{name:<28}" + "".join(f"{sum(rank < limit for rank in ranks):>9}" for limit in LIMITS), flush=True)
 
 
-def show_unlimited(name, found):
-    print(f"{name:<28}" + (f"{found:>{9 * len(LIMITS)}}" if found is not None else " not installed"), flush=True)
-
-
 # --- ours ------------------------------------------------------------------------------------------------------------
 
 
-def our_ranks(stored, without=None):
-    """For each account a number below the limits (of guesses) within which its password is found."""
-    places = general_places({password for _, _, password in stored}, without)
-    ranks = []
-    for name, hints, password in stored:
-        general = places.get(password, NEVER)
-        own = NEVER
-        if name is not None:
-            words = (word for word, kind in candidates.derived(name, hints, TODAY) if kind != without)
-            own = next((place for place, word in enumerate(words) if word == password), NEVER)
-        rounds = zip(LIMITS, OWN if name is not None else [0] * len(OWN))
-        ranks.append(next((limit - 1 for limit, part in rounds if own < part or general < limit - part), NEVER))
-    return ranks
+def our_ranks(stored):
+    """For None and each kind of guess, without which: for each account a number below the limit within which it is found.
+
+    Guesses of the kind that is left out leave their places to the next ones.
+    """
+    wanted = {password for _, _, password in stored}
+    general = places(general_guesses(), wanted, LIMITS[-1])
+    own = [
+        places(one_by_one(name, hints), {password}, candidates.MOST_OWN) if name is not None else None
+        for name, hints, password in stored
+    ]
+    return {
+        without: [
+            rank(mine[without].get(password, NEVER) if mine else None, general[without].get(password, NEVER))
+            for mine, (_, _, password) in zip(own, stored)
+        ]
+        for without in general
+    }
 
 
-def general_places(wanted, without):
-    """Word -> place among the general guesses, of those words that come up."""
-    places, place = {}, 0
-    for batch, kind in candidates.general_batches(str(LISTS), TODAY):
-        if kind == without:
-            continue
+def rank(own, general):
+    for limit, part in zip(LIMITS, OWN):
+        if general < limit - (0 if own is None else part) or (own is not None and own < part):
+            return limit - 1
+    return NEVER
+
+
+def general_guesses():
+    return candidates.general_batches(str(LISTS), TODAY)
+
+
+def one_by_one(name, hints):
+    return (([word], kind) for word, kind in candidates.derived(name, hints, TODAY))
+
+
+def places(batches, wanted, most):
+    """For None and each kind, without which: word -> its place, of those words that are wanted and come up."""
+    found = {kind: {} for kind in (None, *candidates.KINDS)}
+    gone, place = dict.fromkeys(found, 0), 0
+    for batch, kind in batches:
         for number, word in enumerate(batch, place):
             if word in wanted:
-                places.setdefault(word, number)
+                for without, words in found.items():
+                    if without != kind:
+                        words.setdefault(word, number - gone[without])
         place += len(batch)
-        if place > LIMITS[-1]:
-            return places
-    return places
+        gone[kind] += len(batch)
+        if place - max(gone.values()) > most:
+            break
+    return found
 
 
 class no_tails:
@@ -180,35 +206,34 @@ def known(name, hints):
     return list(dict.fromkeys(words))
 
 
-def john_ranks(stored, lists=(JOHN_LIST,)):
-    if not john_is_there():
-        return []
-    with John() as john:
-        general = {}
-        words = john.file([path.read_text(errors="replace").rstrip("\n") for path in lists])
-        for word in john.guesses("Wordlist", [words], LIMITS[-1])[0]:
-            general.setdefault(word, len(general))
-        # Single mode takes what is between other characters, and the log-in name as it is.
-        words = [[word for word in known(name, hints) if "." not in word or word == name] for name, hints, _ in stored]
-        own = john.guesses("Single", [john.file(words_of_one) for words_of_one in words], LIMITS[-1])
-    ranks = []
-    for (_, _, password), guesses in zip(stored, own):
-        places = {word: place for place, word in reversed(list(enumerate(dict.fromkeys(guesses))))}
-        ranks.append(places.get(password, len(places) + general.get(password, NEVER)))
-    return ranks
+def john_own_guesses(john, stored):
+    """john's single mode: for each account word -> place."""
+    # It takes what is between other characters, and the log-in name as it is.
+    words = [[word for word in known(name, hints) if "." not in word or word == name] for name, hints, _ in stored]
+    guesses = john.guesses("Single", [john.file(words_of_one) for words_of_one in words], LIMITS[-1])
+    return [{word: place for place, word in enumerate(dict.fromkeys(some))} for some in guesses]
 
 
-def john_single_found(stored):
-    """How many john's single mode finds with all its guesses, on hashes that cost nothing; None without john."""
-    if not john_is_there():
-        return None
-    with John() as john:
-        lines = [
-            f"{name}:$dummy${password.hex()}:1:1:{' '.join(hints)} {name.partition('@')[2]}:/:"
-            for name, hints, password in stored
-        ]
-        file = john.file(lines)
-        shown = john.run(f"{JOHN} --single --format=dummy {file} >&2; {JOHN} --show --format=dummy {file}")
+def john_ranks(john, stored, own, lists):
+    """john's single mode, then word lists with rules."""
+    general = {}
+    words = john.file([path.read_text(errors="replace").rstrip("\n") for path in lists])
+    for word in john.guesses("Wordlist", [words], LIMITS[-1])[0]:
+        general.setdefault(word, len(general))
+    return [
+        places.get(password, len(places) + general.get(password, NEVER))
+        for places, (_, _, password) in zip(own, stored)
+    ]
+
+
+def john_single_found(john, stored):
+    """How many john's single mode finds with all its guesses, on hashes that cost nothing."""
+    lines = [
+        f"{name}:$dummy${password.hex()}:1:1:{' '.join(hints)} {name.partition('@')[2]}:/:"
+        for name, hints, password in stored
+    ]
+    file = john.file(lines)
+    shown = john.run(f"{JOHN} --single --format=dummy {file} >&2; {JOHN} --show --format=dummy {file}")
     return int(re.search(rb"^(\d+) password hash", shown, re.MULTILINE).group(1))
 
 
@@ -245,17 +270,20 @@ class John:
         own.write_text(config)
         home = pwd.getpwuid(os.geteuid()).pw_dir
         mounts = f"mount --bind {own} {JOHN_CONFIG} && mount --bind {self.directory / 'home'} {home}"
-        command = ["unshare", "--mount", "sh", "-c", f"{mounts} || exit 1\n{script}"]
+        program = self.file([f"{mounts} || exit 1", script])
+        command = ["unshare", "--mount", "sh", program]
         return subprocess.run(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
 
     def guesses(self, rules, lists, most):
         """The first guesses (list of bytes) of word-list mode for each of some word lists."""
         script = [
-            f"{JOHN} --wordlist={path} --rules --stdout --session={self.directory}/s"
+            f"{JOHN} --wordlist={path} --rules --stdout --session={self.directory}/s{number}x"
             f" | head -n {most} >{self.directory}/{number}"
             for number, path in enumerate(lists)
         ]
-        self.run("\n".join(script), rules)
+        at_once = os.cpu_count()
+        parts = ["\n".join(["(", *script[part::at_once], ") &"]) for part in range(at_once) if script[part::at_once]]
+        self.run("\n".join([*parts, "wait"]), rules)
         return [(self.directory / str(number)).read_bytes().splitlines() for number in range(len(lists))]
 
 

@@ -113,7 +113,8 @@ def test_words_of_several_lists_by_rank(wordlists):
     ("word", "is_romaji"),
     [
         ("sakura", True), ("shinjuku", True), ("kyoto", True), ("gakkou", True), ("nippon", True), ("tsuki", True),
-        ("kenichi", True), ("wiki", False), ("matcha", True), ("title", False), ("https", False), ("curid", False), ("doc", False),
+        ("kenichi", True), ("wiki", False), ("matcha", True), ("title", False),
+        ("https", False), ("curid", False), ("doc", False),
     ],
 )  # fmt: skip
 def test_japanese_words_are_told_from_others(wordlists, word, is_romaji):
