@@ -82,9 +82,8 @@ class Host(FakeSystem):
     def named(self):
         """master.cf and the tables that it names."""
         text = self.read(DIR + "/master.cf")
-        return dict(
-            {name: self.read(DIR + "/" + name) for name in (ACCOUNTS, ADDRESSES, REALMS) if name in text}, master=text
-        )
+        tables = {name: self.read(DIR + "/" + name) for name in TABLES if name in text}
+        return dict(tables, master=text)
 
     def remove(self, path):
         name = path.rpartition("/")[2]
