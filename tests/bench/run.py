@@ -23,6 +23,7 @@ BENCHES = {
     "pop_before_smtp": ["vps=deb12"],
     "password_hashes": [],
     "password_quality": [],
+    "password_audit": [],
 }
 
 
