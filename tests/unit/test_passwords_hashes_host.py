@@ -22,6 +22,9 @@ MD4_OF = {
 }
 
 
+CDLL = ctypes.CDLL
+
+
 def is_here(library):
     try:
         ctypes.CDLL(library)
@@ -37,12 +40,12 @@ class Libraries:
     """Stands for ``ctypes.CDLL``: only some of the libraries that are really here."""
 
     def __init__(self, *beginnings):
-        self._beginnings, self._real = beginnings, ctypes.CDLL
+        self._beginnings = beginnings
 
     def __call__(self, name):
         if not str(name).startswith(self._beginnings):
             raise OSError("no " + str(name))
-        return self._real(name)
+        return CDLL(name)
 
 
 def only(monkeypatch, *beginnings):
