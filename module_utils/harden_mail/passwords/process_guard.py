@@ -17,6 +17,8 @@ _MCL_CURRENT_FUTURE_ONFAULT = 1 | 2 | 4
 
 _CAP_IPC_LOCK = 1 << 14
 
+_STATUS = "/proc/self/status"
+
 
 def protect():
     """Protect this process, and give way to all others; what this host does not allow is left out.
@@ -53,7 +55,7 @@ def _may_lock_all():
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
         return True
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as handle:
+        with open(_STATUS, encoding="ascii", errors="replace") as handle:
             effective = next((line for line in handle if line.startswith("CapEff:")), "CapEff: 0")
     except OSError:
         return False
