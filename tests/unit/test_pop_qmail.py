@@ -39,6 +39,7 @@ class Host:
     def settle(self, wanted, former):
         changes = self.part.changes(wanted, former)
         make(self.system, changes, perform)
+        perform(self.system, self.part.activation())
         assert self.part.changes(wanted, dict(former)) == []
         return [change.what for change in changes]
 
@@ -82,6 +83,25 @@ def test_edited_when_declared_and_given_back(tmp_path):
     assert host.settle(None, former) == [PATH]
     assert host.system.read(PATH) == SUBMISSION
     assert host.system.read("/service/qmail-smtpd/run") == INBOUND
+
+
+@pytest.mark.parametrize("wanted", [WANTED, None])
+def test_a_run_that_was_killed_before_tcpserver_began_anew_is_completed(tmp_path, wanted):
+    host = Host(tmp_path, True, qmail_submission=SUBMISSION, qmail_smtpd=INBOUND)
+    former = {}
+    host.settle(WANTED, former)
+    if wanted is None:
+        make(host.system, host.part.changes(None, former), perform)
+    del host.system.calls[:]
+    again = QmailPart(host.system, {"edit_run_scripts": True})
+    assert again.changes(wanted, former) == []
+    assert [step.argv for step in again.activation()] == [("svc", "-t", "/service/qmail-submission")]
+
+
+def test_services_that_we_have_not_changed_are_left_running(tmp_path):
+    host = Host(tmp_path, qmail_submission=SUBMISSION)
+    host.settle(WANTED, {})
+    assert host.part.activation() == ()
 
 
 def test_what_others_changed_meanwhile_stays(tmp_path):

@@ -88,6 +88,7 @@ class QmailPart:
         self.system = system
         self.edits = bool(options.get("edit_run_scripts"))
         self.user = options.get("qmail_user") or USER
+        self._changed = []
 
     def missing(self):
         """A sentence on what is missing, or None."""
@@ -126,7 +127,8 @@ class QmailPart:
         return ()
 
     def activation(self):
-        return ()
+        """Have tcpserver of each script that we have changed begin anew; who is connected goes on."""
+        return tuple(Run(("svc", "-t", directory), None) for directory in self._changed)
 
     def answering(self):
         return []
@@ -159,6 +161,9 @@ class QmailPart:
                 if not script.asks and text is not None:
                     former["scripts"] = sorted({*former.get("scripts", []), script.path})
                     changes += self._change(script, text)
+        # Also one that a killed run has changed: it may have come no further.
+        changed = former.get("scripts", [])
+        self._changed = [script.directory for script in self._all_scripts() if script.path in changed]
         return changes
 
     def findings(self, _wanted):
@@ -181,10 +186,8 @@ class QmailPart:
     def _change(self, script, text):
         if text == script.text:
             return []
-        # tcpserver takes no more clients and begins anew; who is connected goes on.
-        anew = Run(("svc", "-t", script.directory), None)
-        do = (WriteFile(script.path, text, 0o755), anew)
-        return [Change(script.path, script.text, text, do, (WriteFile(script.path, script.text, 0o755), anew))]
+        do, undo = (WriteFile(script.path, text, 0o755),), (WriteFile(script.path, script.text, 0o755),)
+        return [Change(script.path, script.text, text, do, undo)]
 
 
 def settings(wanted):
