@@ -188,11 +188,12 @@ guessed:
   elements: dict
   sample:
     - {name: info@example.com, token: 5b0f3a61c2d4e987, kind: account}
-stores_unread:
-  description: Stores that could not be read. Their accounts may be guessable and are not in RV(guessed_accounts).
+knows_all:
+  description:
+    - Whether RV(guessed_accounts) has all whose password was ever guessed and is still the same. Not so when a store
+      could not be read, or what is remembered got lost and not everything was tried again.
   returned: with O(state=present)
-  type: list
-  elements: str
+  type: bool
 summary:
   description: The same in numbers.
   returned: with O(state=present)

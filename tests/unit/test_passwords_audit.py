@@ -124,6 +124,7 @@ def test_what_is_said_of_a_host(system):
     result = run(system)
     assert result["changed"] is False
     assert result["finished"] is True
+    assert result["knows_all"] is True
     assert result["accounts_total"] == 9
     assert result["guessed_accounts"] == [
         "bob@example.com",
@@ -294,6 +295,20 @@ class TestLists:
             pass
 
 
+def test_a_lost_notebook_is_told_and_nobody_is_taken_for_changed(system):
+    users(system, bob=ssha("bob123"))
+    run(system)
+    system.write(notebook.NOTEBOOK, "spoiled")
+    unfinished = run(system, budget_seconds=0)
+    assert (unfinished["guessed_accounts"], unfinished["knows_all"]) == ([], False)
+    assert any("began anew" in line for line in unfinished["evidence"])
+    # It stays so until everything was tried.
+    assert run(system, budget_seconds=0)["knows_all"] is False
+    assert run(system)["knows_all"] is True
+    users(system, new=ssha("x-x"))
+    assert run(system, budget_seconds=0)["knows_all"] is True
+
+
 def test_excluded_accounts_are_counted(system):
     users(system, bob=ssha("bob123"), test1=ssha("x"), test2=ssha("x"))
     result = run(system, exclude=["TEST*@example.com", "nobody"])
@@ -358,7 +373,7 @@ def odd_stores(monkeypatch):
 def test_a_store_that_breaks_is_a_finding_and_the_others_go_on(system, odd_stores):
     users(system, bob=ssha("bob123"))
     result = run(system, stores=[{"store": "broken"}, *PARAMETERS["stores"], {"store": "dovecot-ldap"}])
-    assert result["stores_unread"] == ["broken"]
+    assert result["knows_all"] is False
     assert result["guessed_accounts"] == ["bob@example.com", "early"]
     assert result["findings"][-2:] == [
         "broken could not be read: The database does not answer.",

@@ -147,11 +147,11 @@ def test_accounts_of_a_store_that_could_not_be_read_are_kept_for_a_while(system)
         "\x00\xff",
         "[]",
         '{"version": 1}',
-        '{"version": 2, "fingerprint": "one", "entries": 0}\n',
-        '{"version": 1, "fingerprint": "one", "entries": 2}\n',
-        '{"version": 1, "fingerprint": "one", "entries": 1}\n["too short"]\n',
-        '{"version": 1, "fingerprint": "one", "entries": 1}\n{}\n',
-        '{"version": 1, "fingerprint": "one", "entries": 1}\n'
+        '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 0}\n',
+        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 2}\n',
+        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 1}\n["too short"]\n',
+        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 1}\n{}\n',
+        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 1}\n'
         + json.dumps(["0" * 64, "x", 0, False, None, 0, False, False, None, 0.0, 1, "s", None, None]),
     ],
 )
@@ -166,6 +166,7 @@ def test_a_spoiled_notebook_begins_anew_and_says_so(system, text):
     entry(again)
     again.save()
     assert begun(system).lost is None
+    assert begun(system).is_whole is False
 
 
 @pytest.mark.parametrize("text", [None, "", "zz", "00" * 31, "g" * 64])

@@ -113,6 +113,7 @@ class _Audit:
         guessing = Guessing(list(self._targets.values()), words, self._limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
+            self._notebook.is_whole = self._notebook.is_whole or is_finished
         finally:
             self._notebook.save()
         self._look_up()
@@ -127,7 +128,9 @@ class _Audit:
             "everyone": guessing.everyones(),
             "seconds": round(seconds, 1),
         }
-        return dict(answer, changed=False, progress=progress, stores_unread=sorted(self._failed))
+        # What was guessed in former times is known by the notebook, of accounts that are met.
+        knows_all = not self._failed and self._notebook.is_whole
+        return dict(answer, changed=False, progress=progress, knows_all=knows_all)
 
     # --- accounts -----------------------------------------------------------------------------------------
 

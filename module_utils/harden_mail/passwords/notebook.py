@@ -100,13 +100,15 @@ class Notebook:
     :param system: ``system.System``
     :param int day: today, in days since 1970
     :param bool is_read_only: leave no trace (check mode)
-    :ivar lost: a sentence when there was a notebook that can't be read; then it begins anew
+    :ivar str lost: a sentence when there was a notebook that can't be read, so that it begins anew; or None
+    :ivar bool is_whole: whether everybody who was guessed at any time is in it; not so after a loss
     """
 
     def __init__(self, system, day, is_read_only=False):
         self._system, self._day, self._is_read_only = system, day, is_read_only
         self._entries, self._met = {}, set()
         self.lost = None
+        self.is_whole = True
         self.fingerprint = None
         self._key = self._existing_key()
         if self._key:
@@ -114,7 +116,7 @@ class Notebook:
         else:
             self._key = os.urandom(KEY_BYTES)
             if system.exists(NOTEBOOK):
-                self.lost = _LOST
+                self.lost, self.is_whole = _LOST, False
             if not is_read_only:
                 system.make_private_dir(DIRECTORY)
                 system.write(KEY, self._key.hex() + "\n", mode=0o600)
@@ -133,15 +135,15 @@ class Notebook:
         try:
             lines = text.splitlines()
             header = json.loads(lines[0])
-            if header["version"] != VERSION:
+            if header["version"] != VERSION or not isinstance(header["is_whole"], bool):
                 raise ValueError
             entries = dict(_entry(line) for line in lines[1:])
             if len(entries) != header["entries"]:
                 raise ValueError
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            self.lost = _LOST
+            self.lost, self.is_whole = _LOST, False
             return
-        self._entries, self.fingerprint = entries, header["fingerprint"]
+        self._entries, self.fingerprint, self.is_whole = entries, header["fingerprint"], header["is_whole"]
 
     def begin(self, fingerprint):
         """Say what guesses are made now: with others than before, accounts that were not guessed are tried anew."""
@@ -189,7 +191,12 @@ class Notebook:
         """Write it down in one step."""
         if self._is_read_only:
             return
-        header = {"version": VERSION, "fingerprint": self.fingerprint, "entries": len(self._entries)}
+        header = {
+            "version": VERSION,
+            "fingerprint": self.fingerprint,
+            "is_whole": self.is_whole,
+            "entries": len(self._entries),
+        }
         lines = [json.dumps(header)]
         lines += [_line(entry) for entry in self._entries.values()]
         self._system.write(NOTEBOOK, "\n".join(lines) + "\n", mode=0o600)
