@@ -19,7 +19,7 @@ CANARY = "Xq7-canary-"
 
 PASSWORDS = {
     "info": "info",
-    "sales": "Password1",
+    "sum": "sum123",
     "stored": "Xq7-canary-stored-Vw3",
     "listed": "Xq7-canary-listed-Vw3",
     "apart": "apart123",
