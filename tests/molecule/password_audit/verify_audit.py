@@ -109,16 +109,17 @@ def test_no_secret_shows_while_the_audit_runs(pipelining):
     for thread in threads:
         thread.start()
     try:
-        # Kept, so that it can be seen what was there.
-        said, report = play(ANSIBLE_PIPELINING=pipelining, ANSIBLE_KEEP_REMOTE_FILES="1")
+        # Temporary files, if there are any, are kept, so that it can be seen what was there.
+        keep = {} if pipelining == "True" else {"ANSIBLE_KEEP_REMOTE_FILES": "1"}
+        said, report = play(ANSIBLE_PIPELINING=pipelining, **keep)
     finally:
         for host in hosts:
             host.run("touch /run/stop-looking")
         for thread in threads:
             thread.join()
     for host in hosts:
-        assert "mail_password_audit" in sampled[host.name]
-        assert "AnsiballZ_mail_password_audit" in host.run("find /root/.ansible -type f") or pipelining == "True"
+        assert "python3" in sampled[host.name]
+        assert ("AnsiballZ_mail_password_audit" in host.run("find /root/.ansible -type f")) is (pipelining == "False")
         where = {
             "output": said,
             "report": report,
@@ -126,8 +127,7 @@ def test_no_secret_shows_while_the_audit_runs(pipelining):
             "journal": host.run("journalctl --no-pager -o export"),
         }
         assert "mail_password_audit" in where["output"]
-        if pipelining == "False":
-            assert "mail_password_audit" in where["journal"]
+        assert "ansible-mail_password_audit" in where["journal"]
         for secret in secrets(host):
             for name, text in where.items():
                 assert secret not in text, name
@@ -169,18 +169,15 @@ def test_killed_and_run_again_it_says_the_same_as_unbroken():
     def killed_and_unbroken(host):
         put_code(host)
         told = {}
-        options = {"budget_guesses_per_account": 1500, "exclude": ["argon@*"]}
+        options = {"budget_guesses_per_account": 3000, "exclude": ["argon@*"]}
         for name in ("unbroken", "killed"):
             host.run("rm -rf {0}".format(DIRECTORY))
-            for seconds in (1.0, 1.5, 1.2) if name == "killed" else ():
-                said = host.run("timeout -s KILL {0} {1}".format(seconds, command(**options)), check=False)
-                assert said.strip() in ("", "Killed"), said
-                tried = host.run("cat {0}/notebook.jsonl | wc -l".format(DIRECTORY))
-                assert int(tried) > 10
+            for seconds in (2.0, 1.5, 1.7) if name == "killed" else ():
+                host.run("timeout -s KILL {0} {1}; test $? = 137".format(seconds, command(**options)))
             told[name] = results(host.run(command(**options), timeout=120))
         assert told["killed"] == told["unbroken"]
         assert told["unbroken"][0] is True
-        assert host.run("pgrep -f audit_on_host || true") == ""
+        assert host.run("pgrep -f audit_on_[h]ost || true") == ""
         # All is known: nothing is tried again.
         began = time.monotonic()
         assert results(host.run(command(**options))) == told["unbroken"]
@@ -204,13 +201,6 @@ def test_another_password_lifts_the_block_and_a_bad_one_brings_it_back():
         host.run("sed -i 's|^info@.*|{0}|' {1}".format(kept[host.name].replace("$", "\\$"), USERS))
     said, _ = play(["--check"])
     assert said.count("info@example.com") >= len(hosts)
-    for host in hosts:
-        assert send(CLIENT, host, "info") == 250
-    play()
-    for host in hosts:
-        assert send(CLIENT, host, "info") == 554
-    # Another action keeps nobody from sending.
-    play(["-e", "action_wanted=report"])
     for host in hosts:
         assert send(CLIENT, host, "info") == 250
     play()
