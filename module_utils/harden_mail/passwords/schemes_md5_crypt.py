@@ -3,9 +3,14 @@
 Format and steps: FreeBSD's ``crypt-md5.c`` and Apache's ``apr_md5.c``; the variant differs by its magic alone.
 """
 
+import itertools
+
 from .schemes_base import hash_function
 
 _ROUNDS = 1000
+
+# What is mixed in changes with each second, third and seventh round, so it comes again after so many.
+_PERIOD = 42
 
 # In which order the digest's bytes are written, three at a time, the first highest; the last one alone.
 _ORDER = ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5))
@@ -31,14 +36,10 @@ def computer(magic, salt):
             text += b"\0" if length & 1 else word[:1]
             length >>= 1
         digest = md5(text).digest()
-        for turn in range(_ROUNDS):
-            text = word if turn & 1 else digest
-            if turn % 3:
-                text += salt
-            if turn % 7:
-                text += word
-            text += digest if turn & 1 else word
-            digest = md5(text).digest()
+        parts = [(salt if turn % 3 else b"") + (word if turn % 7 else b"") for turn in range(_PERIOD)]
+        pairs = [(even + word, word + odd) for even, odd in zip(parts[::2], parts[1::2])]
+        for after, before in itertools.islice(itertools.cycle(pairs), _ROUNDS // 2):
+            digest = md5(before + md5(digest + after).digest()).digest()
         return _written(digest)
 
     return compute
