@@ -69,6 +69,33 @@ class GlibcsOwnCrypt:
         self.crypt_r = crypt_r
 
 
+class LibcryptWithoutMemory:
+    """libxcrypt as it answers when it can't."""
+
+    def __init__(self, _name):
+        self.crypt_checksalt = lambda _setting: 0
+        self.crypt_r = FailingCrypt()
+
+
+class FailingCrypt:
+    def __call__(self, phrase, setting, _memory):
+        return setting + b"$fine" if phrase == b"fine" else b"*0"
+
+
+def test_a_failure_of_libcrypt_is_no_candidate_that_was_tried(monkeypatch):
+    only(monkeypatch)
+    monkeypatch.setattr(ctypes, "CDLL", LibcryptWithoutMemory)
+    group = Group(("CRYPT", b"$6$salt"))
+    match, compute = matcher(group, [b"$6$salt$fine"]), computer(group)
+    assert match([b"x" * 512, b"fine"]) == [(1, b"$6$salt$fine")]
+    assert (compute(b"fine"), compute(b"x" * 512)) == (b"$6$salt$fine", b"*0")
+    for words in ([b"fine", b"secret"], [b"x" * 511], [b"secret"], [b"secret", b"with\0"]):
+        with pytest.raises(Unavailable, match="too little memory"):
+            match(words)
+    with pytest.raises(Unavailable, match="too little memory"):
+        compute(b"secret")
+
+
 @pytest.fixture
 def glibcs_own(monkeypatch):
     only(monkeypatch)
@@ -152,6 +179,31 @@ def test_argon2_of_the_module(monkeypatch):
     monkeypatch.setattr(optional_modules, "argon2_module", module)
     assert optional_modules.argon2("id", 19, 64, 3, 2, SALT, 32)(b"secret") == b"digest"
     assert called == [(b"secret", SALT, 3, 64, 2, 32, "ID", 19)]
+
+
+@pytest.mark.parametrize("library", sorted(HERE - {"libcrypto.so.3"}))
+def test_argon2_that_fails_is_no_candidate_that_was_tried(monkeypatch, library):
+    only(monkeypatch, library)
+    # Neither library takes less than 8 KiB, which stands for a host that has not enough.
+    compute = optional_modules.argon2("id", 19, 4, 3, 1, SALT, 32)
+    with pytest.raises(Unavailable, match="Argon2 fails"):
+        compute(b"secret")
+
+
+def test_argon2_of_the_module_that_fails(monkeypatch):
+    class Module:
+        HashingError = KeyError
+        Type = int
+
+        @staticmethod
+        def hash_secret_raw(*_asked):
+            raise KeyError("Memory allocation error")
+
+    only(monkeypatch)
+    monkeypatch.setattr(optional_modules, "argon2_module", Module)
+    with pytest.raises(Unavailable, match="64 MiB") as caught:
+        optional_modules.argon2("id", 19, 65536, 3, 1, SALT, 32)(b"secret")
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(

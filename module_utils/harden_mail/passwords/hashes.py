@@ -34,6 +34,8 @@ def parse(stored, default_scheme, user):
 def computer(group):
     """A callable, candidate (bytes) in, digest out. One thread at a time may call it; make one for each.
 
+    The callable raises Unavailable where the host has too little memory for a guess: that is no candidate tried.
+
     :raises Unavailable: something is missing on this host; says what to install
     """
     return schemes_compute.computer(group)

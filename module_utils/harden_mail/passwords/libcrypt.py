@@ -15,10 +15,13 @@ _NAMES = ("libcrypt.so.2", "libcrypt.so.1", "libcrypt.so.1.1", None)
 _DATA_BYTES = 1 << 18
 
 # What crypt(3) says where it can't: libxcrypt "*0", or "*1" where the setting itself begins so; glibc NULL.
-FAILURES = (None, b"*0", b"*1")
+FAILURES = frozenset((None, b"*0", b"*1"))
 
 # crypt_checksalt(3): the setting is of no scheme that this libcrypt knows, or a locked one.
 _REFUSED = (1, 2)
+
+# A candidate so long is refused by libxcrypt: CRYPT_MAX_PASSPHRASE_SIZE.
+_TOO_LONG = 512
 
 _loaded = []
 
@@ -48,6 +51,17 @@ def crypt_r():
     if not _loaded:
         _loaded.append(_load())
     return _loaded[0][0]
+
+
+def check(words, answers):
+    """See that ``crypt_r`` did its work: a failure must not pass for a candidate that does not fit.
+
+    :raises Unavailable: it failed, and not for the length of a candidate
+    """
+    if FAILURES.isdisjoint(answers):
+        return
+    if any(answer in FAILURES and len(word) < _TOO_LONG for word, answer in zip(words, answers)):
+        raise Unavailable("this host's libcrypt refuses such a salt, or there is too little memory for a guess")
 
 
 def _load():

@@ -24,6 +24,7 @@ _SODIUM_LEAST_PASSES = {"i": 3, "id": 1}
 _SODIUM_SALT = 16
 
 _ARGON2_MISSING = "install python3-argon2 (Debian), python3-argon2-cffi (RPM distributions) or libargon2 on this host"
+_ARGON2_FAILED = "Argon2 fails on this host: a guess takes {0} MiB of memory"
 _BCRYPT_MISSING = "this host's libcrypt does not know bcrypt: install python3-bcrypt"
 
 
@@ -58,6 +59,13 @@ def bcrypt(setting):
     return compute
 
 
+def _unless(failed, room, kib):
+    # That must not pass for a candidate that does not fit.
+    if failed:
+        raise Unavailable(_ARGON2_FAILED.format(kib // 1024))
+    return room.raw
+
+
 def _by_libargon2(kind, version, kib, passes, lanes, salt, length):
     try:
         function = ctypes.CDLL("libargon2.so.1").argon2_hash
@@ -75,7 +83,7 @@ def _by_libargon2(kind, version, kib, passes, lanes, salt, length):
         failed = function(
             passes, kib, lanes, candidate, len(candidate), salt, len(salt), room, length, None, 0, _TYPES[kind], version
         )
-        return None if failed else room.raw
+        return _unless(failed, room, kib)
 
     return compute
 
@@ -85,7 +93,15 @@ def _by_module(kind, version, kib, passes, lanes, salt, length):
         return None
     flavour = argon2_module.Type(_TYPES[kind])
     derive = argon2_module.hash_secret_raw
-    return lambda candidate: derive(candidate, salt, passes, kib, lanes, length, flavour, version)
+
+    def compute(candidate):
+        try:
+            return derive(candidate, salt, passes, kib, lanes, length, flavour, version)
+        except argon2_module.HashingError:
+            failed = True
+        return _unless(failed, None, kib)
+
+    return compute
 
 
 def _by_libsodium(kind, version, kib, passes, lanes, salt, length):
@@ -109,7 +125,7 @@ def _by_libsodium(kind, version, kib, passes, lanes, salt, length):
 
         def compute(candidate, function=function, room=room):
             failed = function(room, length, candidate, len(candidate), salt, passes, kib * 1024, _TYPES[kind])
-            return None if failed else room.raw
+            return _unless(failed, room, kib)
 
         return compute
     return None

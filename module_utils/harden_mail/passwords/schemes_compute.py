@@ -51,7 +51,9 @@ def _crypt_all_at_once(setting):
         # One look for all of them: of the cheapest scheme, a look at each would cost a hundredth.
         if b"\0" in b"".join(words):
             return list(map(compute, words))
-        return list(map(crypt, words, settings, memory))
+        answers = list(map(crypt, words, settings, memory))
+        libcrypt.check(words, answers)
+        return answers
 
     return compute_all
 
@@ -130,7 +132,11 @@ def _crypt(setting):
 
     def compute(word):
         # C's strings end at a NUL: it would be another candidate that is tried.
-        return None if b"\0" in word else crypt(word, setting, memory)
+        if b"\0" in word:
+            return None
+        answer = crypt(word, setting, memory)
+        libcrypt.check((word,), (answer,))
+        return answer
 
     return compute
 
