@@ -35,7 +35,7 @@ passdb second {
 passdb pam {
 }
 passdb third {
-  driver = pam
+  driver = passwd
 }
 """
 
@@ -105,3 +105,7 @@ def test_values_in_quotes_and_nested_blocks():
 def test_any_value_in_quotes(text):
     quoted = '"{0}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
     assert passdbs.unquoted(quoted) == text
+
+
+def test_quotes_that_are_no_pair_stay():
+    assert [passdbs.unquoted(text) for text in ("\"a'", '"', "'a", "a'")] == ["\"a'", '"', "'a", "a'"]

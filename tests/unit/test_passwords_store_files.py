@@ -3,6 +3,7 @@
 import os
 import random
 import tempfile
+import tracemalloc
 
 import pytest
 from fake_system import FakeSystem
@@ -289,6 +290,11 @@ passdb passwd-file {
         ({"doveconf -n": DOVECONF_24}, {}, "SHA512"),
         ({"doveconf -n": DOVECONF_24.replace("  default_password_scheme = SHA512\n", "")}, {}, "MD5"),
         ({"doveconf -n": DOVECONF_24}, {"default_scheme": "PLAIN"}, "PLAIN"),
+        (
+            {"doveconf -n": DOVECONF_23.replace("/etc/users", "/etc/others") + DOVECONF_23.replace("256", "1")},
+            {},
+            "SHA1",
+        ),
         ({"doveconf -n": "passdb {\n  driver = pam\n}\n"}, {}, "CRYPT"),
         ({}, {}, "CRYPT"),
     ),
@@ -316,6 +322,20 @@ def test_a_million_lines_without_a_colon_are_one_problem(tmp_path):
     found, told = read(tmp_path, store="dovecot-passwd-file", path="/etc/users")
     assert [account[0] for account in found] == ["a@example.com"]
     assert told == ["/etc/users: no colon in 100,000 lines (1, 2, 3, 4, 5 and so on)."]
+
+
+def test_many_accounts_are_read_in_constant_memory(tmp_path):
+    opened = registry.open_store(FakeSystem(tmp_path), {"store": "dovecot-passwd-file", "path": "/etc/users"})
+    peaks = []
+    for many in (1000, 20000):
+        lines_of = ("user{0}@example.com:{1}\n".format(number, SHA512) for number in range(many))
+        write(tmp_path, "/etc/users", "".join(lines_of))
+        tracemalloc.start()
+        assert sum(1 for _account in opened.accounts()) == many
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The file of the second is two megabytes longer.
+    assert peaks[1] < peaks[0] + 100000
 
 
 # --- shadow -----------------------------------------------------------------------------------------------------

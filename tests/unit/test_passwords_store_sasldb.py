@@ -68,6 +68,16 @@ def test_pages_that_point_at_themselves_come_to_an_end():
     assert None in list(berkeley.pairs(io.BytesIO(bytes(whole))))
 
 
+def test_an_item_that_begins_in_the_pages_head_is_none():
+    whole = bytearray(recorded("sasldb2"))
+    for page in range(1, len(whole) // 4096):
+        start = page * 4096
+        if whole[start + 25] in (2, 13) and whole[start + 20]:
+            whole[start + 26 : start + 28] = (2).to_bytes(2, "little")
+            whole[start + 2] = 1
+    assert None in list(berkeley.pairs(io.BytesIO(bytes(whole))))
+
+
 def spoilt(page_size=None, magic=None, encrypted=None):
     whole = bytearray(recorded("sasldb2"))
     if page_size is not None:

@@ -19,7 +19,7 @@ from harden_mail.passwords.stores import (
     sql_text,
 )
 from harden_mail.system import Completed
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ODD = "tab\t back\\slash \\n new\nline\r bar| 'quotes\" %u ; -- NULL \\N 日本 é"
@@ -237,6 +237,26 @@ def test_mysql_with_a_file_of_its_own(tmp_path):
     assert told == ["/root/auditor.cnf: holds a password, and everybody on the host can read it (chmod o= it)."]
 
 
+def test_mysql_with_a_file_and_more(tmp_path):
+    write(tmp_path, "/root/auditor.cnf", "[client]\nuser=a\npassword=s3cret\n")
+    client = Client(tmp_path, "info@example.com\t{PLAIN}x\r\n")
+    own = {"store": "sql", "query": "SELECT a, b FROM c", "database": "mysql"}
+    found, told = read(
+        tmp_path, client, credentials_file="/root/auditor.cnf", db_host="db.example", db_port=3307, **own
+    )
+    assert client.options == ['!include /root/auditor.cnf\n[client]\nhost="db.example"\nport="3307"\n'] and not told
+    assert "--defaults-extra-file=" + str(tmp_path) + sql_client.OPTIONS in client.argv[0]
+    # The end of a password is not the end of a line.
+    assert found[0].stored == "{PLAIN}x\r"
+
+
+def test_a_file_that_leads_to_another_database_is_a_problem(tmp_path):
+    write(tmp_path, "/etc/sql.conf", "driver = pgsql\nconnect = host=x\n")
+    opened = registry.open_store(FakeSystem(tmp_path), dict(OWN, database="mysql", credentials_file="/etc/sql.conf"))
+    assert list(opened.accounts()) == []
+    assert opened.problems == ["/etc/sql.conf: leads to pgsql, and the option database says mysql."]
+
+
 def test_postgresql_gets_the_password_in_a_file(tmp_path):
     write(
         tmp_path,
@@ -315,6 +335,7 @@ def test_rows_of_another_shape_are_problems(tmp_path):
     assert len(told) == 2 and "no name in 2 lines (1, 2)" in told[0] and "too long in line 4" in told[1]
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=200), st.sampled_from(("mysql", "postgresql")))
 def test_any_answer_is_accounts_or_problems(tmp_path_factory, answer, database):
     root = tmp_path_factory.getbasetemp()
@@ -352,6 +373,14 @@ def test_sqlite_keeps_every_byte_and_is_only_read(tmp_path):
         ("raw@example.com", "\udcff\0", ()),
     ]
     assert not told and path.read_bytes() == before and os.listdir(str(tmp_path)) == ["a b?.sqlite"]
+
+
+def test_sqlite_is_opened_to_read_only(tmp_path):
+    sqlite_base(tmp_path / "a.sqlite", "CREATE TABLE people (a, b)")
+    connection = sql_client.Connection("sqlite", path="/a.sqlite")
+    with pytest.raises(sql_client.DatabaseError) as raised:
+        list(sql_client.rows(FakeSystem(tmp_path), connection, "INSERT INTO people VALUES (1, 2)", problems.Problems()))
+    assert "readonly" in str(raised.value)
 
 
 def test_sqlite_that_can_not_be_read_is_a_problem(tmp_path):
@@ -435,6 +464,21 @@ def test_ispconfig_and_mailcow_ask_for_columns_that_are_there(tmp_path):
         ("a@example.com", 19754, True),
         ("ldap@example.com", None, False),
         ("nologin@example.com", None, False),
+    ]
+    assert not told
+
+
+def test_iredmail_asks_for_what_helps_to_guess(tmp_path):
+    client = Client(
+        tmp_path,
+        columns(mailbox="username password active domain name birthday passwordlastchange", domain="domain active"),
+        "a@example.com\t{SSHA512}x\t1\t1\t1970-01-01 01:01:01\tHanako\t0001-01-01\n"
+        "b@example.com\t{SSHA512}x\t1\tNULL\t2024-02-01 10:00:00\tHanako\t1985-03-07\n",
+    )
+    found, told = read(tmp_path, client, store="sql", database="postgresql", preset="iredmail")
+    assert [(account.name, account.changed, account.hints, account.active) for account in found] == [
+        ("a@example.com", None, ("Hanako",), True),
+        ("b@example.com", 19754, ("Hanako", "1985-03-07"), False),
     ]
     assert not told
 

@@ -7,7 +7,7 @@ from ...errors import UserError
 from ...host.lines import read_lines
 from .sql_client import Connection, DatabaseError, place, rows
 from .sql_presets import PRESETS, Missing, Tables, account_of, columns_query
-from .sql_settings import from_connect, settings_file
+from .sql_settings import DRIVERS, from_connect, settings_file
 from .sql_text import DATABASES, MYSQL, SQLITE, reading
 from .store import Store
 
@@ -107,7 +107,11 @@ class Sql(Store):
             return None
         settings = settings_file(text)
         if "connect" in settings:
-            return from_connect(settings.get("driver", "mysql" if database == MYSQL else "pgsql"), settings["connect"])
+            driver = settings.get("driver", "mysql" if database == MYSQL else "pgsql")
+            if DRIVERS.get(driver) != database:
+                self.problem(path, "leads to {0}, and the option database says {1}".format(driver, database))
+                return None
+            return from_connect(driver, settings["connect"])
         return Connection(database, options_file=path)
 
 

@@ -118,7 +118,7 @@ def _private_files(system, statement, options):
 def _mysql(system, connection):
     client = next((name for name in ("mysql", "mariadb") if system.which(name)), "mysql")
     argv = [client]
-    file = connection.options_file or (OPTIONS if _explicit(connection) else None)
+    file = OPTIONS if _explicit(connection) else connection.options_file
     if file:
         # root's own ~/.my.cnf and login path, which are read later, would win.
         argv = ["env", "HOME=" + DIRECTORY, "MYSQL_TEST_LOGIN_FILE=" + DIRECTORY + "/none"] + argv
@@ -135,10 +135,12 @@ def _explicit(connection):
 
 
 def _mysql_options(connection):
-    """Text of an option file, or None when nothing is to be said."""
-    if connection.options_file or not _explicit(connection):
+    """Text of an option file, or None when nothing is to be said beside what is in the connection's own."""
+    if not _explicit(connection):
         return None
-    lines = ["[client]"]
+    # What is said here comes later, so it wins.
+    lines = ["!include " + connection.options_file] if connection.options_file else []
+    lines.append("[client]")
     for name in ("user", "password", "host", "port", "socket"):
         value = getattr(connection, name)
         if value is not None:

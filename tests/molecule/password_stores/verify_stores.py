@@ -1,0 +1,258 @@
+"""Every store on real daemons: all accounts are read, and what is stored fits the password that Dovecot takes."""
+
+import json
+import os
+import shlex
+import time
+
+import pytest
+from hosts.lab import Lab
+from once import once
+from pop_clients import put_code
+from population import LINE_PEOPLE, ODD, PEOPLE, domain, passwords
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LAB = Lab.current()
+HOSTS = [host.name for host in LAB.hosts()]
+
+MYSQL = {"store": "sql", "database": "mysql", "credentials_file": "/root/auditor.cnf"}
+ROOTS_MYSQL = {"store": "sql", "database": "mysql"}
+POSTGRESQL = {"store": "sql", "database": "postgresql"}
+SQLITE = {"store": "sql", "database": "sqlite"}
+BASES = "/var/lib/mail-accounts/"
+
+ACTIVE = tuple(person for person in PEOPLE if person[3])
+APP_PASSWORD = "phone-pw"
+
+
+def declared(*parts, **more):
+    made = {}
+    for part in parts:
+        made.update(part)
+    return dict(made, **more)
+
+
+# name: (declaration, {account: password}, accounts that can't log in)
+CASES = {
+    "mailcow": declared(MYSQL, preset="mailcow"),
+    "ispconfig": declared(MYSQL, preset="ispconfig"),
+    "iredmail": declared(MYSQL, preset="iredmail"),
+    "vpopmailone": declared(MYSQL, preset="vpopmail"),
+    "postfixmy": declared(ROOTS_MYSQL, preset="postfixadmin", db_name="postfix_my"),
+    "modoboamy": declared(ROOTS_MYSQL, preset="modoboa", db_name="modoboa_my"),
+    "modoboa": declared(POSTGRESQL, preset="modoboa"),
+    "postfixpg": declared(POSTGRESQL, preset="postfixadmin", db_name="postfix_pg"),
+    "iredmailpg": declared(POSTGRESQL, preset="iredmail", db_name="vmail_pg"),
+    "postfixlite": declared(SQLITE, preset="postfixadmin", path=BASES + "postfixadmin.sqlite"),
+    "modoboalite": declared(SQLITE, preset="modoboa", path=BASES + "modoboa.sqlite"),
+}
+LINE_CASES = {
+    "virtual": {"store": "directadmin"},
+    "vpasswd": {"store": "vpopmail", "path": "/home/vpopmail/domains"},
+    "cpanel": {"store": "cpanel"},
+    "passwdfile": {"store": "dovecot-passwd-file", "path": "/etc/mail-users/%d/passwd"},
+}
+# What Dovecot itself asks, and how: preset and driver by the store in which they are.
+DOVECOTS = {"iredmail": "mysql", "modoboa": "pgsql", "postfixlite": "sqlite"}
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def host(request):
+    made = LAB.host(request.param)
+    put_code(made)
+    for name in ("host_stores.py", "host_spy.py", "host_wal.py"):
+        with open(os.path.join(HERE, name), "rb") as handle:
+            made.run("cat >/tmp/code/" + name, stdin=handle.read())
+    yield made
+    made.run("rm -rf /tmp/code")
+
+
+def ask(host, *stores):
+    """What host_stores.py says of stores: pairs of a declaration and a dict of passwords."""
+    asked = [{"store": store, "passwords": known} for store, known in stores]
+    return json.loads(host.run("exec python3 /tmp/code/host_stores.py", stdin=json.dumps(asked).encode(), timeout=120))
+
+
+@pytest.fixture(scope="module")
+def answers(host):
+    cases = dict(CASES, **LINE_CASES)
+    found = ask(host, *[(cases[name], passwords(name)) for name in cases])
+    return dict(zip(cases, found))
+
+
+def addresses(store, people):
+    return sorted("{0}@{1}".format(person[0], domain(store)) for person in people)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_database(answers, name):
+    answer = answers[name]
+    extra = ["info@" + domain(name)] if name.startswith("postfix") else []
+    rooms = ["room@" + domain(name)] if name == "mailcow" else []
+    assert sorted(answer["names"]) == sorted(addresses(name, PEOPLE) + extra + rooms)
+    # Each, whatever its password: the odd one has all that a client could spoil on its way.
+    assert set(answer["fitting"]) >= set(addresses(name, PEOPLE))
+    assert sorted(answer["inactive"]) == ["gone@" + domain(name)] + rooms
+    assert answer["hints"]["info@" + domain(name)] == ["Hanako Yamada"]
+    assert answer["hints"]["odd@" + domain(name)] == ["Tab\tand 日本"]
+    if name in ("mailcow", "iredmail", "iredmailpg"):
+        assert answer["changed"]["info@" + domain(name)] == 19754
+    assert answer["problems"] == []
+
+
+@pytest.mark.parametrize("name", sorted(LINE_CASES))
+def test_files(answers, name):
+    answer = answers[name]
+    assert sorted(answer["names"]) == addresses(name, LINE_PEOPLE)
+    assert set(answer["fitting"]) >= {"info@" + domain(name), "old@" + domain(name)}
+    assert answer["inactive"] == ["gone@" + domain(name)]
+    assert answer["problems"] == []
+
+
+def test_a_table_for_each_domain(host):
+    store = declared(MYSQL, preset="vpopmail", db_name="vpopmail_each")
+    known = dict(passwords("vpopmail-each", LINE_PEOPLE), **passwords("vpopmailtwo", LINE_PEOPLE))
+    (answer,) = ask(host, (store, known))
+    assert sorted(answer["names"]) == sorted(answer["fitting"]) == sorted(known) and answer["problems"] == []
+
+
+def test_a_query_of_ones_own_and_a_nul(host):
+    query = "SELECT login, secret, note FROM people"
+    lite, my = ask(
+        host,
+        (declared(SQLITE, query=query, path=BASES + "own.sqlite"), {"nul@liteown.example": "a\0b"}),
+        (declared(MYSQL, query=query, db_name="own"), {"nul@mysqlown.example": "a\0b"}),
+    )
+    assert lite["fitting"] == ["nul@liteown.example"] and lite["problems"] == []
+    assert my["fitting"][0] == "nul@mysqlown.example" and my["problems"] == []
+    assert my["inactive"] == ["none@mysqlown.example"]
+
+
+def test_sasldb(host):
+    known = passwords("sasl", [person for person in PEOPLE if person[0] != "odd"])
+    (answer,) = ask(host, ({"store": "sasldb"}, known))
+    listed = host.run("sasldblistusers2").split("\n")
+    assert sorted(answer["fitting"]) == sorted(known) == sorted(line.split(":")[0] for line in listed if line)
+    assert answer["problems"] == []
+
+
+def test_the_systems_accounts(host):
+    host.run("useradd -c 'Taro Tanaka,,,' taro; echo taro:spring2024 | chpasswd")
+    try:
+        (answer,) = ask(host, ({"store": "shadow"}, {"taro": "spring2024"}))
+    finally:
+        host.run("userdel taro")
+    assert answer["fitting"] == ["taro"] and answer["hints"]["taro"] == ["Taro Tanaka"]
+    assert abs(answer["changed"]["taro"] - int(time.time() // 86400)) <= 1
+
+
+def test_what_dovecot_takes_is_what_is_read(host):
+    for name in DOVECOTS:
+        for person in PEOPLE:
+            address = "{0}@{1}".format(person[0], domain(name))
+            # The control: a wrong password is refused.
+            for password, taken in ((person[1], person[3]), (person[1] + "x", False)):
+                command = "doveadm auth test {0} {1}".format(shlex.quote(address), shlex.quote(password))
+                said = host.run(command + " >/dev/null 2>&1; echo $?").strip() == "0"
+                assert said == taken, (address, password == ODD)
+    facts = json.loads(
+        host.run(
+            'exec python3 -c "$(cat)"',
+            stdin=b"import json, sys; sys.path.insert(0, '/tmp/code/module_utils')\n"
+            b"from harden_mail.host.facts import gather\nfrom harden_mail.system import System\n"
+            b"print(json.dumps(gather(System())['accounts']))",
+        )
+    )
+    found = [entry for entry in facts if entry["store"] == "dovecot-sql"]
+    known = {}
+    for name in DOVECOTS:
+        known.update(passwords(name, ACTIVE))
+    answers = ask(host, *[(entry, known) for entry in found])
+    # Dovecot's own queries leave out who can't log in.
+    for what in ("names", "fitting"):
+        assert sorted(name for answer in answers for name in answer[what]) == sorted(known)
+    assert [answer["problems"] for answer in answers] == [[] for _ in answers]
+    assert {entry["store"] for entry in facts} >= {"dovecot-sql", "vpopmail", "cpanel", "directadmin", "sasldb"}
+
+
+def spy(host, connect, database, query):
+    """While a slow query runs: where the password can be seen. dict of str."""
+    host.run("umask 077; cat >/root/spied.conf", stdin=connect.encode())
+    store = {"store": "sql", "database": database, "credentials_file": "/root/spied.conf", "query": query}
+    host.run("cat >/tmp/spied.json", stdin=json.dumps([{"store": store, "passwords": {}}]).encode())
+    return json.loads(host.run("exec python3 /tmp/code/host_spy.py", timeout=60))
+
+
+CONNECTIONS = {
+    "mysql": ("driver = mysql\nconnect = host=localhost dbname=own user=spied password=c4nary\n", "SLEEP(1)"),
+    "postgresql": (
+        "driver = pgsql\nconnect = host=localhost dbname=modoboa user=spied password=c4nary\n",
+        "pg_sleep(1)",
+    ),
+}
+
+
+@once
+@pytest.mark.parametrize("database", sorted(CONNECTIONS))
+def test_a_databases_password_is_nowhere_to_be_seen(host, database):
+    connect, sleep = CONNECTIONS[database]
+    if database == "mysql":
+        host.run(
+            "mysql",
+            stdin=b"CREATE USER spied@localhost IDENTIFIED BY 'c4nary'; GRANT SELECT ON own.* TO spied@localhost;",
+        )
+    else:
+        host.run("cd /; runuser -u postgres -- psql -qc \"CREATE USER spied PASSWORD 'c4nary'\"")
+    try:
+        said = spy(host, connect, database, "SELECT 'a', 'b', {0}".format(sleep))
+    finally:
+        host.run("rm -f /root/spied.conf /tmp/spied.json")
+    # The control: the spy looked while the file was there.
+    assert said["files"] == {"client.cnf": "0o600"} and said["directory"] == "0o700"
+    assert said["seen"] == [] and said["left"] == []
+    assert said["answer"][0]["names"] == ["a"] and said["answer"][0]["problems"] == []
+
+
+@once
+def test_databases_are_only_read(host):
+    # The control: the same queries do write where they may.
+    host.run("mysql own -e 'SELECT writes()'")
+    host.run("cd /; runuser -u postgres -- psql -q postfix_pg -c \"SELECT nextval('written')\"")
+    before = written(host)
+    assert before == ("1", "1")
+    my, pg = ask(
+        host,
+        (declared(ROOTS_MYSQL, db_name="own", query="SELECT 'a', writes()"), {}),
+        (declared(POSTGRESQL, db_name="postfix_pg", query="SELECT 'a', nextval('written')"), {}),
+    )
+    assert my["names"] == pg["names"] == []
+    assert "1792" in my["problems"][0] and "25006" in pg["problems"][0]
+    assert written(host) == before
+
+
+def written(host):
+    return (
+        host.run("mysql own -NBe 'SELECT COUNT(*) FROM written'").strip(),
+        host.run("cd /; runuser -u postgres -- psql -qAt postfix_pg -c 'SELECT last_value FROM written'").strip(),
+    )
+
+
+@once
+def test_sqlite_with_a_writer_is_left_as_it_is(host):
+    try:
+        (answer,) = json.loads(host.run("exec python3 /tmp/code/host_wal.py", timeout=60))
+    finally:
+        host.run("rm -f /var/lib/mail-accounts/wal.sqlite*")
+    assert answer["names"] == ["info@example.com"] and answer["problems"] == []
+
+
+@once
+def test_a_database_that_is_off_is_a_problem(host):
+    host.run("systemctl stop mariadb postgresql")
+    try:
+        answers = ask(host, (CASES["mailcow"], {}), (CASES["modoboa"], {}), (CASES["postfixlite"], {}))
+    finally:
+        host.run("systemctl start mariadb postgresql")
+    assert [len(answer["problems"]) for answer in answers] == [1, 1, 0]
+    assert [bool(answer["names"]) for answer in answers] == [False, False, True]
+    assert host.run("ls /run/harden-mail/passwords").strip() == ""
