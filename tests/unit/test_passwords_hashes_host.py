@@ -6,7 +6,7 @@ import hashlib
 import types
 
 import pytest
-from harden_mail.passwords import libcrypt, md4, md5_state, optional_modules, schemes_base, schemes_compute
+from harden_mail.passwords import libcrypt, md4, md5_state, openssl, optional_modules, schemes_base, schemes_compute
 from harden_mail.passwords.hashes import Group, Unavailable, computer, matcher, parse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +51,7 @@ class Libraries:
 def only(monkeypatch, *beginnings):
     monkeypatch.setattr(ctypes, "CDLL", Libraries(*beginnings))
     monkeypatch.setattr(libcrypt, "_loaded", [])
-    monkeypatch.setattr(md4, "_loaded", [])
+    monkeypatch.setattr(openssl, "_loaded", {})
     monkeypatch.setattr(optional_modules, "hashpw", None)
     monkeypatch.setattr(optional_modules, "argon2_module", None)
 
@@ -259,6 +259,29 @@ def in_fips_mode(name):
         return real(text)
 
     return function
+
+
+@given(
+    st.binary(max_size=20).map(lambda word: word.replace(b"\0", b"")),
+    st.from_regex(r"[./0-9A-Za-z]{2}", fullmatch=True),
+)
+def test_des_of_openssl_is_libcrypts(word, salt):
+    if openssl.des_crypt() is None:
+        pytest.skip("no DES_fcrypt here")
+    crypt, memory = openssl.des_crypt()
+    expected = libcrypt.crypt_r()(word, salt.encode(), libcrypt.working_memory())
+    assert crypt(word, salt.encode(), memory) == expected
+    assert computer(Group(("CRYPT", salt.encode())))(word) == expected
+
+
+def test_des_of_openssl_is_preferred_and_libcrypt_serves_without(monkeypatch):
+    group = Group(("CRYPT", b"ab"))
+    only(monkeypatch, "libcrypt.")
+    assert openssl.des_crypt() is None
+    assert computer(group)(b"secret") == b"abNANd1rDfiNc"
+    only(monkeypatch, "libcrypto.")
+    if "libcrypto.so.3" in HERE:
+        assert matcher(group, [b"abNANd1rDfiNc"])([b"guess", b"secret"]) == [(1, b"abNANd1rDfiNc")]
 
 
 def test_md5_in_fips_mode(monkeypatch):

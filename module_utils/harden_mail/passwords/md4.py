@@ -1,8 +1,9 @@
 """MD4 (RFC 1320), which most builds of OpenSSL, and so hashlib, refuse by now."""
 
-import ctypes
 import hashlib
 import struct
+
+from . import openssl
 
 _MASK = 0xFFFFFFFF
 
@@ -15,18 +16,10 @@ _ROUNDS = (
     ((0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), (3, 9, 11, 15), 0x6ED9EBA1),
 )
 
-# OpenSSL 3 has MD4 in a provider that nobody loads; its old function is still there, and needs none.
-_LIBRARIES = ("libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.so.10")
-
-# The digest of nothing.
-_EMPTY = bytes.fromhex("31d6cfe0d16ae931b73c59d7e0c089c0")
-
-_loaded = []
-
 
 def md4_function():
     """The quickest callable that this host has, bytes in, 16 bytes out; no two threads may call it at once."""
-    for make in (_of_hashlib, _of_openssl):
+    for make in (_of_hashlib, openssl.md4):
         function = make()
         if function is not None:
             return function
@@ -66,31 +59,3 @@ def _of_hashlib():
     except ValueError:
         return None
     return lambda text: hashlib.new("md4", text).digest()
-
-
-def _of_openssl():
-    if not _loaded:
-        _loaded.append(_load())
-    function = _loaded[0]
-    if function is None:
-        return None
-    room = ctypes.create_string_buffer(len(_EMPTY))
-    answer = ctypes.byref(room)
-
-    def compute(text):
-        function(text, len(text), answer)
-        return room.raw
-
-    return compute if compute(b"") == _EMPTY else None
-
-
-def _load():
-    for name in _LIBRARIES:
-        try:
-            function = ctypes.CDLL(name).MD4
-        except (OSError, AttributeError):
-            continue
-        function.restype = ctypes.c_void_p
-        function.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
-        return function
-    return None

@@ -5,8 +5,11 @@ import hmac
 import itertools
 import struct
 
-from . import libcrypt, md4, optional_modules, schemes_md5_crypt
+from . import libcrypt, md4, openssl, optional_modules, schemes_md5_crypt
 from .schemes_base import Unavailable, hash_function
+
+# Characters; of no other scheme is it so short.
+_DES_SETTING = 2
 
 
 def computer(group):
@@ -37,21 +40,22 @@ def _all_at_once(group):
         if before or after:
             return lambda words: [function(before + word + after).digest() for word in words]
         return lambda words: [function(word).digest() for word in words]
-    if group[0] == "CRYPT" and libcrypt.knows(group[1]):
+    if group[0] == "CRYPT" and _quickest_crypt(group[1]):
         return _crypt_all_at_once(group[1])
     compute = computer(group)
     return lambda words: list(map(compute, words))
 
 
 def _crypt_all_at_once(setting):
-    crypt, compute = libcrypt.crypt_r(), _crypt(setting)
-    settings, memory = itertools.repeat(setting), itertools.repeat(libcrypt.working_memory())
+    crypt, memory = _quickest_crypt(setting)
+    compute = _crypt(setting)
+    settings, memories = itertools.repeat(setting), itertools.repeat(memory)
 
     def compute_all(words):
         # One look for all of them: of the cheapest scheme, a look at each would cost a hundredth.
         if b"\0" in b"".join(words):
             return list(map(compute, words))
-        answers = list(map(crypt, words, settings, memory))
+        answers = list(map(crypt, words, settings, memories))
         libcrypt.check(words, answers)
         return answers
 
@@ -126,9 +130,10 @@ def _scram(name, salt, rounds):
 
 
 def _crypt(setting):
-    if not libcrypt.knows(setting):
+    quickest = _quickest_crypt(setting)
+    if quickest is None:
         return _crypt_without_libcrypt(setting)
-    crypt, memory = libcrypt.crypt_r(), libcrypt.working_memory()
+    crypt, memory = quickest
 
     def compute(word):
         # C's strings end at a NUL: it would be another candidate that is tried.
@@ -139,6 +144,14 @@ def _crypt(setting):
         return answer
 
     return compute
+
+
+def _quickest_crypt(setting):
+    """(function as ``libcrypt.crypt_r``, its memory), or None: libcrypt does not know this setting."""
+    found = openssl.des_crypt() if len(setting) == _DES_SETTING else None
+    if found is None and libcrypt.knows(setting):
+        found = libcrypt.crypt_r(), libcrypt.working_memory()
+    return found
 
 
 def _crypt_without_libcrypt(setting):
