@@ -104,7 +104,7 @@ def show(name, ranks):
 
 
 def our_ranks(stored):
-    """For None and each kind of guess, without which: for each account a number below the limit within which it is found.
+    """For None and each kind of guess, without which: for each account a number below the limit that finds it.
 
     Guesses of the kind that is left out leave their places to the next ones.
     """

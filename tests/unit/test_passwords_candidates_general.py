@@ -1,12 +1,22 @@
 """Guesses for all accounts: lists of every kind, their order, and files that are odd or endless."""
 
 import datetime
+import hashlib
 import itertools
 import os
 import tracemalloc
 
 import pytest
-from harden_mail.passwords.candidates import KINDS, fingerprint, for_all, general, general_batches, lists, walks
+from harden_mail.passwords.candidates import (
+    KINDS,
+    derived,
+    fingerprint,
+    for_all,
+    general,
+    general_batches,
+    lists,
+    walks,
+)
 from harden_mail.passwords.candidates.dates import AllDigits, birthdays, digit_patterns, era_years
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +83,17 @@ def test_batches_are_small_at_first_and_never_large(lists_dir):
     sizes = [len(batch) for batch, _ in itertools.islice(general_batches(str(lists_dir), TODAY), 20000)]
     assert max(sizes[:50]) < 10
     assert 100 < max(sizes) <= for_all.LARGEST_BATCH
+
+
+def test_a_stream_gives_a_third_more_each_time_and_no_word_that_a_form_leaves_alone():
+    words = [b"abc%d" % number for number in range(30)] + [b"ABC"]
+    stream = for_all._Stream("common", words, 0.1, (1, 1.0))
+    takes = list(iter(stream.take, None))
+    assert [len(take) for take in takes] == [1, 1, 1, 2, 2, 3, 4, 5, 7, 5]
+    assert list(itertools.chain.from_iterable(takes)) == words
+    stream = for_all._Stream("common", words, 0.1, (1, 1.0), form=bytes.upper, tail=b"!")
+    changed = list(itertools.chain.from_iterable(iter(stream.take, None)))
+    assert changed == [word.upper() + b"!" for word in words[:-1]]
 
 
 def test_only_the_year_of_the_day_counts(lists_dir):
@@ -269,3 +290,18 @@ def test_digits():
     assert AllDigits(8, b"090")[:1] == [b"09000000000"]
     assert AllDigits(3)[998:5000] == [b"998", b"999"]
     assert len(AllDigits(3)) == 1000
+
+
+# Of RULES_VERSION: SHA-256 of the first guesses of each kind.
+GUESSES = (1, "72c5f3ca4c9df774c15c4abf3ff2608445d20fa8412794739841ec1ef1d24ebc")
+
+
+def test_other_guesses_have_another_version(lists_dir):
+    """An audit counts as complete for the guesses it was made with, so whoever changes them raises RULES_VERSION."""
+    summary = hashlib.sha256()
+    own = itertools.islice(derived("taro.yamada@sakura-kensetsu.co.jp", ("Midori",), TODAY), 2000)
+    for word, kind in itertools.chain(itertools.islice(general(str(lists_dir), TODAY), 20000), own):
+        summary.update(word + b"\n" + kind.encode() + b"\n")
+    assert (lists.RULES_VERSION, summary.hexdigest()) == GUESSES, (
+        "guesses changed: raise RULES_VERSION, and note it here"
+    )

@@ -107,6 +107,10 @@ def test_spoiled_in_the_middle_or_not_sorted(tmp_path):
             for number in range(1000):
                 pwned.count_of_password(b"%d" % number)
         assert "secret" not in str(caught.value)
+    # What precedes the hash is further away than any line is long.
+    path = made(tmp_path, [good[0], "x" * 200 + good[1]])
+    with hibp.PwnedFile(path) as pwned, pytest.raises(UserError, match="something else"):
+        pwned.count(bytes.fromhex(good[1][:40]))
     with hibp.PwnedFile(made(tmp_path, good[:1] + good[:0:-1])) as pwned, pytest.raises(UserError, match="not sorted"):
         for number in range(1000):
             pwned.count_of_password(b"%d" % number)
