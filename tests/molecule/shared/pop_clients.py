@@ -1,12 +1,15 @@
 """What people and bots do on a mail host with POP-before-SMTP, from any client of the lab; and its database."""
 
 import base64
+import collections
 import contextlib
 import imaplib
 import json
 import os
 import poplib
 import subprocess
+import threading
+import time
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 DATABASE = "/var/lib/harden-mail-pop/seen.sqlite"
@@ -73,6 +76,48 @@ def receives(client, host, family=4):
     return submit(client, host, family, 25, False, "old@example.com")[2] == 250 and (
         submit(client, host, family, 25, False)[2] == 454
     )
+
+
+def relays(client, host, targets=((4, 25), (4, 587), (4, 465), (6, 25), (6, 587), (6, 465))):
+    """Ask a host to take mail to another one, without AUTH, by each port.
+
+    :param targets: of (4 or 6, port)
+    :returns: {(4 or 6, port): its code to the recipient, 0 when there was none}
+    """
+    codes = {}
+    for family, port in targets:
+        codes[family, port] = 0
+        # smtplib's errors are of this kind, too.
+        with contextlib.suppress(OSError):
+            codes[family, port] = submit(client, host, family, port, False, timeout=3)[2]
+    return codes
+
+
+@contextlib.contextmanager
+def probing(client, host):
+    """:func:`relays` again and again while a ``with`` block runs.
+
+    :returns: {(4 or 6, port): collections.Counter of codes}, which fills meanwhile
+    """
+    seen, stop, failures = collections.defaultdict(collections.Counter), threading.Event(), []
+
+    def probe():
+        try:
+            while not stop.is_set():
+                for target, code in relays(client, host).items():
+                    seen[target][code] += 1
+                time.sleep(0.05)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures, failures
 
 
 def sql(host, statement):
