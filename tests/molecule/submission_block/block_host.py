@@ -41,7 +41,8 @@ def hand_over(session, to="webmaster@example.com"):
     if code == 250:
         code = session.docmd("DATA")[0]
         if code == 354:
-            code = session.docmd("Subject: hello\r\n\r\nhello\r\n.")[0]
+            session.send("Subject: hello\r\n\r\nhello\r\n.\r\n")
+            code = session.getreply()[0]
     session.rset()
     return code
 
