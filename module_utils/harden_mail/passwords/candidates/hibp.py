@@ -13,7 +13,7 @@ import re
 from ...errors import UserError
 from ..md4 import md4_function
 
-_LINE = re.compile(rb"([0-9A-Fa-f]{40}|[0-9A-Fa-f]{32}):([0-9]{1,15})\s*")
+_LINE = re.compile(rb"([0-9A-Fa-f]{40}|[0-9A-Fa-f]{32}):([0-9]{1,15})\r?\n?")
 
 # The longest line has 40 digits of SHA-1, a colon, a count and its end.
 _LONGEST_LINE = 64
@@ -95,7 +95,7 @@ class PwnedFile:
         start = text.rfind(b"\n", 0, position - first) + 1
         end = text.find(b"\n", position - first) + 1 or len(text)
         match = _LINE.fullmatch(text[start:end])
-        if match is None or (start == 0 and first > 0):
+        if match is None:
             raise self._malformed(first + start)
         return first + start, match.group(1).upper(), int(match.group(2)), first + end
 
