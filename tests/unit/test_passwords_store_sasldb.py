@@ -73,7 +73,8 @@ def test_an_item_that_begins_in_the_pages_head_is_none():
     for page in range(1, len(whole) // 4096):
         start = page * 4096
         if whole[start + 25] in (2, 13) and whole[start + 20]:
-            whole[start + 26 : start + 28] = (2).to_bytes(2, "little")
+            last = start + 26 + 2 * (whole[start + 20] - 1)
+            whole[last : last + 2] = (2).to_bytes(2, "little")
             whole[start + 2] = 1
     assert None in list(berkeley.pairs(io.BytesIO(bytes(whole))))
 

@@ -710,6 +710,7 @@ ACTIVE = ["x@a.example px", "z@b.example pz"]
         ),
         ("SELECT password FROM users WHERE email = '%u' AND %s = 1 AND active", ACTIVE),
         ("SELECT * FROM users WHERE email = '%u'", ALL),
+        ("SELECT password FROM users WHERE email = '%u' AND local LIKE '%%'", ALL),
         ("SELECT local AS user, password FROM users WHERE local = '%n'", ["x px", "y py", "z pz"]),
         ("SELECT CASE active WHEN 1 THEN password ELSE 'off' END AS password FROM users WHERE email='%u'", None),
         ("SELECT '%d' || password AS password FROM users WHERE email='%u' AND active = 1", None),
@@ -784,6 +785,8 @@ def test_ispconfigs_query_with_mysqls_words():
         "AND `disable{0}` = 'n' AND NOT EXISTS (SELECT domain_id FROM mail_domain WHERE domain = "
         "SUBSTRING_INDEX(mail_user.email, '@', -1) AND active = 'n')"
     )
+    # What does not look at the service is asked once.
+    assert "UNION" not in dovecot_query.for_everybody(query.replace("%Ls", "imap"), "mysql")
     assert dovecot_query.for_everybody(query, "mysql") == one.format("smtp") + " UNION " + one.format("imap")
 
 
