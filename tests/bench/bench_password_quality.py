@@ -32,6 +32,7 @@ sys.path.insert(0, str(PROJECT / "module_utils"))
 from harden_mail.passwords import candidates  # noqa: E402
 from harden_mail.passwords.candidates import from_account, tails  # noqa: E402
 from made_up_passwords import made_up  # noqa: E402
+from zxcvbn import zxcvbn  # noqa: E402
 
 ACCOUNTS = 1000
 SEED = 20260
@@ -187,10 +188,6 @@ class no_forms:
 
 
 def zxcvbn_ranks(stored):
-    try:
-        from zxcvbn import zxcvbn  # noqa: PLC0415
-    except ImportError:
-        return []
     return [
         int(zxcvbn(password.decode("utf-8", "replace"), known(name, hints))["guesses"])
         for name, hints, password in stored
