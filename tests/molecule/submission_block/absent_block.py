@@ -51,7 +51,7 @@ def test_open_sessions_end_and_those_of_others_stay():
         idle = opened(bot, host, INFO, 25)
         others = opened(user, host, SALES)
         unknown = opened(user, host, SALES)
-        server = opened(user, host, None, 25)
+        server = opened(LAB.client("controller"), host, None, 25)
         for session in (its[0], sent, others, server):
             assert hand_over(session) == SENT
         result = run(host, accounts=[INFO])
@@ -134,9 +134,9 @@ def test_a_notice_is_read_in_the_mailbox():
     def check(host):
         host.run("cp -p /etc/postfix/main.cf /tmp/main.cf; postconf -e 'local_transport = local'; postfix reload")
         try:
-            done = tell(host, accounts=[{"name": INFO, "kind": "account"}], to="admin", default_admin="root")
+            done = tell(host, accounts=[{"name": INFO, "kind": "account"}], to="admin", default_admin="root@localhost")
             assert (done["told"], done["findings"]) == ([INFO], []), done
-            assert not tell(host, accounts=[{"name": INFO}], to="admin", default_admin="root")["changed"]
+            assert not tell(host, accounts=[{"name": INFO}], to="admin", default_admin="root@localhost")["changed"]
             for _try in range(50):
                 text = host.run("cat /var/mail/root 2>/dev/null || true")
                 if text:
@@ -144,7 +144,7 @@ def test_a_notice_is_read_in_the_mailbox():
                 time.sleep(0.2)
             mail = email.message_from_string(text.partition("\n")[2], policy=email.policy.default)
             assert mail["Subject"] == "【重要】推測されやすいパスワードのメールアカウント: 1件"
-            assert mail["Auto-Submitted"] == "auto-generated" and mail["To"] == "root"
+            assert mail["Auto-Submitted"] == "auto-generated" and mail["To"] == "root@localhost"
             body = mail.get_content()
             assert "  info@example.com (アカウント名から作られたもの)" in body and "https://panel.example.com/" in body
         finally:
