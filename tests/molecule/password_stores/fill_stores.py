@@ -13,6 +13,8 @@ from population import LINE_PEOPLE, PEOPLE, domain
 # Passwords that options files, connections and comments could misunderstand. Dovecot 2.3 takes no blank in MySQL's.
 MYSQL_PASSWORD = "d#ve \"c'o\\t"
 DOVECOTS_MYSQL_PASSWORD = "dove-cot'#x"
+# Without this, Dovecot asks in Latin-1, and what is not in that is a question mark for it.
+DOVECOTS_MYSQL_FILE = "/etc/dovecot/mysql-client.cnf"
 POSTGRESQL_PASSWORD = "po:st\\gre's"
 
 
@@ -332,12 +334,12 @@ passdb {name} {{
 
 def fill_dovecot():
     stores = (
-        # Without Debian's options, 2.3 asks in Latin-1.
         (
             "mysql",
             IREDMAIL_QUERY,
-            "host=localhost dbname=vmail user=dovecot option_file=/etc/mysql/my.cnf password="
-            + DOVECOTS_MYSQL_PASSWORD,
+            "host=localhost dbname=vmail user=dovecot option_file={0} password={1}".format(
+                DOVECOTS_MYSQL_FILE, DOVECOTS_MYSQL_PASSWORD
+            ),
         ),
         (
             "pgsql",
@@ -370,6 +372,7 @@ def fill_dovecot():
             text += "passdb {{\n  driver = sql\n  args = {0}\n}}\n".format(path)
         else:
             text += NEW.format(name="in_" + driver, driver=driver, query=query, connection=new_connection(driver))
+    write(DOVECOTS_MYSQL_FILE, "[client]\ndefault-character-set = utf8mb4\n")
     write("/etc/dovecot/conf.d/97-stores.conf", text, 0o600)
 
 
@@ -381,8 +384,8 @@ def new_connection(driver):
             POSTGRESQL_PASSWORD.replace("\\", "\\\\")
         )
         return "pgsql localhost {{\n parameters {{\n {0} }}\n }}".format(parameters)
-    return 'mysql localhost {{\n dbname = vmail\n user = dovecot\n password = "{0}"\n }}'.format(
-        DOVECOTS_MYSQL_PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
+    return 'mysql localhost {{\n dbname = vmail\n user = dovecot\n option_file = {0}\n password = "{1}"\n }}'.format(
+        DOVECOTS_MYSQL_FILE, DOVECOTS_MYSQL_PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
     )
 
 

@@ -97,6 +97,10 @@ def conninfo(text):
     return found
 
 
+# Settings of a block that have the names of parameters.
+_OF_A_BLOCK = ("port", "dbname", "user", "password", "option_file")
+
+
 def from_blocks(driver, blocks):
     """:class:`Connection` of 2.4's blocks, as ``mysql localhost { user = ... }``; None when there is none.
 
@@ -117,9 +121,7 @@ def from_blocks(driver, blocks):
             # PostgreSQL's are in a block of their own: pgsql localhost { parameters { user = ... } }
             if inner.kind.endswith("parameters"):
                 parameters.update(inner.settings)
-        parameters.update(
-            {key: value for key, value in settings.items() if key in ("port", "dbname", "user", "password")}
-        )
+        parameters.update({key: value for key, value in settings.items() if key in _OF_A_BLOCK})
         return from_parameters(database, parameters)
     return None
 
