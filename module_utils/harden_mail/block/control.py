@@ -132,8 +132,10 @@ class _Run:
 
     def _evidence(self, preview):
         lines = [
-            "{0}: {1} accounts and {2} addresses may not send".format(
-                reason, len(owned["accounts"]), len(owned["addresses"])
+            "{0}: {1} and {2} may not send".format(
+                reason,
+                _counted(len(owned["accounts"]), "account", "accounts"),
+                _counted(len(owned["addresses"]), "network", "networks"),
             )
             for reason, owned in sorted(self.lists.items())
         ]
@@ -146,7 +148,7 @@ class _Run:
                 )
             )
         if self.ended:
-            lines.append("{0} open SMTP sessions were ended".format(self.ended))
+            lines.append("{0} ended".format(_counted(self.ended, "open SMTP session was", "open SMTP sessions were")))
         return lines
 
     def _end_sessions(self):
@@ -189,3 +191,7 @@ class _Run:
                 if self.system.exists(path):
                     times.append(os.stat(self.system.real(path)).st_mtime)
         return max(times)
+
+
+def _counted(number, one, many):
+    return "{0} {1}".format(number, one if number == 1 else many)

@@ -315,8 +315,12 @@ def _result(sent, later, refused, adminless, check_mode):
     accounts = [account["name"] for told in sent for account in told.accounts]
     evidence = []
     if sent:
-        what = "would be sent" if check_mode else "were handed to sendmail"
-        evidence.append("{0} notices about {1} accounts {2}".format(len(sent), len(accounts), what))
+        what = "To be handed" if check_mode else "Handed"
+        evidence.append(
+            "{0} to sendmail: {1}, about {2}".format(
+                what, _counted(len(sent), "notice", "notices"), _counted(len(accounts), "account", "accounts")
+            )
+        )
     return {
         "changed": bool(sent),
         "told": accounts[:MOST_LISTED],
@@ -326,3 +330,7 @@ def _result(sent, later, refused, adminless, check_mode):
         "evidence": evidence,
         "findings": findings,
     }
+
+
+def _counted(number, one, many):
+    return "{0} {1}".format(number, one if number == 1 else many)
