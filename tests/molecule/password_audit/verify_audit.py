@@ -151,8 +151,9 @@ def test_no_secret_shows_while_the_audit_runs(pipelining):
 @HOSTS
 def test_there_is_no_core(host):
     put_code(host)
-    unprotected = "sleep 60"
-    assert host.run("python3 - '{0}'".format(unprotected), stdin=ABORTED.encode()).split()[0] == "aborted"
+    # Any other program leaves one, where this machine lets programs leave cores.
+    unprotected = host.run("python3 - 'sleep 60'; rm -f /var/tmp/core*", stdin=ABORTED.encode()).split()
+    assert (unprotected[0], unprotected[2]) == ("aborted", "False")
     protected = command(state="present", budget_seconds=30).replace("'", "'\\''")
     said = host.run("python3 - '{0}'".format(protected), stdin=ABORTED.encode()).split()
     assert said == ["aborted", "False", "True"]
@@ -169,10 +170,10 @@ def test_killed_and_run_again_it_says_the_same_as_unbroken():
     def killed_and_unbroken(host):
         put_code(host)
         told = {}
-        options = {"budget_guesses_per_account": 3000, "exclude": ["argon@*"]}
+        options = {"budget_guesses_per_account": 1200, "exclude": ["argon@*"]}
         for name in ("unbroken", "killed"):
             host.run("rm -rf {0}".format(DIRECTORY))
-            for seconds in (2.0, 1.5, 1.7) if name == "killed" else ():
+            for seconds in (1.0, 1.3) if name == "killed" else ():
                 host.run("timeout -s KILL {0} {1}; test $? = 137".format(seconds, command(**options)))
             told[name] = results(host.run(command(**options), timeout=120))
         assert told["killed"] == told["unbroken"]
