@@ -11,6 +11,7 @@ from harden_mail.errors import UserError
 from harden_mail.host import lines
 from harden_mail.passwords.account import Account
 from harden_mail.passwords.stores import passwd_file, plesk, problems, registry, shadow, store, vpopmail
+from harden_mail.system import Completed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -474,26 +475,62 @@ KEY = b"0123456789abcdef"
 SYMMETRIC = "$AES-128-CBC$AAECAwQFBgcICQoLDA0ODw==$ifjwDQuhaHat5j5SUt2QAN5vmQHhk2P8chSqxMCG1Qk="
 
 
+# What `plesk db` answers to the question for columns.
+COLUMNS = "mail\tmail_name\nmail\tpostbox\ndomains\tstatus\n"
+
+
+def plesks_database(rows, columns=COLUMNS):
+    """`plesk db`, which notes the questions."""
+    asked = []
+
+    def answer(argv, _stdin):
+        asked.append(argv[-1])
+        return columns if "information_schema" in argv[-1] else rows
+
+    return asked, {"plesk db": answer}
+
+
 def test_plesks_tables_with_all_types(tmp_path):
     write(tmp_path, "/etc/psa/private/secret_key", KEY)
     rows = (
-        "bob\texample.com\tplain\ta\\tb\\\\c|d\nenc\texample.com\tcrypt\t$1$a$b\nsym\texample.com\tsym\t{0}\n"
-        "bad\nno\texample.com\tsym\tx\n"
+        "bob\texample.com\tplain\ta\\tb\\\\c|d\t1\nenc\texample.com\tcrypt\t$1$a$b\t0\n"
+        "sym\texample.com\tsym\t{0}\t1\nbad\nno\texample.com\tsym\tx\t1\n"
     )
-    found, told = read(tmp_path, {"plesk db": rows.format(SYMMETRIC)}, store="plesk")
-    assert [(account[0], account[1], account[2]) for account in found] == [
-        ("bob@example.com", "{PLAIN}a\tb\\c|d", "PLAIN"),
-        ("enc@example.com", "$1$a$b", "CRYPT"),
-        ("sym@example.com", "{PLAIN}spring2024 日本", "PLAIN"),
+    asked, commands = plesks_database(rows.format(SYMMETRIC))
+    found, told = read(tmp_path, commands, store="plesk")
+    assert [(account[0], account[1], account[2], account[6]) for account in found] == [
+        ("bob@example.com", "{PLAIN}a\tb\\c|d", "PLAIN", True),
+        ("enc@example.com", "$1$a$b", "CRYPT", False),
+        ("sym@example.com", "{PLAIN}spring2024 日本", "PLAIN", True),
     ]
     assert len(told) == 2 and "line 4" in told[0] and "line 5" in told[1]
+    assert "d.status = 0 AND m.postbox = 'true'" in asked[1]
+    asked, commands = plesks_database("", "mail\tmail_name\n")
+    assert read(tmp_path, commands, store="plesk") == ([], []) and "postbox" not in asked[1]
 
 
 def test_a_wrong_key_is_a_problem(tmp_path):
     write(tmp_path, "/etc/psa/private/secret_key", b"another key")
-    found, told = read(tmp_path, {"plesk db": "sym\texample.com\tsym\t{0}\n".format(SYMMETRIC)}, store="plesk")
+    _asked, commands = plesks_database("sym\texample.com\tsym\t{0}\t1\n".format(SYMMETRIC))
+    found, told = read(tmp_path, commands, store="plesk")
     assert found == [] and len(told) == 1
-    assert read(tmp_path, store="plesk") == ([], ["Plesk's database: can't be asked (could not be run)."])
+    _asked, commands = plesks_database(Completed(1, "", "ERROR"))
+    assert read(tmp_path, commands, store="plesk") == ([], ["Plesk's database: can't be asked (exited with 1)."])
+
+
+def test_old_plesks_database_is_asked_as_its_administrator(tmp_path):
+    write(tmp_path, "/etc/psa/.psa.shadow", "s3cret\n")
+    options = []
+
+    def answer(argv, _stdin):
+        with open(str(tmp_path) + "/run/harden-mail/passwords/client.cnf", encoding="utf-8") as handle:
+            options.append(handle.read())
+        assert "s3cret" not in " ".join(argv) and "--database=psa" in argv
+        return "" if len(options) == 1 else "bob\texample.com\tplain\tx\t1\n"
+
+    found, told = read(tmp_path, {"sh": answer}, store="plesk")
+    assert [account[:2] for account in found] == [("bob@example.com", "{PLAIN}x")] and not told
+    assert options[0] == '[client]\nuser="admin"\npassword="s3cret"\n'
 
 
 @given(st.text(), st.binary(min_size=16, max_size=16))

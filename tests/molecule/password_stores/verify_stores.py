@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import subprocess
 import time
 
 import pytest
@@ -182,6 +183,32 @@ def test_what_dovecot_takes_is_what_is_read(host):
         assert sorted(name for answer in answers for name in answer[what]) == sorted(known)
     assert [answer["problems"] for answer in answers] == [[] for _ in answers]
     assert {entry["store"] for entry in facts} >= {"dovecot-sql", "vpopmail", "cpanel", "directadmin", "sasldb"}
+
+
+STAND_IN = os.path.join(os.path.dirname(os.path.dirname(HERE)), "hosts", "plesk")
+
+
+@once
+def test_the_stand_in_of_plesk_in_each_way(host):
+    tar = subprocess.run(["tar", "-C", STAND_IN, "-c", "."], check=True, stdout=subprocess.PIPE).stdout
+    host.run("mkdir /tmp/plesk; tar -C /tmp/plesk -x", stdin=tar)
+    known, disabled = {}, []
+    with open(os.path.join(STAND_IN, "accounts"), encoding="utf-8") as handle:
+        for address, _kind, flags, password in (line.rstrip("\n").split(" ", 3) for line in handle if line[0] != "#"):
+            known[address] = password
+            disabled += [] if flags == "-" else [address]
+    try:
+        host.run("test ! -e /var/qmail; /tmp/plesk/set_up")
+        # Its own program, then `plesk db`, then as old releases have it.
+        for gone in ("/none", "/opt/psa/admin", "/usr/sbin/plesk"):
+            host.run("rm -rf " + gone)
+            (answer,) = ask(host, ({"store": "plesk"}, known))
+            assert answer["problems"] == [], gone
+            assert sorted(answer["names"]) == sorted(answer["fitting"]) == sorted(known), gone
+            assert sorted(answer["inactive"]) == sorted(disabled), gone
+    finally:
+        host.run("rm -rf /tmp/plesk /etc/psa /opt/psa /usr/sbin/plesk /var/qmail")
+        host.run("mysql -e 'DROP DATABASE IF EXISTS psa; DROP USER IF EXISTS admin@localhost'")
 
 
 def spy(host, connect, database, query):

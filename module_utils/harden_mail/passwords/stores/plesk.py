@@ -9,7 +9,10 @@ from ...host.lines import numbered
 from ...host.panel import plesk_settings
 from ..account import Account
 from .aes import decrypt_cbc
+from .sql_client import Connection, DatabaseError, rows
+from .sql_presets import Tables
 from .sql_rows import unescaped
+from .sql_text import MYSQL
 from .store import Store
 
 # Where releases have it, beneath Plesk's root.
@@ -17,8 +20,13 @@ VIEWS = ("/admin/sbin/mail_auth_view", "/admin/bin/mail_auth_view")
 
 SECRET_KEY = "/etc/psa/private/secret_key"
 
+# The password of its database's user admin.
+SHADOW = "/etc/psa/.psa.shadow"
+DATABASE = "Plesk's database"
+
+COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'psa'"
 QUERY = (
-    "SELECT m.mail_name, d.name, a.type, COALESCE(a.password, '') FROM mail m "
+    "SELECT m.mail_name, d.name, a.type, COALESCE(a.password, ''), {0} AND {1} FROM mail m "
     "JOIN domains d ON m.dom_id = d.id JOIN accounts a ON m.account_id = a.id"
 )
 
@@ -31,11 +39,13 @@ class Plesk(Store):
 
     def accounts(self):
         view = self._view()
-        place, rows = (view, self._from_view(view)) if view else ("Plesk's database", self._from_database())
+        place, accounts = (view, self._from_view(view)) if view else (DATABASE, self._from_database())
         try:
-            yield from rows
+            yield from accounts
         except CommandError as error:
             self.problem(place, "can't be asked ({0})".format(error_text(error)))
+        except DatabaseError as error:
+            self.problem(place, str(error))
 
     # --- mail_auth_view ------------------------------------------------------------------------------------------
 
@@ -57,27 +67,40 @@ class Plesk(Store):
     # --- tables --------------------------------------------------------------------------------------------------
 
     def _from_database(self):
-        """Needs no password: `plesk db` is Plesk's own way in."""
         key = self._secret_key()
-        with self.system.stream(["plesk", "db", "-N", "-B", "-e", QUERY]) as output:
-            for number, line in numbered(output, carriage_return=False):
-                fields = None if line is None else [unescaped(field) for field in line.split(b"\t")]
-                if fields is None or len(fields) != 4 or None in fields:
-                    self.problem("Plesk's database", "not four columns", number)
+        tables = Tables(MYSQL, [row for row in self._rows(COLUMNS) if len(row) == 2])
+        status = "d.status = 0" if tables.has("domains", "status") else "1"
+        postbox = "m.postbox = 'true'" if tables.has("mail", "postbox") else "1"
+        for number, row in enumerate(self._rows(QUERY.format(status, postbox)), 1):
+            if len(row) != 5 or None in row:
+                self.problem(DATABASE, "not the five columns that were asked for", number)
+                continue
+            local, domain, kind, password, active = row
+            scheme = "CRYPT" if kind == "crypt" else "PLAIN"
+            if kind == "sym":
+                password = decrypted(password, key)
+                if password is None:
+                    what = "a password of type sym that its key ({0}) does not open".format(SECRET_KEY)
+                    self.problem(DATABASE, what, number)
                     continue
-                local, domain, kind, password = fields
-                scheme = "CRYPT" if kind == "crypt" else "PLAIN"
-                if kind == "sym":
-                    password = decrypted(password, key)
-                    if password is None:
-                        self.problem(
-                            "Plesk's database",
-                            "a password of type sym that its key ({0}) does not open".format(SECRET_KEY),
-                            number,
-                        )
-                        continue
-                stored = password if scheme == "CRYPT" else "{PLAIN}" + password
-                yield Account(local + "@" + domain, stored, scheme, self.name, (), None, True)
+            stored = password if scheme == "CRYPT" else "{PLAIN}" + password
+            yield Account(local + "@" + domain, stored, scheme, self.name, (), None, active == "1")
+
+    def _rows(self, query):
+        """Rows (tuples of str or None) of a query to Plesk's database."""
+        if not self.system.which("plesk"):
+            # Releases without that command keep the password of the database's administrator in plain text.
+            password = (self.system.read(SHADOW) or "").strip("\r\n")
+            connection = Connection(MYSQL, name="psa", user="admin", password=password)
+            yield from rows(self.system, connection, query, self)
+            return
+        # Needs no password: it is Plesk's own way in.
+        with self.system.stream(["plesk", "db", "-N", "-B", "-e", query]) as output:
+            for number, line in numbered(output, carriage_return=False):
+                if line is None:
+                    self.problem(DATABASE, "a row that is too long", number)
+                else:
+                    yield tuple(unescaped(field) for field in line.split(b"\t"))
 
     def _secret_key(self):
         try:
