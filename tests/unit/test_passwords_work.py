@@ -232,6 +232,23 @@ def test_quick_hashes_do_not_wait_for_slow_ones(monkeypatch):
     assert guessing.everyones() in (0, 10)
 
 
+def test_slow_hashes_do_not_wait_for_a_long_wave_of_quick_ones(monkeypatch):
+    monkeypatch.setattr(work, "speed_class", lambda group: "slow" if group[0] == "HASH" else "plain")
+    monkeypatch.setattr(work, "_WAVE", 0.02)
+
+    def dear(name, _hints):
+        for number in range(100):
+            time.sleep(0.001)
+            yield b"%d-" % number, "account"
+
+    slow = target("slow", ssha(b"x-x"))
+    quick = [target("quick{0}".format(n), "{PLAIN}x-x") for n in range(60)]
+    guessing = Guessing([slow, *quick], Words(dear, general, ((1000, 100),)), NO_LIMITS._replace(seconds=0.5), mac)
+    assert guessing.run(lambda: None) is False
+    assert slow.entry.tried > 0
+    assert quick[0].entry.tried > 0
+
+
 class Killed(BaseException):
     pass
 

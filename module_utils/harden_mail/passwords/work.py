@@ -226,7 +226,9 @@ class Guessing:
             if len(busy) > 1 and lane.seconds > _QUICK_SHARE * sum(other.seconds for other in self._lanes):
                 lane, number, behind = busy[1]
             began = now
-            self._carry_out(lane, self._wave(number, behind, deadline - now), number, deadline, between)
+            # A wave of quick ones may be long; while others wait, it ends early, and the rest is for the next one.
+            end = deadline if len(busy) == 1 else min(deadline, now + _WAVE * 2)
+            self._carry_out(lane, self._wave(number, behind, deadline - now), number, end, between)
             now = time.monotonic()
             lane.seconds += now - began
             between()
