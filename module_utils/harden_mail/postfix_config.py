@@ -1,5 +1,6 @@
 """Services of one Postfix instance: what master.cf(5) says of them, and small changes to that file."""
 
+import copy
 import re
 import socket
 from collections import namedtuple
@@ -182,6 +183,21 @@ def without_options(text, known):
         text = without_option(text, [key], option)
     # The last line may have got its newline for an option to follow it.
     return known["before"] if text == known["before"] + "\n" else text
+
+
+def either_memory(before, after):
+    """What fits master.cf before a change and after it, and so also where the change was killed half way.
+
+    :param dict before: {path of a master.cf: memory as for :func:`without_options`}
+    :param dict after: the same; of all options that may be in the file the union is taken
+    :returns: dict of the same form
+    """
+    merged = dict(copy.deepcopy(before), **copy.deepcopy(after))
+    for path in set(before) & set(after):
+        for name, values in before[path].items():
+            if isinstance(values, list):
+                merged[path][name] += [value for value in values if value not in merged[path][name]]
+    return merged
 
 
 def without_option(text, keys, option):

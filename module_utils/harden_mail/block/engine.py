@@ -11,6 +11,7 @@ import json
 from ..changes import Change, Run, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
+from ..postfix_config import either_memory
 from .lists import NOBODY, union
 
 STATE_DIR = "/var/lib/harden-mail/submission_block"
@@ -75,7 +76,7 @@ def plan(part, notebook, lists):
     marked = {
         "lists": lists,
         "tables": sorted(set(former["tables"]) | set(notebook.get("tables", []))),
-        "master": _either(notebook.get("master", {}), former["master"]),
+        "master": either_memory(notebook.get("master", {}), former["master"]),
         "unfinished": True,
     }
     if not (tables or master or notebook.get("unfinished")):
@@ -100,15 +101,6 @@ def run_all(system, commands):
     """
     for argv in commands:
         perform(system, [Run(tuple(argv), None)])
-
-
-def _either(before, after):
-    """Memories of master.cf that fit the file before and after the change: all options that may be in it."""
-    merged = dict(copy.deepcopy(before), **copy.deepcopy(after))
-    for path in set(before) & set(after):
-        options = merged[path]["options"]
-        merged[path]["options"] = options + [option for option in before[path]["options"] if option not in options]
-    return merged
 
 
 def _noting(before, after):

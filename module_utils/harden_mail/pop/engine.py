@@ -6,6 +6,7 @@ import json
 from ..changes import Change, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
+from ..postfix_config import either_memory
 from .pairs import PostfixCourier, PostfixDovecot, QmailCourier, QmailDovecot
 from .plan import FORMER_PATH, STATE_DIR
 from .plesk import Plesk
@@ -40,10 +41,9 @@ def enforce(system, name, wanted, options, check_mode=False):
                     "host changes it. Look at it with --check --diff.".format(", ".join(change.what for change in left))
                 )
         # Our own notebook is not the host's state: it is written, but it is no news.
-        told = [change for change in changes if change.what]
-        shown = [change for change in told if not change.what.startswith(STATE_DIR)] or told
+        shown = [change for change in changes if change.what and not change.what.startswith(STATE_DIR)]
         result = {
-            "changed": bool(changes),
+            "changed": bool(shown),
             "steps": [change.what for change in shown],
             "diff": as_diff(shown),
             "evidence": [],
@@ -80,7 +80,7 @@ def plan(system, name, wanted, options):
     left = {"backends": {name: formers[name]}, "rule": as_text(wanted)} if wanted is not None else {}
     if not changes:
         return _noting(remembered, left)
-    marked = dict(left, backends=formers, unfinished=True)
+    marked = dict(left, backends=_either(remembered.get("backends", {}), formers), unfinished=True)
     return _noting(remembered, marked) + changes + _noting(marked, left)
 
 
@@ -129,6 +129,15 @@ def _activated(backend, changes, unfinished, proof=()):
     steps = backend.checks() + backend.activation() + proof
     onward = Change("running servers", "", "checked and reloaded\n", steps, ())
     return [back] + changes + [onward]
+
+
+def _either(before, after):
+    """What backends remember, so that it fits the host before the changes and after them."""
+    merged = copy.deepcopy(after)
+    for name in set(before) & set(after):
+        if "master" in before[name]:
+            merged[name]["master"] = either_memory(before[name]["master"], after[name].get("master", {}))
+    return merged
 
 
 def _noting(before, after):
