@@ -39,9 +39,27 @@ LOCK = "/run/harden-mail/passwords.lock"
 # Seconds to wait for a connection, and for a lock of SQLite's.
 PATIENCE = 10
 
+# Seconds to wait for a table that somebody has locked; servers' own default is a year, or for ever.
+LOCK_PATIENCE = 60
+
+_MYSQL_STATEMENT = """\
+/*!50605 SET SESSION TRANSACTION READ ONLY */;
+/*!50605 SET SESSION lock_wait_timeout = {0} */;
+{1};
+"""
+# Releases before 9.3 have no lock_timeout, so it is set where it is. The answer to that is none of ours.
+_POSTGRESQL_STATEMENT = """\
+BEGIN TRANSACTION READ ONLY;
+\\o /dev/null
+SELECT set_config(name, '{0}s', true) FROM pg_settings WHERE name = 'lock_timeout';
+\\o
+COPY ({1}) TO STDOUT;
+COMMIT;
+"""
+
 # Errors of MySQL whose text has names only (access denied, no such database, table or column, a server that is not
 # there, syntax). The text of others may quote what is in a column.
-_MYSQL_HARMLESS = (1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1698, 1792, 2002, 2003, 2005, 2013, 2026)
+_MYSQL_HARMLESS = (1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1205, 1698, 1792, 2002, 2003, 2005, 2013, 2026)
 
 
 class DatabaseError(UserError):
@@ -73,10 +91,10 @@ def _client_rows(system, connection, argv, query, problems):
     if connection.database == MYSQL:
         # Older servers than 5.6 take the first for a comment. What the client has not yet passed on it keeps in its
         # own memory (no --quick): a slow audit must not hold the server's locks.
-        statement = "/*!50605 SET SESSION TRANSACTION READ ONLY */;\n{0};\n".format(query)
+        statement = _MYSQL_STATEMENT.format(LOCK_PATIENCE, query)
         read, options = unescaped, _mysql_options(connection)
     else:
-        statement = "BEGIN TRANSACTION READ ONLY;\nCOPY ({0}) TO STDOUT;\nCOMMIT;\n".format(query)
+        statement = _POSTGRESQL_STATEMENT.format(LOCK_PATIENCE, query)
         read, options = copied, _pgpass(connection)
     try:
         with contextlib.ExitStack() as stack:
