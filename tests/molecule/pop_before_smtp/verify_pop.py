@@ -151,20 +151,26 @@ def test_without_its_database_nobody_sends_mail_comes_in_and_it_is_made_anew():
 
 
 @once
-def test_a_full_disk_refuses_no_log_in_and_opens_nothing(host):
+def test_a_full_disk_refuses_no_log_in_and_opens_nothing():
     directory = DATABASE.rsplit("/", 1)[0]
-    host.run(QUIET + "; mount -t tmpfs -o size=32k tmpfs " + directory)
-    try:
-        # Dovecot lives in a mount namespace of its own.
-        host.run("systemctl restart dovecot")
-        host.run(PROGRAM + "; cat /dev/zero >{0}/fill 2>/dev/null || true".format(directory))
-        host.run("postfix reload 2>/dev/null")
-        pop(USER, host)
-        imap(USER, host).logout()
-        closed(host)
-    finally:
-        # An smtpd may have it open still.
-        host.run("umount -l {0}; systemctl restart postfix dovecot".format(directory))
+
+    def check(host):
+        forget(host)
+        host.run(QUIET + "; mount -t tmpfs -o size=32k tmpfs " + directory)
+        try:
+            # Dovecot lives in a mount namespace of its own.
+            host.run("systemctl restart dovecot")
+            host.run(PROGRAM + "; cat /dev/zero >{0}/fill 2>/dev/null || true".format(directory))
+            host.run("postfix reload 2>/dev/null")
+            pop(USER, host)
+            imap(USER, host).logout()
+            closed(host)
+        finally:
+            # An smtpd may have it open still.
+            host.run("umount -l {0}; systemctl restart postfix dovecot".format(directory))
+            host.run("systemctl start harden-mail-pop.timer")
+
+    side_by_side(check, LAB.hosts())
 
 
 @once
@@ -214,7 +220,8 @@ def test_two_hundred_log_ins_at_once_are_all_let_in_and_count():
         lost = host.run("journalctl -b --no-pager -o cat | grep -c 'harden-mail-pop: Error.*locked' || true").strip()
         print("{0}: {1:.1f} s, {2} rows not written".format(host.name, time.monotonic() - began, lost))
 
-    side_by_side(check, LAB.hosts())
+    # The third writes as the first does.
+    side_by_side(check, [LAB.host("deb12"), LAB.host("deb13")])
 
 
 def test_each_way_to_write_and_to_look_up_is_seen():
@@ -277,6 +284,7 @@ def test_only_the_writer_writes_and_only_root_replaces_the_file(host):
     assert "done" not in host.run("runuser -u postfix -- cat {0} >/dev/null 2>&1 && echo done || true".format(DATABASE))
 
 
+@once
 def test_either_takes_a_log_in_or_a_password_and_a_network_is_one_client_where_that_is_asked():
     def check(host):
         put_code(host)

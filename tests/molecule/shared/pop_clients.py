@@ -106,7 +106,7 @@ def probing(client, host):
             while not stop.is_set():
                 for target, code in relays(client, host).items():
                     seen[target][code] += 1
-                time.sleep(0.05)
+                time.sleep(0.2)
         except Exception as error:
             failures.append(error)
 
