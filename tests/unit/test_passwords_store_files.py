@@ -454,7 +454,9 @@ Flags: A - account disabled, D - domain disabled, E - password encrypted
 def test_plesks_own_view(tmp_path):
     write(tmp_path, "/etc/psa/psa.conf", "PRODUCT_ROOT_D /opt/psa\n")
     write(tmp_path, "/opt/psa/admin/bin/mail_auth_view", "")
-    found, told = read(tmp_path, {"mail_auth_view": VIEW}, store="plesk", path="/var/qmail/mailnames", count=5)
+    found, told = read(
+        tmp_path, {"env /opt/psa/admin/bin/mail_auth_view": VIEW}, store="plesk", path="/var/qmail/mailnames", count=5
+    )
     assert [(account[0], account[1], account[2], account[6]) for account in found] == [
         ("bob@example.com", "{PLAIN}hello", "PLAIN", True),
         ("bar@example.com", "{PLAIN}a|b | c|", "PLAIN", True),

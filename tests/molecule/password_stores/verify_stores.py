@@ -155,7 +155,8 @@ def test_the_systems_accounts(host):
 def test_what_dovecot_takes_is_what_is_read(host):
     tries = []
     for name in DOVECOTS:
-        for person in PEOPLE:
+        # Passwords as they are typed: what Dovecot makes of line breaks in one is not what is tested here.
+        for person in (person for person in PEOPLE if person[0] != "odd"):
             address = "{0}@{1}".format(person[0], domain(name))
             # The control: a wrong password is refused.
             tries += [(address, person[1], person[3]), (address, person[1] + "x", False)]

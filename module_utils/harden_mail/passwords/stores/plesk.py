@@ -54,7 +54,8 @@ class Plesk(Store):
         return next((root + view for view in VIEWS if self.system.exists(root + view)), None)
 
     def _from_view(self, view):
-        with self.system.stream([view]) as output:
+        # By env, since programs are looked up by name, and this is a path.
+        with self.system.stream(["env", view]) as output:
             for number, line in numbered(output):
                 if line is None or not line.startswith(b"|"):
                     continue
