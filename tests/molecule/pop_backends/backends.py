@@ -79,10 +79,18 @@ def nobody_has_read(host):
     time.sleep(1.1)
 
 
+# Whether the tcpserver that runs is one of the run script as it is now.
+IS_ANEW = (
+    "pid=$(svstat /service/submission | sed 's/.*(pid \\([0-9]*\\)).*/\\1/'); "
+    "tr '\\0' ' ' </proc/$pid/cmdline >/run/line; "
+    "grep -q ^tcpserver /run/line && [ $(grep -c {0} /run/line) = $(grep -c {0} {1}) ] && echo yes || true"
+).format(GATE, SCRIPT)
+
+
 def begins_anew(host):
     """Wait until daemontools have tcpserver running again with the run script as it is now."""
     began = time.monotonic()
-    while USER.connect(host.address(), 587).banner[:3] != "220":
+    while (host is QMAIL and "yes" not in host.run(IS_ANEW)) or USER.connect(host.address(), 587).banner[:3] != "220":
         assert time.monotonic() < began + 10
         time.sleep(0.1)
 
