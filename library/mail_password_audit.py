@@ -52,7 +52,8 @@ options:
     default: 0
   max_load:
     description:
-      - Wait while the load average, without what the audit adds, is above this. V(0) is the number of processors.
+      - Wait while the load average, without what the audit adds, is above this. V(0) does not wait; the processes give
+        way to all others anyhow.
     type: float
     default: 0
   max_age_days:
@@ -115,8 +116,9 @@ options:
 attributes:
   check_mode:
     description:
-      - Guesses as ever, but writes nothing down, so the next run begins where this one began. Word lists that are not
-        on the host yet are brought for the time of the task, unless they are larger than 16 MiB.
+      - Tries the first hundred guesses at accounts that have not had them, and says what is known of all others; writes
+        nothing down. Word lists that are not on the host yet are brought for the time of the task, unless they are
+        larger than 16 MiB.
     support: full
   diff_mode:
     description: Shows what V(absent) removes.

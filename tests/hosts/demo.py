@@ -18,6 +18,7 @@ from hosts.clients import NoTls  # noqa: E402
 from hosts.lab import Lab, boot  # noqa: E402
 
 ACCOUNT, PASSWORD = "info@example.com", "info"
+ACCOUNTS = "/etc/dovecot/users"
 SPAM = 320
 LETTER = "Subject: =?utf-8?b?44CQ5b2T6YG444CR?= You have won\r\n\r\nReally.\r\n"
 HOOK_PORT = 8025
@@ -67,6 +68,9 @@ def main():
 
     say("Its queue is full of what the attacker sent; within five minutes cron does this:")
     hear_an_alert(lab, vps)
+
+    say("Passwords that can be guessed are still what they are. Their owners get new ones:")
+    give_new_passwords(vps)
 
     say("Is it in order now?")
     status = play(inventory, "playbooks/compliance.yml") or status
@@ -124,6 +128,17 @@ def hear_an_alert(lab, vps):
         vps.run("env -i /usr/local/lib/harden-mail/queue-alert")
         server.shutdown()
         print(server.said, flush=True)
+
+
+def give_new_passwords(vps):
+    """Give each account a password that nobody guesses, as its owner would."""
+    accounts = vps.run("cut -d: -f1 {0}".format(ACCOUNTS)).split()
+    vps.run(
+        "umask 077; : >{0}.new; for name in {1}; do "
+        'echo "$name:$(doveadm pw -s SHA512-CRYPT -p $(openssl rand -base64 18))" >>{0}.new; done; '
+        "cat {0}.new >{0}; rm {0}.new".format(ACCOUNTS, " ".join(accounts))
+    )
+    print("new passwords for " + ", ".join(accounts))
 
 
 def write_inventory(path, vps, variables):

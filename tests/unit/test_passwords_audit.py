@@ -187,17 +187,24 @@ def test_check_mode_guesses_and_writes_nothing(system, tmp_path):
     assert sorted(os.walk(str(tmp_path))) == before
 
 
-def test_check_mode_says_what_a_run_says(system):
+def test_check_mode_says_what_a_run_knows(system):
     users(system, bob=ssha("bob123"), fine=ssha("x-x"), info="{PLAIN}1400-")
-    predicted, done = run(system, check_mode=True), run(system)
-    again = run(system, check_mode=True)
-    # The first time there is no key yet that tokens could be made of.
-    assert done["guessed"] == again["guessed"]
-    for result in (predicted, done, again):
-        for name in ("progress", "guessed"):
-            result.pop(name)
+    done, known = run(system), run(system, check_mode=True)
+    assert done["guessed_accounts"] == ["bob@example.com", "info@example.com"]
+    for result in (done, known):
+        result.pop("progress")
         result["evidence"].pop()
-    assert predicted == done == again
+    assert done == known
+
+
+def test_check_mode_tries_the_first_guesses_only(system):
+    users(system, bob=ssha("bob123"), fine=ssha("x-x"), info="{PLAIN}1400-")
+    first = run(system, check_mode=True)
+    assert first["guessed_accounts"] == ["bob@example.com"]
+    tried = {one["account"]: one["not_guessed_in"] for one in first["accounts"]}
+    assert tried == {"bob@example.com": None, "fine@example.com": 100, "info@example.com": 100}
+    fewer = run(system, check_mode=True, budget_guesses_per_account=10)
+    assert {one["not_guessed_in"] for one in fewer["accounts"]} <= {None, 10}
 
 
 def test_other_lists_are_tried_and_what_was_guessed_stays(system):

@@ -41,7 +41,7 @@ def run(system, params, check_mode):
     """
     if params["state"] == "absent":
         return _absent(system, check_mode)
-    limits = _limits(params)
+    limits = _limits(params, check_mode)
     if not params["stores"]:
         raise NotApplicable("No store of mail accounts was found on this host or declared (password_audit_stores).")
     with contextlib.ExitStack() as stack:
@@ -60,7 +60,7 @@ def _absent(system, check_mode):
     return {"changed": changed, "diff": diff, "findings": [], "evidence": []}
 
 
-def _limits(params):
+def _limits(params, check_mode):
     for name in (
         "budget_seconds",
         "budget_seconds_per_account",
@@ -74,12 +74,17 @@ def _limits(params):
         if params[name] is not None and params[name] < 0:
             raise UserError("{0} is {1}: give 0 or more.".format(name, params[name]))
     there = _processors()
+    guesses = params["budget_guesses_per_account"]
+    if check_mode:
+        # Nothing of it is remembered, so a nightly look would do hours of work again each time. The first round finds
+        # most; accounts that had more already are not tried at all.
+        guesses = min(QUOTAS[0][0], QUOTAS[0][0] if guesses is None else guesses)
     return Limits(
         seconds=params["budget_seconds"],
         seconds_per_account=params["budget_seconds_per_account"],
-        guesses_per_account=params["budget_guesses_per_account"],
+        guesses_per_account=guesses,
         processes=min(params["cores"], there) or there,
-        max_load=params["max_load"] or there,
+        max_load=params["max_load"] or None,
     )
 
 
@@ -113,7 +118,8 @@ class _Audit:
         guessing = Guessing(list(self._targets.values()), words, self._limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
-            self._notebook.is_whole = self._notebook.is_whole or is_finished
+            # A look in check mode is not all that there is to be tried.
+            self._notebook.is_whole = self._notebook.is_whole or (is_finished and not self._is_check)
         finally:
             self._notebook.save()
         self._look_up()

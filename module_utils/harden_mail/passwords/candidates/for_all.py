@@ -12,7 +12,7 @@ from . import lists, tails
 from .dates import DAYS, AllDigits, birthdays, digit_patterns, year_of
 from .romaji import kunrei, short, with_h
 from .walks import walks
-from .words import JAPANESE, OFFICE
+from .words import AS_TOLD, JAPANESE, OFFICE
 
 # Words in a batch: a third of what the stream has given already, so that early guesses are finely mixed, and this at
 # most.
@@ -157,6 +157,7 @@ def _streams(lists_dir, this_year):
     room -= len(common)
     yield from _of_words("common", common, 0.45, tail_shares, _FREQUENT)
     yield from _of_words("common", _encoded(OFFICE), 0.03, tail_shares, _SHORT)
+    yield _Stream("common", _encoded(AS_TOLD), 0.03, _SHORT)
     japanese = lists.words(lists.files(lists_dir, "japanese"), room)
     room -= len(japanese)
     yield from _of_words("japanese", _encoded(JAPANESE), 0.03, tail_shares, _SHORT)

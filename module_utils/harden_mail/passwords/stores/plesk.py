@@ -95,8 +95,8 @@ class Plesk(Store):
             connection = Connection(MYSQL, name="psa", user="admin", password=password)
             yield from rows(self.system, connection, query, self)
             return
-        # Needs no password: it is Plesk's own way in.
-        with self.system.stream(["plesk", "db", "-N", "-B", "-e", query]) as output:
+        # Needs no password: it is Plesk's own way in. In the C locale its client would ask for Latin-1.
+        with self.system.stream(["plesk", "db", "-N", "-B", "-e", "SET NAMES utf8mb4; " + query]) as output:
             for number, line in numbered(output, carriage_return=False):
                 if line is None:
                     self.problem(DATABASE, "a row that is too long", number)
