@@ -108,8 +108,8 @@ attributes:
     support: full
   platform:
     description:
-      - Linux with systemd; Postfix 3.0 or later with sqlite or socketmap tables, or qmail under tcpserver; Dovecot 2.3 or
-        2.4, Courier, or another POP server that writes a log. Or Plesk.
+      - Linux with systemd; Postfix 3.0 or later with sqlite or socketmap tables, or qmail under tcpserver; Dovecot 2.3
+        or 2.4, Courier, or another POP server that writes a log. Or Plesk.
     support: full
     platforms: posix
 author:

@@ -3,9 +3,9 @@
 
     made_up_passwords.py [SEED [COUNT]]     prints account, hints and password
 
-It knows nothing of the guesser: words, habits and their shares are its own, and were written down before the guesser's
-order was tried on it (that order was then set with other draws in view). People are drawn first (name, birthday, pet, car, what they like), then a habit, then the
-password. Nobody's real password is in it.
+It knows nothing of the guesser: words, habits and their shares are its own, and were written down before the
+guesser's order was tried on it (that order was then set with other draws in view). People are drawn first (name,
+birthday, pet, car, what they like), then a habit, then the password. Nobody's real password is in it.
 """
 
 import random

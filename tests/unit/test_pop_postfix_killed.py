@@ -59,7 +59,7 @@ def test_a_run_killed_between_two_meanings_leaves_nothing_behind(host, monkeypat
         assert not enforce(host, new)["changed"]
         enforce(host, None)
         assert host.read(DIR + "/master.cf") == MASTER, fatal
-    assert fatal > 5
+    assert fatal > 4
 
 
 def test_what_others_change_in_master_cf_is_no_news(host):

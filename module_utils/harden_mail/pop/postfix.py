@@ -321,8 +321,8 @@ def _tables(instance, wanted, has_sqlite):
     if wanted is None:
         return tables
     own = ", ".join(_own_keywords(instance))
-    permit = "permit_mynetworks, permit_sasl_authenticated, reject"
-    tables["harden-mail-pop-exempt.cidr"] = _exempt(wanted, permit if wanted.meaning == BOTH else "OK")
+    # As before, also in `either`: a log-in from a webmail host is everybody's.
+    tables["harden-mail-pop-exempt.cidr"] = _exempt(wanted, "permit_mynetworks, permit_sasl_authenticated, reject")
     tables["harden-mail-pop-exempt-ehlo.cidr"] = _exempt(wanted, own)
     if not has_sqlite:
         return tables

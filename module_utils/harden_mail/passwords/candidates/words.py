@@ -13,10 +13,11 @@ pass1234 user123 welcome1 changeme1 test1234 1234abcd mailpass mypassword newpas
 
 # What people come to who are told to use a capital, a small letter and a digit, or a sign as well.
 AS_TOLD = """
-Password1 Password123 P@ssw0rd Passw0rd Password1! Password01 Password12 Password2 P@ssword1 Pa$$w0rd P@ssw0rd1 Passw0rd1
-Welcome1 Welcome123 Qwerty123 Qwerty1 Abcd1234 Abc123 Abc12345 Aa123456 A1234567 Admin123 Admin1234 Admin@123 Pass1234
-Pass@123 Test1234 Test123 Changeme1 Changeme123 Letmein1 Hello123 Summer1 Winter1 Company1 Mail1234 User1234 1qaz2WSX
-1qaz!QAZ Qwer1234 Zaq12wsx Asdf1234 Abc@123 Abcd@1234 Q1w2e3r4 Secret123 Temp1234 Monday1 Sakura1 Tokyo2020 Japan123
+Password1 Password123 P@ssw0rd Passw0rd Password1! Password01 Password12 Password2 P@ssword1 Pa$$w0rd P@ssw0rd1
+Passw0rd1 Welcome1 Welcome123 Qwerty123 Qwerty1 Abcd1234 Abc123 Abc12345 Aa123456 A1234567 Admin123 Admin1234 Admin@123
+Pass1234 Pass@123 Test1234 Test123 Changeme1 Changeme123 Letmein1 Hello123 Summer1 Winter1 Company1 Mail1234 User1234
+1qaz2WSX 1qaz!QAZ Qwer1234 Zaq12wsx Asdf1234 Abc@123 Abcd@1234 Q1w2e3r4 Secret123 Temp1234 Monday1 Sakura1 Tokyo2020
+Japan123
 """.split()
 
 # What Japanese use, in Latin letters: flowers and seasons, greetings, animals, food, figures, towns, offices.
