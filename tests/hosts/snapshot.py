@@ -48,6 +48,13 @@ VOLATILE_FILES = {
     "/etc/ld.so.cache",
     "/etc/.pwd.lock",
     "/.dockerenv",
+    # What useradd and userdel keep of the former content.
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/subuid-",
+    "/etc/subgid-",
     "/var/lib/dovecot/instances",
     "/var/lib/dovecot/ssl-parameters.dat",
 }

@@ -142,14 +142,11 @@ def test_sasldb(host):
 
 @once
 def test_the_systems_accounts(host):
-    # What these programs keep of the files' former content is not to be a difference afterwards.
-    host.run("mkdir /root/before && cd /etc && cp -a passwd- shadow- group- gshadow- sub?id* /root/before")
     host.run("useradd -c 'Taro Tanaka,,,' taro; echo taro:spring2024 | chpasswd")
     try:
         (answer,) = ask(host, ({"store": "shadow"}, {"taro": "spring2024"}))
     finally:
-        host.run("userdel taro; cd /etc && rm -f passwd- shadow- group- gshadow- sub?id*; cp -a /root/before/* .")
-        host.run("rm -r /root/before")
+        host.run("userdel taro")
     assert answer["fitting"] == ["taro"] and answer["hints"]["taro"] == ["Taro Tanaka"]
     assert abs(answer["changed"]["taro"] - int(time.time() // 86400)) <= 1
 
