@@ -278,6 +278,32 @@ def test_postgresql_gets_the_password_in_a_file(tmp_path):
     assert words[-1] == "--dbname=connect_timeout='10' dbname='my db' host='db.example' sslmode='require' user='u'"
 
 
+@pytest.mark.parametrize("store", ("sql", "dovecot-sql"))
+def test_no_secret_of_postgresqls_gets_onto_a_command_line(tmp_path, store):
+    text = (
+        "driver = pgsql\npassword_query = SELECT user, password FROM t WHERE user = '%u'\nconnect = host=x user=u {0}\n"
+    )
+    declared = {"store": "dovecot-sql", "path": "/etc/sql.conf"}
+    if store == "sql":
+        declared = dict(OWN, database="postgresql", credentials_file="/etc/sql.conf")
+    write(tmp_path, "/etc/sql.conf", text.format("password=s3cret scram_client_key=s3cret oauth_client_secret=s3cret"))
+    client = Client(tmp_path, "")
+    read(tmp_path, client, **declared)
+    assert "user='u'" in client.argv[0][-1] and "s3cret" not in " ".join(client.argv[0])
+    write(tmp_path, "/etc/sql.conf", text.format("sslkey=/k sslpassword=s3cret"))
+    opened = registry.open_store(FakeSystem(tmp_path, {"sh": client}), declared)
+    assert list(opened.accounts()) == [] and len(client.argv) == 1
+    (sentence,) = opened.problems
+    assert sentence.startswith("/etc/sql.conf: it has an sslpassword") and "s3cret" not in sentence
+
+
+def test_postgresqls_own_password_file_is_used_unless_there_is_a_password():
+    connect = "host=x passfile=/etc/dovecot/pgpass sslmode=require{0}"
+    assert sql_settings.from_connect("pgsql", connect.format("")).options_file == "/etc/dovecot/pgpass"
+    both = sql_settings.from_connect("pgsql", connect.format(" password=p"))
+    assert both.options_file is None and both.more == {"sslmode": "require"}
+
+
 def test_postgresql_without_credentials_is_its_administrators(tmp_path):
     client = Client(tmp_path, "")
     read(tmp_path, client, database="postgresql", db_name="x", **OWN)

@@ -111,7 +111,11 @@ class Sql(Store):
             if DRIVERS.get(driver) != database:
                 self.problem(path, "leads to {0}, and the option database says {1}".format(driver, database))
                 return None
-            return from_connect(driver, settings["connect"])
+            try:
+                return from_connect(driver, settings["connect"])
+            except UserError as error:
+                self.problem(path, str(error).rstrip("."))
+                return None
         return Connection(database, options_file=path)
 
 

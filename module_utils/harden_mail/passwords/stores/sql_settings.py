@@ -10,8 +10,34 @@ from .sql_text import MYSQL, POSTGRESQL, SQLITE
 # Dovecot's names of drivers.
 DRIVERS = {"mysql": MYSQL, "pgsql": POSTGRESQL, "sqlite": SQLITE}
 
-# What Dovecot keeps for itself in a connection to PostgreSQL.
-_DOVECOTS_OWN = ("maxconns",)
+# What else a connection to PostgreSQL may say (its manual: Parameter Key Words). It goes onto a command line that
+# everybody on the host can see, so nothing is here that could be secret; Dovecot's own maxconns is not meant for it.
+_SHOWN = (
+    "application_name",
+    "channel_binding",
+    "gssencmode",
+    "gsslib",
+    "krbsrvname",
+    "load_balance_hosts",
+    "options",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "sslsni",
+    "target_session_attrs",
+)
 
 
 def settings_file(text):
@@ -52,7 +78,7 @@ def _without_comment(line):
 def from_connect(driver, connect):
     """:class:`Connection` of 2.3's ``driver`` and ``connect``.
 
-    :raises UserError: a driver that has no client here
+    :raises UserError: a driver that has no client here, or see :func:`from_parameters`
     """
     database = _database(driver)
     if database == SQLITE:
@@ -69,22 +95,33 @@ def from_connect(driver, connect):
 
 
 def from_parameters(database, parameters):
-    """:class:`Connection` of names as PostgreSQL has them: host, port, dbname, user, password, ..."""
+    """:class:`Connection` of names as PostgreSQL has them: host, port, dbname, user, password, ...
+
+    :raises UserError: a password for a key, which PostgreSQL's client takes on its command line only
+    """
     host = parameters.get("host") or parameters.get("hostaddr")
     socket = host if host and host.startswith("/") else None
-    known = ("host", "hostaddr", "port", "dbname", "user", "password")
-    more = {}
-    if database == POSTGRESQL:
-        more = {key: value for key, value in parameters.items() if key not in known + _DOVECOTS_OWN}
+    password = parameters.get("password")
+    more, options_file = {}, None
+    if database == MYSQL:
+        options_file = parameters.get("option_file")
+    elif database == POSTGRESQL:
+        if parameters.get("sslpassword"):
+            raise UserError(
+                "it has an sslpassword, which PostgreSQL's client can't be told unseen; use a key without a password."
+            )
+        more = {key: parameters[key] for key in _SHOWN if key in parameters}
+        if password is None:
+            options_file = parameters.get("passfile")
     return Connection(
         database,
         name=parameters.get("dbname"),
         user=parameters.get("user"),
-        password=parameters.get("password"),
+        password=password,
         host=None if socket else host,
         port=parameters.get("port"),
         socket=socket,
-        options_file=parameters.get("option_file") if database == MYSQL else None,
+        options_file=options_file,
         more=more,
     )
 
