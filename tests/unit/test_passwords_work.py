@@ -467,3 +467,27 @@ def test_rounds():
 
 def test_a_target_does_not_show_its_hash():
     assert repr(target("bob", "{PLAIN}canary")) == "Target('bob')"
+
+
+@pytest.mark.parametrize("words", [Words(own, general, QUOTAS), Words(lambda *_: iter(()), general, ((2000, 0),))])
+def test_what_fails_for_once_is_tried_again_and_nothing_is_left_out(monkeypatch, words):
+    for name, value in (("_PIECE", 0.00001), ("_ALONE", 1.0)):
+        monkeypatch.setattr(work, name, value)
+    real, calls = hashes.matcher, []
+
+    def matcher(group, digests):
+        calls.append(group)
+        if len(calls) == 2:
+            raise hashes.Unavailable("no memory")
+        return real(group, digests)
+
+    monkeypatch.setattr(work, "matcher", matcher)
+    bob = target("bob", ssha(b"x-x"))
+    assert guess([bob], words=words) is True
+    assert bob.failure == "no memory"
+    # The first piece of three words was done.
+    assert bob.entry.tried == 3
+    assert not bob.entry.general_ended
+    bob.failure = None
+    assert guess([bob], words=words) is True
+    assert (bob.entry.general, bob.entry.general_ended) == (700, True)

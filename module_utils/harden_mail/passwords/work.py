@@ -347,7 +347,7 @@ class Guessing:
         if general and lane.stream.length is not None:
             for job in general:
                 for target in job.targets:
-                    if target.entry.general >= lane.stream.length:
+                    if target.failure is None and target.entry.general >= lane.stream.length:
                         target.entry.general_ended = True
 
     def _take(self, job, number):
@@ -359,6 +359,8 @@ class Guessing:
             if failure is not None:
                 for target in job.targets:
                     target.failure = failure
+                # Later pieces may have gone well; their words count when those of this one were tried, the next time.
+                job.next_piece = -1
                 return
             for place, kind, word_mac in hits:
                 entry = job.targets[place].entry
