@@ -403,6 +403,66 @@ def test_sqlite_keeps_every_byte_and_is_only_read(tmp_path):
     assert not told and path.read_bytes() == before and os.listdir(str(tmp_path)) == ["a b?.sqlite"]
 
 
+def with_a_log(path, *values):
+    """A database with a write-ahead log, as a program leaves it that has ended."""
+    base = sqlite3.connect(str(path))
+    base.execute("PRAGMA journal_mode=wal")
+    base.execute("CREATE TABLE IF NOT EXISTS people (a, b)")
+    for value in values:
+        base.execute("INSERT INTO people VALUES (?, ?)", value)
+    base.commit()
+    return base
+
+
+def test_sqlite_with_a_log_that_nobody_has_open_gets_no_files_beside(tmp_path):
+    path = tmp_path / "real" / "a b?.sqlite"
+    path.parent.mkdir()
+    with_a_log(path, ("info@example.com", "x")).close()
+    (tmp_path / "a b?.sqlite").symlink_to(path)
+    assert os.listdir(str(path.parent)) == [path.name]
+    found, told = lite(tmp_path, query="SELECT a, b FROM people")
+    assert [account[0] for account in found] == ["info@example.com"] and not told
+    assert os.listdir(str(path.parent)) == [path.name]
+    # An empty one, as after a checkpoint with truncation, is as good as none.
+    (path.parent / (path.name + "-wal")).write_bytes(b"")
+    assert len(lite(tmp_path, query="SELECT a, b FROM people")[0]) == 1
+    assert sorted(os.listdir(str(path.parent))) == [path.name, path.name + "-wal"]
+    assert "no such table" in lite(tmp_path, query="SELECT a, b FROM nobody")[1][0]
+
+
+def test_sqlite_with_a_log_that_somebody_has_open_is_read_with_it(tmp_path):
+    writer = with_a_log(tmp_path / "a b?.sqlite", ("info@example.com", "x"))
+    assert (tmp_path / "a b?.sqlite-wal").stat().st_size
+    assert len(lite(tmp_path, query="SELECT a, b FROM people")[0]) == 1
+    writer.close()
+
+
+@pytest.mark.parametrize("is_open", (False, True))
+@pytest.mark.parametrize("fails", (False, True))
+def test_sqlite_that_is_written_to_meanwhile_is_read_once_more(tmp_path, monkeypatch, is_open, fails):
+    path = tmp_path / "a b?.sqlite"
+    with_a_log(path, ("info@example.com", "x")).close()
+    writers, asked = [], []
+    once = sql_client._sqlite_found
+
+    def disturbed(real, how, query):
+        asked.append(how)
+        found = once(real, how, query)
+        if not writers:
+            writers.append(with_a_log(path, ("new@example.com", "y" * 9000)))
+            if not is_open:
+                writers[0].close()
+            if fails:
+                raise sqlite3.DatabaseError("malformed")
+        return found
+
+    monkeypatch.setattr(sql_client, "_sqlite_found", disturbed)
+    found, told = lite(tmp_path, query="SELECT a, b FROM people")
+    assert [account[0] for account in found] == ["info@example.com", "new@example.com"] and not told
+    assert asked == ["mode=ro&immutable=1", "mode=ro"]
+    writers[0].close()
+
+
 def test_sqlite_is_opened_to_read_only(tmp_path):
     sqlite_base(tmp_path / "a.sqlite", "CREATE TABLE people (a, b)")
     connection = sql_client.Connection("sqlite", path="/a.sqlite")

@@ -222,25 +222,64 @@ def _sqlite_rows(system, connection, query):
     """By Python's own module: it is SQLite itself, and gives values as they are."""
     if sqlite3 is None:
         raise DatabaseError("can't be read: the host's Python has no module sqlite3")
-    path = system.real(connection.path)
+    # Where a link leads, the files beside the database are.
+    path = os.path.realpath(system.real(connection.path))
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise DatabaseError("is no plain file, so it is not read")
-        base = sqlite3.connect("file:{0}?mode=ro".format(quote(path)), uri=True, timeout=PATIENCE)
+        before = _at_rest(path)
+        found = _sqlite_found(path, "mode=ro", query) if before is None else _undisturbed(path, before, query)
     except OSError as error:
         raise DatabaseError("can't be read ({0})".format(error.strerror or error)) from None
-    except sqlite3.Error as error:
-        raise DatabaseError("can't be opened ({0})".format(error)) from None
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise DatabaseError("can't be asked ({0})".format(printable(str(error)))) from None
+    for row in found:
+        yield tuple(text_of(value) for value in row)
+
+
+def _undisturbed(path, before, query):
+    """Rows of a database that nobody else has open; what :func:`_at_rest` said of it before is ``before``.
+
+    Whoever opens one with a write-ahead log makes two files beside it, even to read, unless it is told that nobody
+    changes it. If somebody did all the same, what was read may be anything, so it is read once more.
+    """
+    try:
+        found = _sqlite_found(path, "mode=ro&immutable=1", query)
+    except sqlite3.Error:
+        if _at_rest(path) == before:
+            raise
+    else:
+        if _at_rest(path) == before:
+            return found
+    return _sqlite_found(path, "mode=ro", query)
+
+
+def _at_rest(path):
+    """What tells a change of a database with a write-ahead log; None: it has none, or somebody has it open.
+
+    Of its first bytes the 19th and 20th are 2 if there is a log (https://www.sqlite.org/fileformat.html, 1.3.3), which
+    is ``-wal`` beside it; ``-shm`` is there for those who have it open.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as handle:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DatabaseError("is no plain file, so it is not read")
+        start = handle.read(20)
+    if start[18:] != b"\2\2" or os.path.lexists(path + "-shm"):
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(path + "-wal").st_size:
+            return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _sqlite_found(path, how, query):
+    base = sqlite3.connect("file:{0}?{1}".format(quote(path), how), uri=True, timeout=PATIENCE)
     try:
         base.text_factory = bytes
         # All at once: while a query is unfinished, nobody can write to the database.
-        found = base.execute(query).fetchall()
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise DatabaseError("can't be asked ({0})".format(printable(str(error)))) from None
+        return base.execute(query).fetchall()
     finally:
         base.close()
-    for row in found:
-        yield tuple(text_of(value) for value in row)
 
 
 # --- errors --------------------------------------------------------------------------------------------------------
