@@ -1,6 +1,7 @@
 """Have I Been Pwned's files: search by halves, and files that are none."""
 
 import hashlib
+import os
 
 import pytest
 from harden_mail.errors import UserError
@@ -96,8 +97,16 @@ def test_a_file_that_is_none(tmp_path, content):
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match="cannot be read: No such file"):
         hibp.PwnedFile(str(tmp_path / "none"))
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read: it is no plain file"):
         hibp.PwnedFile(str(tmp_path))
+    with pytest.raises(UserError, match="cannot be read: no path has a NUL"):
+        hibp.PwnedFile("/a\0b")
+
+
+def test_a_fifo_is_no_file_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(str(tmp_path / "fifo"))
+    with pytest.raises(UserError, match="cannot be read: it is no plain file"):
+        hibp.PwnedFile(str(tmp_path / "fifo"))
 
 
 def test_spoiled_in_the_middle_or_not_sorted(tmp_path):

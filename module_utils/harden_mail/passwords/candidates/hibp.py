@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 
 from ...errors import UserError
 from ..md4 import md4_function
@@ -32,15 +33,18 @@ class PwnedFile:
     def __init__(self, path):
         self.path = path
         try:
-            self._handle = io.FileIO(path)
+            # Whoever opens a FIFO would else wait for somebody to write to it.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError as error:
-            raise UserError(
-                "The Have I Been Pwned file {0} cannot be read: {1}; give a file of lines HASH:COUNT.".format(
-                    path, error.strerror
-                )
-            ) from None
+            raise self._unreadable(error.strerror) from None
+        except ValueError:
+            raise self._unreadable("no path has a NUL byte in it") from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise self._unreadable("it is no plain file")
+        self._handle, self._size = io.FileIO(descriptor), status.st_size
         try:
-            self._size = os.fstat(self._handle.fileno()).st_size
             self._digits = len(self._line_around(0)[1])
         except BaseException:
             self._handle.close()
@@ -98,6 +102,13 @@ class PwnedFile:
         if match is None:
             raise self._malformed(first + start)
         return first + start, match.group(1).upper(), int(match.group(2)), first + end
+
+    def _unreadable(self, why):
+        return UserError(
+            "The Have I Been Pwned file {0} cannot be read: {1}; give a file of lines HASH:COUNT.".format(
+                self.path.replace("\0", "\\0"), why
+            )
+        )
 
     def _malformed(self, position):
         return UserError(
