@@ -537,3 +537,79 @@ def test_killed_anywhere_and_run_again_it_ends_as_if_unbroken(tmp_path):
         process.communicate()
     assert kills >= 1
     assert start(tmp_path / "killed").communicate()[0] == expected
+
+
+def test_a_store_that_is_down_lifts_no_block(system, odd_stores, monkeypatch):
+    class Flaky(Broken):
+        def accounts(self):
+            self.problems = ["broken: the database does not answer."] if down else []
+            return iter(() if down else [audit_account("bob", ssha("bob123"))])
+
+    monkeypatch.setitem(registry.STORES, "broken", Flaky)
+    users(system, info=ssha("info1"))
+    stores, down = [{"store": "broken"}, *PARAMETERS["stores"]], False
+    assert run(system, stores=stores)["knows_all"] is True
+    down = True
+    result = run(system, stores=stores)
+    assert (result["guessed_accounts"], result["knows_all"]) == (["info@example.com"], False)
+    # Nor is a loss made good while it is down.
+    system.remove(notebook.NOTEBOOK)
+    assert run(system, stores=stores)["knows_all"] is False
+    down = False
+    assert run(system, stores=stores, budget_seconds=0)["knows_all"] is False
+    assert run(system, stores=stores)["knows_all"] is True
+
+
+def test_a_loss_is_not_made_good_while_something_could_not_be_tried(system, monkeypatch):
+    users(system, bob=ssha("bob123"))
+    run(system)
+    system.remove(notebook.NOTEBOOK)
+    real = work.matcher
+
+    def lacking(*_):
+        raise work.Uncheckable("no memory")
+
+    monkeypatch.setattr(work, "matcher", lacking)
+    result = run(system)
+    assert result["knows_all"] is False
+    assert any("began anew" in line for line in result["evidence"])
+    monkeypatch.setattr(work, "matcher", real)
+    assert run(system)["knows_all"] is True
+
+
+def test_an_audit_of_one_file_forgets_nobody_in_another(system):
+    users(system, bob=ssha("bob123"))
+    system.write("/etc/dovecot/more", "info@example.com:{0}::::::\n".format(ssha("info1")))
+    more = [{"store": "dovecot-passwd-file", "path": "/etc/dovecot/more"}]
+    assert run(system)["knows_all"] is True
+    result = run(system, stores=more)
+    assert (result["guessed_accounts"], result["knows_all"]) == (["info@example.com"], False)
+    result = run(system, stores=PARAMETERS["stores"] + more, budget_seconds=0)
+    assert (result["guessed_accounts"], result["knows_all"]) == (["bob@example.com", "info@example.com"], True)
+
+
+def test_another_password_lifts_a_block_also_where_a_line_is_malformed(system):
+    users(system, bob=ssha("bob123"))
+    system.write(USERS, system.read(USERS) + "no colon\n")
+    assert run(system)["guessed_accounts"] == ["bob@example.com"]
+    users(system, bob=ssha("x-x"))
+    system.write(USERS, system.read(USERS) + "no colon\n")
+    result = run(system)
+    assert (result["guessed_accounts"], result["knows_all"]) == ([], True)
+
+
+@pytest.mark.parametrize("form", ["!{0}", "{0}"])
+def test_who_was_disabled_for_a_while_is_known_at_once(system, odd_stores, monkeypatch, form):
+    class Disabling(Broken):
+        def accounts(self):
+            stored = form.format(ssha("early1")) if disabled else ssha("early1")
+            yield audit_account("early", stored, active=not disabled)
+
+    monkeypatch.setitem(registry.STORES, "broken", Disabling)
+    stores, disabled = [{"store": "broken"}], False
+    run(system, stores=stores)
+    disabled = True
+    result = run(system, stores=stores)
+    assert (result["guessed_accounts"], result["knows_all"]) == ([], True)
+    disabled = False
+    assert run(system, stores=stores, budget_seconds=0)["guessed_accounts"] == ["early"]

@@ -26,7 +26,8 @@ def begun(system, day=TODAY, fingerprint="one", is_read_only=False):
 
 
 def entry(book, name="info@example.com", stored="$6$canary$hash", store="dovecot-passwd-file"):
-    return book.entry(store, name, stored)
+    # Each store is declared once.
+    return book.entry(store, name, stored, store)
 
 
 def content(system):
@@ -43,7 +44,7 @@ def test_it_is_there_the_next_time(system):
     again = begun(system, TODAY + 3)
     found = entry(again)
     assert (found.own, found.general, found.own_ended, found.general_ended, found.seconds) == (5, 7, True, False, 1.235)
-    assert (found.first_seen, found.seen, found.store, found.kind) == (TODAY, TODAY + 3, "dovecot-passwd-file", None)
+    assert (found.first_seen, found.seen, found.source, found.kind) == (TODAY, TODAY + 3, "dovecot-passwd-file", None)
     found = entry(again, name="other")
     assert (found.kind, found.within, found.word_mac) == ("common", 100, again.word_mac(b"canary-password"))
     assert (found.searched, found.pwned) == ("file", True)
@@ -121,9 +122,60 @@ def test_accounts_that_are_gone_are_forgotten(system):
     book.save()
     again = begun(system, TODAY)
     entry(again, name="stays")
-    again.forget_others(set())
+    again.forget_others({"dovecot-passwd-file", "shadow"})
     again.save()
     assert len(begun(system)) == 1
+
+
+def test_a_guess_at_somebody_who_was_not_met_is_missed(system):
+    book = begun(system)
+    entry(book, name="guessed", store="sql").guess("date", 100, "mac")
+    entry(book, name="leaked", store="shadow").pwned = True
+    entry(book, name="fine", store="other")
+    book.save()
+    for met, misses in ((set(), True), ({"guessed"}, True), ({"guessed", "leaked"}, False)):
+        again = begun(system)
+        for name in met:
+            entry(again, name=name, store={"guessed": "sql", "leaked": "shadow"}[name])
+        again.forget_others(set())
+        assert again.misses_guessed() is misses
+
+
+def test_who_has_another_password_is_not_missed(system):
+    book = begun(system)
+    entry(book).guess("date", 100, "mac")
+    book.save()
+    again = begun(system)
+    entry(again, stored="another")
+    again.forget_others(set())
+    assert len(again) == 1
+    assert not again.misses_guessed()
+
+
+def test_who_is_disabled_is_kept_and_nobody_is_made(system):
+    book = begun(system)
+    entry(book).guess("date", 100, "mac")
+    book.meet("dovecot-passwd-file", "other", "x", "dovecot-passwd-file")
+    book.save()
+    again = begun(system)
+    again.meet("dovecot-passwd-file", "info@example.com", "$6$canary$hash", "dovecot-passwd-file")
+    again.forget_others({"dovecot-passwd-file"})
+    assert len(again) == 1
+    assert not again.misses_guessed()
+    assert entry(again).kind == "date"
+
+
+def test_a_notebook_that_was_removed_is_a_loss_but_not_one_that_never_had_anybody(system):
+    begun(system)
+    assert begun(system).lost is None
+    system.remove(KEY)
+    # As a kill leaves it, between the two.
+    assert begun(system).lost is None
+    system.remove(NOTEBOOK)
+    book = begun(system)
+    assert book.lost
+    book.save()
+    assert begun(system).is_whole is False
 
 
 def test_accounts_of_a_store_that_could_not_be_read_are_kept_for_a_while(system):
@@ -132,11 +184,11 @@ def test_accounts_of_a_store_that_could_not_be_read_are_kept_for_a_while(system)
     entry(book, store="shadow")
     book.save()
     later = begun(system, TODAY + notebook.KEPT_DAYS)
-    later.forget_others({"sql"})
+    later.forget_others({"shadow"})
     assert len(later) == 1
     later.save()
     later = begun(system, TODAY + notebook.KEPT_DAYS + 1)
-    later.forget_others({"sql"})
+    later.forget_others({"shadow"})
     assert len(later) == 0
 
 
@@ -147,12 +199,12 @@ def test_accounts_of_a_store_that_could_not_be_read_are_kept_for_a_while(system)
         "\x00\xff",
         "[]",
         '{"version": 1}',
-        '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 0}\n',
-        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 2}\n',
-        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 1}\n["too short"]\n',
-        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 1}\n{}\n',
-        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 1}\n'
-        + json.dumps(["0" * 64, "x", 0, False, None, 0, False, False, None, 0.0, 1, "s", None, None]),
+        '{"version": 1, "fingerprint": "one", "is_whole": true, "entries": 0}\n',
+        '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 2}\n',
+        '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 1}\n["too short"]\n',
+        '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 1}\n{}\n',
+        '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 1}\n'
+        + json.dumps(["0" * 64, "a", "x", 0, False, None, 0, False, False, None, 0.0, 1, "s", None, None]),
     ],
 )
 def test_a_spoiled_notebook_begins_anew_and_says_so(system, text):

@@ -102,8 +102,9 @@ class _Audit:
         self._notebook = notebook.Notebook(system, self._day, is_read_only=check_mode)
         self._checked, self._targets = [], {}
         self._problems, self._excluded = [], 0
-        # Names of stores of which something could not be read, and of those of which nothing could.
-        self._unread, self._failed = set(), set()
+        # Sources that were read as a whole, and how many were not.
+        self._read_whole, self._unread = set(), 0
+        self._failed = set()
         self._passwords, self._searchable = {}, []
         self._saved = (time.monotonic(), 0.0)
 
@@ -113,18 +114,19 @@ class _Audit:
             self._read(declaration)
         if self._problems and not self._checked:
             raise UserError("No account could be read. " + " ".join(self._problems))
-        self._notebook.forget_others(self._unread | self._failed)
+        self._notebook.forget_others(self._read_whole)
         words = Words(self._own, lambda: general_batches(self._lists, self._today), QUOTAS)
         guessing = Guessing(list(self._targets.values()), words, self._limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
-            # A look in check mode is not all that there is to be tried.
-            self._notebook.is_whole = self._notebook.is_whole or (is_finished and not self._is_check)
+            self._notebook.is_whole = self._notebook.is_whole or (is_finished and self._was_everybody_tried())
         finally:
             self._notebook.save()
         self._look_up()
         self._take_failures()
         self._count_equal()
+        # What was guessed in former times is known by the notebook, of accounts that are met.
+        knows_all = not self._failed and self._notebook.is_whole and not self._notebook.misses_guessed()
         seconds = time.monotonic() - self._began + self._params["spent_seconds"]
         course = told.Course(is_finished, seconds, guessing.waited, self._excluded, self._problems, self._notes())
         answer = told.result(self._checked, self._params, course)
@@ -134,9 +136,12 @@ class _Audit:
             "everyone": guessing.everyones(),
             "seconds": round(seconds, 1),
         }
-        # What was guessed in former times is known by the notebook, of accounts that are met.
-        knows_all = not self._failed and self._notebook.is_whole
         return dict(answer, changed=False, progress=progress, knows_all=knows_all)
+
+    def _was_everybody_tried(self):
+        """Whether an audit that was finished leaves nobody out; a look in check mode is not all there is to try."""
+        is_any_failed = any(target.failure for target in self._targets.values())
+        return not self._is_check and not self._unread and not is_any_failed
 
     # --- accounts -----------------------------------------------------------------------------------------
 
@@ -146,9 +151,10 @@ class _Audit:
             self._problems.append("{0} is not audited: {1}.".format(name, OUT_OF_REACH[name]))
             return
         store = open_store(self._system, declaration)
+        source = self._notebook.source(declaration)
         try:
             for account in store.accounts():
-                self._meet(account)
+                self._meet(account, source)
         except UserError as error:
             self._failed.add(name)
             self._problems.append("{0} could not be read: {1}".format(name, error))
@@ -157,11 +163,13 @@ class _Audit:
             self._problems.append(
                 "{0} could not be read: {1} ({2}).".format(name, error.strerror, printable(str(error.filename)))
             )
-        if store.problems:
-            self._unread.add(name)
-            self._problems += store.problems
+        self._problems += store.problems
+        if store.problems or name in self._failed:
+            self._unread += 1
+        else:
+            self._read_whole.add(source)
 
-    def _meet(self, account):
+    def _meet(self, account, source):
         if any(fnmatch.fnmatchcase(account.name.lower(), glob.lower()) for glob in self._params["exclude"]):
             self._excluded += 1
             return
@@ -169,19 +177,21 @@ class _Audit:
         self._checked.append(one)
         if not account.active:
             one.reason, one.is_harmless = _DISABLED, True
+            self._keep(account, source)
             return
         try:
             found = parse(account.stored, account.scheme, account.name)
         except Uncheckable as error:
             one.reason = error.reason
             one.is_harmless = isinstance(error, Unreadable) and error.locked
+            self._keep(account, source)
             return
         except Exception as error:
             # The text of an exception may quote what is stored.
             one.reason = "harden-mail has a defect, {0}; please report it".format(place_of(error))
             return
         one.scheme, one.weak, one.plain = found.scheme, found.weak, found.plain
-        one.entry = entry = self._notebook.entry(account.store, account.name, account.stored)
+        one.entry = entry = self._notebook.entry(account.store, account.name, account.stored, source)
         since = entry.first_seen if account.changed is None else account.changed
         one.unchanged = max(0, self._day - since)
         if found.plain:
@@ -192,6 +202,12 @@ class _Audit:
             self._targets[id(entry)] = Target(account.name, account.hints, found, entry)
             if found.plain or found.scheme in LEAKED:
                 self._searchable.append((found, entry))
+
+    def _keep(self, account, source):
+        """Keep what is known of an account that is not tried for now."""
+        self._notebook.meet(account.store, account.name, account.stored, source)
+        # Where marks before its hash lock it, it is known by what is behind them.
+        self._notebook.meet(account.store, account.name, account.stored.lstrip("!"), source)
 
     def _own(self, name, hints):
         return itertools.chain([(b"", "empty")], derived(name, hints, self._today))

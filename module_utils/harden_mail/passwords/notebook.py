@@ -23,10 +23,10 @@ KEY = DIRECTORY + "/key"
 NOTEBOOK = DIRECTORY + "/notebook.jsonl"
 LOCK = "/run/harden-mail/password-audit.lock"
 
-VERSION = 1
+VERSION = 2
 KEY_BYTES = 32
 
-# An account of a store that could not be read as a whole is kept so many days.
+# An account of a store that was not read, or not as a whole, is kept so many days.
 KEPT_DAYS = 60
 
 _HEX_DIGITS = KEY_BYTES * 2
@@ -36,6 +36,7 @@ _LOST = "The notebook {0} or its key can't be read, so the audit began anew.".fo
 
 # Of an entry, in the order of a line.
 _KEPT = (
+    "account",
     "first_seen",
     "general",
     "general_ended",
@@ -46,7 +47,7 @@ _KEPT = (
     "searched",
     "seconds",
     "seen",
-    "store",
+    "source",
     "within",
     "word_mac",
 )
@@ -56,7 +57,8 @@ class Entry:
     """What is known of an account with the password that it has now.
 
     :ivar str mac: what it is known by
-    :ivar str store: the store's name
+    :ivar str source: keyed hash of the declaration of its store
+    :ivar str account: keyed hash of that and its name, the same with another password
     :ivar int first_seen: day since 1970 on which it was first met
     :ivar int seen: day on which it was last met
     :ivar int own: so many of the guesses that are its own were tried
@@ -72,8 +74,9 @@ class Entry:
 
     __slots__ = ("mac", *_KEPT)
 
-    def __init__(self, mac, store, day):
-        self.mac, self.store, self.first_seen, self.seen = mac, store, day, day
+    def __init__(self, mac, source, day):
+        self.mac, self.source, self.first_seen, self.seen = mac, source, day, day
+        self.account = ""
         self.kind = self.within = self.word_mac = self.searched = None
         self.pwned = False
         self.begin_anew()
@@ -87,6 +90,10 @@ class Entry:
     @property
     def tried(self):
         return self.own + self.general
+
+    @property
+    def is_guessed(self):
+        return self.kind is not None or bool(self.pwned)
 
     def guess(self, kind, within, word_mac):
         """It was guessed; where in the lists is forgotten."""
@@ -106,19 +113,21 @@ class Notebook:
 
     def __init__(self, system, day, is_read_only=False):
         self._system, self._day, self._is_read_only = system, day, is_read_only
-        self._entries, self._met = {}, set()
+        self._entries, self._met, self._accounts = {}, set(), set()
         self.lost = None
         self.is_whole = True
         self.fingerprint = None
         self._key = self._existing_key()
-        if self._key:
+        has_key, has_notebook = self._key is not None, system.exists(NOTEBOOK)
+        if has_notebook:
             self._read()
-        else:
+        # A notebook without anybody is as good without its key: a kill came between the two.
+        if has_key != has_notebook and (has_key or self._entries):
+            self._lose()
+        if not has_key:
             self._key = os.urandom(KEY_BYTES)
-            if system.exists(NOTEBOOK):
-                self.lost, self.is_whole = _LOST, False
+            self.save()
             if not is_read_only:
-                system.make_private_dir(DIRECTORY)
                 system.write(KEY, self._key.hex() + "\n", mode=0o600)
 
     def _existing_key(self):
@@ -129,9 +138,7 @@ class Notebook:
         return None
 
     def _read(self):
-        text = self._system.read(NOTEBOOK)
-        if text is None:
-            return
+        text = self._system.read(NOTEBOOK) or ""
         try:
             lines = text.splitlines()
             header = json.loads(lines[0])
@@ -141,9 +148,12 @@ class Notebook:
             if len(entries) != header["entries"]:
                 raise ValueError
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            self.lost, self.is_whole = _LOST, False
+            self._lose()
             return
         self._entries, self.fingerprint, self.is_whole = entries, header["fingerprint"], header["is_whole"]
+
+    def _lose(self):
+        self._entries, self.fingerprint, self.lost, self.is_whole = {}, None, _LOST, False
 
     def begin(self, fingerprint):
         """Say what guesses are made now: with others than before, accounts that were not guessed are tried anew."""
@@ -152,37 +162,57 @@ class Notebook:
                 entry.begin_anew()
             self.fingerprint = fingerprint
 
-    def entry(self, store, name, stored):
+    def source(self, declaration):
+        """Keyed hash (str) of the declaration (dict) of a store: there may be several of one name."""
+        return self._mac(b"source", json.dumps(declaration, sort_keys=True))
+
+    def entry(self, store, name, stored, source=""):
         """The account's :class:`Entry`, made if need be.
 
+        :param str store: the store's name
         :param str stored: as the store has it; nothing of it is kept but a keyed hash
+        :param str source: as of :meth:`source`
         """
-        mac = self._mac(store, name, stored)
+        mac = self._mac(b"account", store, name, stored)
         if mac not in self._entries:
-            self._entries[mac] = Entry(mac, store, self._day)
+            self._entries[mac] = Entry(mac, source, self._day)
+        return self._meet(mac, source, name)
+
+    def meet(self, store, name, stored, source=""):
+        """Note that an account is there, if it is known; parameters as of :meth:`entry`."""
+        mac = self._mac(b"account", store, name, stored)
+        if mac in self._entries:
+            self._meet(mac, source, name)
+
+    def _meet(self, mac, source, name):
         entry = self._entries[mac]
-        entry.seen = self._day
+        entry.seen, entry.source, entry.account = self._day, source, self._mac(b"name", source, name)
         self._met.add(mac)
+        self._accounts.add(entry.account)
         return entry
 
-    def forget_others(self, unread):
-        """Forget accounts that are not there any more.
+    def forget_others(self, read):
+        """Forget accounts that are not there any more, or have another password.
 
-        :param unread: names of the stores that could not be read as a whole: there, absence proves nothing for a while
+        :param read: sources that were read as a whole; elsewhere, absence proves nothing for a while
         """
         for mac, entry in list(self._entries.items()):
             if mac in self._met:
                 continue
-            if entry.store not in unread or self._day - entry.seen > KEPT_DAYS:
+            if entry.source in read or entry.account in self._accounts or self._day - entry.seen > KEPT_DAYS:
                 del self._entries[mac]
+
+    def misses_guessed(self):
+        """Whether somebody was guessed who was not met this time."""
+        return any(entry.is_guessed and mac not in self._met for mac, entry in self._entries.items())
 
     def word_mac(self, word):
         """Keyed hash (str) of a word (bytes)."""
         return hmac.new(self._key, b"word\0" + word, hashlib.sha256).hexdigest()
 
-    def _mac(self, store, name, stored):
-        told = b"account\0"
-        for part in (store, name, stored):
+    def _mac(self, what, *parts):
+        told = what + b"\0"
+        for part in parts:
             data = part.encode("utf-8", "surrogateescape")
             told += len(data).to_bytes(4, "big") + data
         return hmac.new(self._key, told, hashlib.sha256).hexdigest()
@@ -199,6 +229,7 @@ class Notebook:
         }
         lines = [json.dumps(header)]
         lines += [_line(entry) for entry in self._entries.values()]
+        self._system.make_private_dir(DIRECTORY)
         self._system.write(NOTEBOOK, "\n".join(lines) + "\n", mode=0o600)
 
     def __len__(self):
@@ -217,6 +248,8 @@ def _entry(line):
     entry = Entry(mac, "", 0)
     for name, value in zip(_KEPT, values):
         setattr(entry, name, value)
+    if not isinstance(entry.source, str) or not isinstance(entry.account, str):
+        raise ValueError
     # What is compared and added up must be numbers.
     for number in (entry.first_seen, entry.seen, entry.own, entry.general, entry.seconds):
         if not isinstance(number, (int, float)) or number < 0:
