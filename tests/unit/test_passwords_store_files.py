@@ -45,7 +45,19 @@ def test_an_account_never_shows_its_password():
 @pytest.mark.parametrize(
     "declaration, words",
     (
-        ({}, "no store 'None'"),
+        ({}, "The option store is ''"),
+        ({"store": ["shadow"]}, "The option store is '['shadow']'"),
+        ("shadow", "'shadow' declares no store"),
+        ({"store": "shadow", 5: "x", "y": 1}, "no option '5'"),
+        ({"store": "vpopmail", "path": 5}, "is '5', which is no text"),
+        ({"store": "vpopmail", "path": "/a\0b"}, "path of the store vpopmail has a NUL byte"),
+        ({"store": "dovecot-passwd-file", "path": "/x", "default_scheme": 5}, "is '5', which is no text"),
+        ({"store": "sql", "database": "mysql", "query": 5}, "option query of the store sql is '5', which is no text"),
+        ({"store": "sql", "database": "mysql", "query": True}, "is 'True', which is no text"),
+        ({"store": "sql", "database": "mysql", "preset": "modoboa", "db_port": True}, "is 'True', which is no text"),
+        ({"store": "sql", "database": "mysql", "preset": "modoboa", "db_port": 65536}, "no port"),
+        ({"store": "sql", "database": "mysql", "preset": "modoboa", "credentials_file": 5}, "which is no text"),
+        ({"store": "sql", "database": "mysql", "preset": "modoboa", "credentials_file": "x"}, "begin with a slash"),
         ({"store": "ldap"}, "no store 'ldap'"),
         ({"store": "dovecot-ldap", "path": "/x"}, "can't be audited here"),
         ({"store": "dovecot-passwd-file"}, "needs the option path"),
@@ -71,6 +83,30 @@ def test_a_wrong_declaration_ends_in_one_sentence(tmp_path, declaration, words):
     with pytest.raises(UserError) as raised:
         registry.open_store(FakeSystem(tmp_path), declaration)
     assert words in str(raised.value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(("/x", "/a\0b", "mysql")),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=3,
+)
+OPTIONS = sorted({option for one in registry.STORES.values() for option in one.known})
+
+
+@given(st.sampled_from(sorted(registry.STORES)) | ANYTHING, st.dictionaries(st.sampled_from(OPTIONS), ANYTHING))
+def test_any_declaration_is_a_store_or_a_sentence(name, options):
+    with tempfile.TemporaryDirectory() as root:
+        try:
+            opened = registry.open_store(FakeSystem(root), dict(options, store=name))
+        except UserError:
+            return
+        assert all(isinstance(account, Account) for account in opened.accounts())
+
+
+def test_numbers_are_words_where_they_make_sense(tmp_path):
+    declared = {"store": "sql", "database": "mysql", "preset": "modoboa", "db_name": 5, "db_user": 6, "db_port": 7}
+    connection = registry.open_store(FakeSystem(tmp_path), declared).connection()
+    assert (connection.name, connection.user, connection.port) == ("5", "6", "7")
 
 
 def test_facts_of_mail_host_are_a_declaration(tmp_path):

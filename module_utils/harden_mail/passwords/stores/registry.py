@@ -36,7 +36,15 @@ def open_store(system, declaration):
     :returns: ``store.Store``
     :raises UserError: no such store, or options that can't be right
     """
+    if not isinstance(declaration, dict):
+        raise UserError("'{0}' declares no store (password_audit_stores): give a dict.".format(declaration))
     name = declaration.get("store")
+    if not isinstance(name, str):
+        raise UserError(
+            "The option store is '{0}' (password_audit_stores): give one of {1}.".format(
+                "" if name is None else name, ", ".join(sorted(STORES))
+            )
+        )
     if name in STORES:
         return STORES[name](system, declaration)
     if name in OUT_OF_REACH:

@@ -31,6 +31,7 @@ class Sql(Store):
         "db_socket",
         "path",
     )
+    numbers = ("db_name", "db_user", "db_port")
 
     def check_options(self):
         super().check_options()
@@ -47,8 +48,8 @@ class Sql(Store):
             self._check_preset(database, preset)
         if (database == SQLITE) != ("path" in self.options):
             raise UserError("The option path of the store sql is SQLite's file: needed there, and for nothing else.")
-        port = str(self.options.get("db_port", "1"))
-        if not re.match(r"[0-9]{1,5}\Z", port):
+        port = self.options.get("db_port", "1")
+        if not re.match(r"[0-9]{1,5}\Z", port) or not 0 < int(port) < 1 << 16:
             raise UserError("The option db_port of the store sql is '{0}', which is no port.".format(port))
         if "query" in self.options:
             self.options["query"] = reading(self.options["query"], database, "The option query of the store sql")
@@ -86,7 +87,7 @@ class Sql(Store):
                 return None
         preset = PRESETS.get(self.options.get("preset"))
         said = {
-            field: str(self.options[option])
+            field: self.options[option]
             for field, option in (
                 ("name", "db_name"),
                 ("user", "db_user"),

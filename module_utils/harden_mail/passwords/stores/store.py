@@ -17,6 +17,7 @@ class Store:
 
     :cvar str name: as in the facts of ``mail_host``
     :cvar tuple known: names of the options that its declaration may hold beside ``store``
+    :cvar tuple required: of those that it must hold
     :ivar dict options: the declaration, checked
     :param system: ``system.System``
     :param dict options: the declaration; see :meth:`check_options`
@@ -26,6 +27,12 @@ class Store:
     name = ""
     known = ("path", "default_scheme")
     required = ()
+
+    # Options that may be numbers, which YAML makes of words like 5 where nobody puts quotes.
+    numbers = ()
+
+    # Options that are files on the host.
+    paths = ("path", "credentials_file")
 
     # What the facts of mail_host say beside; a declaration is often a copy of these.
     ignored = ("store", "count")
@@ -38,25 +45,31 @@ class Store:
 
     def check_options(self):
         """Raise UserError for options that are not known here, missing, or of another type."""
-        for key, value in sorted(self.options.items()):
+        for key, value in sorted(self.options.items(), key=lambda item: str(item[0])):
             if key not in self.known:
                 raise UserError(
                     "The store {0} has no option '{1}'; it knows {2}.".format(
                         self.name, key, ", ".join(self.known) or "none"
                     )
                 )
-            if not isinstance(value, (str, int)) or value == "":
+            # A boolean is an int for Python, and no number for people.
+            if key in self.numbers and type(value) is int:
+                self.options[key] = str(value)
+            elif not isinstance(value, str) or not value:
                 raise UserError(
                     "The option {0} of the store {1} is '{2}', which is no text.".format(key, self.name, value)
                 )
+            elif "\0" in value:
+                raise UserError("The option {0} of the store {1} has a NUL byte in it.".format(key, self.name))
         for key in self.required:
             if key not in self.options:
                 raise UserError("The store {0} needs the option {1}.".format(self.name, key))
-        path = self.options.get("path")
-        if path is not None and not str(path).startswith("/"):
-            raise UserError(
-                "The option path of the store {0} is '{1}'; it must begin with a slash.".format(self.name, path)
-            )
+        for key in self.paths:
+            path = self.options.get(key, "/")
+            if not path.startswith("/"):
+                raise UserError(
+                    "The option {0} of the store {1} is '{2}'; it must begin with a slash.".format(key, self.name, path)
+                )
 
     def accounts(self):
         """Iterator of :class:`Account`, in constant memory; what can't be read goes to :attr:`problems`."""
