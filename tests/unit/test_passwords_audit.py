@@ -396,7 +396,7 @@ def test_the_stores_own_date_counts(system, odd_stores):
 
 def test_if_nothing_can_be_read_it_fails(system):
     with pytest.raises(UserError, match="No account could be read"):
-        run(system, stores=[{"store": "dovecot-ldap"}])
+        run(system)
     with pytest.raises(UserError, match="no store 'nosuch'"):
         run(system, stores=[{"store": "nosuch"}])
 
@@ -613,3 +613,50 @@ def test_who_was_disabled_for_a_while_is_known_at_once(system, odd_stores, monke
     assert (result["guessed_accounts"], result["knows_all"]) == ([], True)
     disabled = False
     assert run(system, stores=stores, budget_seconds=0)["guessed_accounts"] == ["early"]
+
+
+def test_check_mode_says_that_more_is_to_be_tried(system):
+    users(system, fine=ssha("x-x"))
+    result = run(system, check_mode=True)
+    assert (result["finished"], result["progress"]["everyone"]) == (False, 100)
+    assert "Check mode tries the first 100 guesses only." in result["evidence"]
+    assert not any("time was over" in line for line in result["evidence"])
+    result = run(system, check_mode=True, budget_guesses_per_account=50)
+    assert result["finished"] is True
+    assert "Check mode tries the first 100 guesses only." not in result["evidence"]
+
+
+def test_what_is_out_of_reach_is_no_failure(system):
+    with pytest.raises(NotApplicable, match="dovecot-ldap is not audited: a directory server keeps them"):
+        run(system, stores=[{"store": "dovecot-ldap"}])
+    users(system, bob=ssha("bob123"))
+    stores = [*PARAMETERS["stores"], {"store": "dovecot-ldap"}]
+    result = run(system, stores=stores, exclude=["*"])
+    assert (result["accounts_total"], result["summary"]["excluded"]) == (0, 1)
+    users(system)
+    assert run(system, stores=stores)["accounts_total"] == 0
+
+
+def test_absent_waits_for_an_audit_that_is_at_work(system, monkeypatch):
+    users(system, bob=ssha("bob123"))
+    run(system)
+    locks, real = [], system.lock
+    monkeypatch.setattr(system, "lock", lambda path: locks.append(path) or real(path))
+    run(system, check_mode=True, state="absent")
+    assert locks == []
+    run(system, state="absent")
+    assert locks == [notebook.LOCK]
+
+
+@pytest.mark.parametrize(
+    "name", ["budget_seconds", "budget_seconds_per_account", "max_load", "spent_seconds", "cores", "limit_listed"]
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_finite_number_is_refused(system, name, value):
+    with pytest.raises(UserError, match="{0} is .*: give 0 or more, a finite number".format(name)):
+        run(system, **{name: value})
+
+
+def test_no_guesses_at_an_account_are_no_limit(system):
+    users(system, fine=ssha("x-x"))
+    assert of(run(system, budget_guesses_per_account=0), "fine")["not_guessed_in"] == 1537

@@ -281,3 +281,10 @@ def test_a_link_is_not_followed_to_remove_what_is_elsewhere(system):
 
 def test_the_lock_is_not_on_disk():
     assert LOCK.startswith("/run/")
+
+
+def test_saving_makes_its_directory_again_for_root_alone(system):
+    book = begun(system)
+    notebook.remove(system, False)
+    book.save()
+    assert stat.S_IMODE(os.stat(system.real(notebook.DIRECTORY)).st_mode) == 0o700

@@ -6,7 +6,7 @@ from harden_mail.passwords.candidates import KINDS
 from harden_mail.passwords.notebook import Entry
 
 OPTIONS = {"max_age_days": None, "mask_accounts": False, "name_guessed": True, "limit_listed": 20}
-COURSE = told.Course(True, 12.0, 0.0, 0, [], [])
+COURSE = told.Course(True, False, 12.0, 0.0, 0, [], [])
 
 
 def account(name, guess=None, scheme="SHA512-CRYPT", **values):
@@ -196,3 +196,20 @@ def test_each_kind_of_rule_has_words():
 
 def test_nothing_says_that_a_password_is_strong():
     assert "strong" not in repr(result(ALL)).lower()
+
+
+def test_who_is_in_two_stores_is_told_once():
+    first, second = account("a@example.com", ("date", 100)), account("a@example.com", ("digits", 100))
+    second.entry.mac = "f" * 64
+    found = result([account("b@example.com", ("date", 100)), first, second])
+    assert [(one["name"], one["token"]) for one in found["guessed"]] == [
+        ("a@example.com", "0123456789abcdef"),
+        ("b@example.com", "0123456789abcdef"),
+    ]
+
+
+def test_a_look_does_not_say_that_the_time_was_over():
+    found = result(ALL, COURSE._replace(is_finished=False, is_look=True))
+    assert found["finished"] is False
+    assert "Check mode tries the first 100 guesses only." in found["evidence"]
+    assert not any("time was over" in line for line in found["evidence"])

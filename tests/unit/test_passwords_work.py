@@ -491,3 +491,36 @@ def test_what_fails_for_once_is_tried_again_and_nothing_is_left_out(monkeypatch,
     bob.failure = None
     assert guess([bob], words=words) is True
     assert (bob.entry.general, bob.entry.general_ended) == (700, True)
+
+
+def test_the_way_to_where_it_goes_on_ends_with_the_time(monkeypatch):
+    bob = target("bob", ssha(b"x-x"))
+    assert guess([bob], NO_LIMITS._replace(guesses_per_account=600)) is True
+    before = state([bob])
+    now = [0.0]
+    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+
+    def slowly():
+        for batch in general():
+            now[0] += 1
+            yield batch
+
+    words = Words(own, slowly, QUOTAS)
+    assert guess([bob], NO_LIMITS._replace(seconds=5), words=words) is False
+    assert state([bob]) == before
+    assert now[0] <= 6
+    assert guess([bob], words=words) is True
+    assert bob.entry.general_ended
+
+
+def test_what_was_skipped_until_the_time_ended_need_not_be_skipped_again():
+    stream = Stream(general)
+    assert stream.take(300, 302, deadline=0) == ([], [])
+    assert stream.length is None
+    assert stream.take(300, 302)[0] == GENERAL[300:302]
+
+
+def test_endless_seconds_of_an_account_are_no_limit():
+    bob = target("bob", "{PLAIN}x-x")
+    assert guess([bob], NO_LIMITS._replace(seconds=1e308, seconds_per_account=1e308)) is True
+    assert bob.entry.general_ended

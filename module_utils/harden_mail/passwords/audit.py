@@ -41,9 +41,12 @@ def run(system, params, check_mode):
     """
     if params["state"] == "absent":
         return _absent(system, check_mode)
-    limits = _limits(params, check_mode)
+    limits = _limits(params)
     if not params["stores"]:
         raise NotApplicable("No store of mail accounts was found on this host or declared (password_audit_stores).")
+    names = [declaration.get("store") for declaration in params["stores"]]
+    if all(name in OUT_OF_REACH for name in names):
+        raise NotApplicable(" ".join(_out_of_reach(name) for name in sorted(set(names))))
     with contextlib.ExitStack() as stack:
         if not check_mode:
             stack.enter_context(system.lock(notebook.LOCK))
@@ -55,12 +58,20 @@ def run(system, params, check_mode):
 
 
 def _absent(system, check_mode):
-    changed = notebook.remove(system, check_mode)
+    with contextlib.ExitStack() as stack:
+        if not check_mode:
+            # An audit that is at work would write it down once more.
+            stack.enter_context(system.lock(notebook.LOCK))
+        changed = notebook.remove(system, check_mode)
     diff = {"before": notebook.DIRECTORY + "\n" if changed else "", "after": ""}
     return {"changed": changed, "diff": diff, "findings": [], "evidence": []}
 
 
-def _limits(params, check_mode):
+def _out_of_reach(name):
+    return "{0} is not audited: {1}.".format(name, OUT_OF_REACH[name])
+
+
+def _limits(params):
     for name in (
         "budget_seconds",
         "budget_seconds_per_account",
@@ -71,21 +82,25 @@ def _limits(params, check_mode):
         "max_age_days",
         "limit_listed",
     ):
-        if params[name] is not None and params[name] < 0:
-            raise UserError("{0} is {1}: give 0 or more.".format(name, params[name]))
+        # What is not a number ("nan") is not below, either.
+        if params[name] is not None and not 0 <= params[name] < float("inf"):
+            raise UserError("{0} is {1}: give 0 or more, a finite number.".format(name, params[name]))
     there = _processors()
-    guesses = params["budget_guesses_per_account"]
-    if check_mode:
-        # Nothing of it is remembered, so a nightly look would do hours of work again each time. The first round finds
-        # most; accounts that had more already are not tried at all.
-        guesses = min(QUOTAS[0][0], QUOTAS[0][0] if guesses is None else guesses)
     return Limits(
         seconds=params["budget_seconds"],
         seconds_per_account=params["budget_seconds_per_account"],
-        guesses_per_account=guesses,
+        guesses_per_account=params["budget_guesses_per_account"] or None,
         processes=min(params["cores"], there) or there,
         max_load=params["max_load"] or None,
     )
+
+
+def _of_a_look(limits):
+    """Limits of check mode: nothing of it is remembered, so a nightly look would do hours of work again each time.
+
+    The first round finds most; accounts that had more already are not tried at all.
+    """
+    return limits._replace(guesses_per_account=min(QUOTAS[0][0], limits.guesses_per_account or QUOTAS[0][0]))
 
 
 def _processors():
@@ -112,23 +127,30 @@ class _Audit:
         self._notebook.begin(fingerprint(self._lists, self._today))
         for declaration in self._params["stores"]:
             self._read(declaration)
-        if self._problems and not self._checked:
+        if self._unread and not self._checked and not self._excluded:
             raise UserError("No account could be read. " + " ".join(self._problems))
         self._notebook.forget_others(self._read_whole)
         words = Words(self._own, lambda: general_batches(self._lists, self._today), QUOTAS)
-        guessing = Guessing(list(self._targets.values()), words, self._limits, self._notebook.word_mac)
+        limits = _of_a_look(self._limits) if self._is_check else self._limits
+        guessing = Guessing(list(self._targets.values()), words, limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
             self._notebook.is_whole = self._notebook.is_whole or (is_finished and self._was_everybody_tried())
         finally:
             self._notebook.save()
+        if self._is_check:
+            guessing.limits = self._limits
+            is_finished = guessing.everyones() is None
         self._look_up()
         self._take_failures()
         self._count_equal()
         # What was guessed in former times is known by the notebook, of accounts that are met.
         knows_all = not self._failed and self._notebook.is_whole and not self._notebook.misses_guessed()
         seconds = time.monotonic() - self._began + self._params["spent_seconds"]
-        course = told.Course(is_finished, seconds, guessing.waited, self._excluded, self._problems, self._notes())
+        is_look = self._is_check and not is_finished
+        course = told.Course(
+            is_finished, is_look, seconds, guessing.waited, self._excluded, self._problems, self._notes(knows_all)
+        )
         answer = told.result(self._checked, self._params, course)
         progress = {
             "accounts": len(self._targets),
@@ -148,7 +170,7 @@ class _Audit:
     def _read(self, declaration):
         name = declaration.get("store")
         if name in OUT_OF_REACH:
-            self._problems.append("{0} is not audited: {1}.".format(name, OUT_OF_REACH[name]))
+            self._problems.append(_out_of_reach(name))
             return
         store = open_store(self._system, declaration)
         source = self._notebook.source(declaration)
@@ -254,8 +276,10 @@ class _Audit:
             return None
         return self._passwords.get(id(one.entry)) or one.entry.word_mac
 
-    def _notes(self):
+    def _notes(self, knows_all):
         notes = [self._notebook.lost] if self._notebook.lost else []
+        if not knows_all:
+            notes.append("Not everybody whose password was guessed before is known now, so blocks stay as they are.")
         if self._lists is None:
             notes.append(
                 "Without word lists{0}: only what is made of names, dates, digits and keyboards was tried.".format(

@@ -72,11 +72,12 @@ class Checked:
 
 # How it went.
 #   is_finished: bool, all was tried within the limits of each account
+#   is_look:     bool, of what is left, only the first guesses were to be tried (check mode)
 #   seconds:     the time there was; waited: how much of it was left to others on this host
 #   excluded:    number of accounts
 #   problems:    list of sentences on what could not be read
 #   notes:       list of sentences, what else is to be known
-Course = namedtuple("Course", "is_finished seconds waited excluded problems notes")
+Course = namedtuple("Course", "is_finished is_look seconds waited excluded problems notes")
 
 
 def result(checked, options, course):
@@ -90,6 +91,10 @@ def result(checked, options, course):
     ranked = sorted(checked, key=lambda one: _rank(one, options))
     listed = ranked[: options["limit_listed"]]
     guessed = [one for one in checked if one.kind and _FIT.match(one.name)]
+    # Who is in two stores is told once.
+    first = {}
+    for one in guessed:
+        first.setdefault(one.name, one)
     named = str if options["name_guessed"] else shown
     return {
         "accounts": [_account(one, options, shown) for one in listed],
@@ -97,7 +102,7 @@ def result(checked, options, course):
         "guessed_accounts": sorted({named(one.name) for one in guessed}),
         "guessed": [
             {"name": one.name, "token": one.entry.mac[:_TOKEN], "kind": one.kind}
-            for one in sorted(guessed, key=lambda one: one.name)
+            for _, one in sorted(first.items())
             if options["name_guessed"]
         ],
         "summary": _summary(checked, options, course),
@@ -246,7 +251,9 @@ def _evidence(checked, course):
     if course.excluded:
         some = _counted(course.excluded, "account is", "accounts are")
         told.append("{0} excluded by declaration.".format(some))
-    if not course.is_finished:
+    if course.is_look:
+        told.append("Check mode tries the first 100 guesses only.")
+    elif not course.is_finished:
         told.append(
             "The time was over ({0:,.0f} s, {1:,.0f} of them left to others): the next audit goes on from here.".format(
                 course.seconds, course.waited

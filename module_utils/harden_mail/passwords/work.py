@@ -129,14 +129,20 @@ class Stream:
         self._make, self._position, self._batches, self._rest = make, 0, None, ([], None)
         self.length = None
 
-    def take(self, start, stop):
-        """Guesses of these positions, or as many as there are: (list of words, list of (position, kind))."""
+    def take(self, start, stop, deadline=None):
+        """Guesses of these positions, or as many as there are: (list of words, list of (position, kind)).
+
+        :param deadline: on the monotonic clock; when it comes before the first of these is reached, there are none, and
+            the next call goes on from there
+        """
         if self._batches is None or start < self._position:
             self._batches, self._position, self._rest = iter(self._make()), 0, ([], None)
         words, kinds = [], []
         while self._position < stop:
             batch, kind = self._rest
             if not batch:
+                if deadline is not None and self._position < start and time.monotonic() >= deadline:
+                    break
                 try:
                     self._rest = next(self._batches)
                 except StopIteration:
@@ -196,11 +202,12 @@ class Guessing:
     :param Words words: the guesses
     :param Limits limits: what is not to be exceeded
     :param word_mac: callable, word (bytes) -> str
+    :ivar Limits limits: these; may be set to others, to ask what would be left with them
     :ivar float waited: seconds that processes waited because others had work to do
     """
 
     def __init__(self, targets, words, limits, word_mac):
-        self._words, self._limits, self._word_mac = words, limits, word_mac
+        self._words, self.limits, self._word_mac = words, limits, word_mac
         self._rounds = Rounds(words.quotas)
         quick = [target for target in targets if speed_class(target.group) != "slow"]
         slow = [target for target in targets if speed_class(target.group) == "slow"]
@@ -215,7 +222,7 @@ class Guessing:
         :returns: bool, whether nothing is left to be tried within the limits of each account
         """
         now = time.monotonic()
-        deadline = now + self._limits.seconds
+        deadline = now + self.limits.seconds
         while True:
             busy = [(lane, number, behind) for lane in self._lanes for number, behind in [self._behind(lane)] if behind]
             if not busy:
@@ -254,7 +261,7 @@ class Guessing:
         return lowest, found
 
     def _is_through(self, target):
-        entry, limits = target.entry, self._limits
+        entry, limits = target.entry, self.limits
         return (
             entry.kind is not None
             or target.failure is not None
@@ -287,7 +294,7 @@ class Guessing:
     def _share(self, works, seconds):
         """So many words are enough for a wave of some works, lists of targets that share it."""
         cost = sum(self._cost(targets[0]) for targets in works)
-        return max(1, min(_MOST_WORDS, int(min(_WAVE, seconds) * self._limits.processes / cost)))
+        return max(1, min(_MOST_WORDS, int(min(_WAVE, seconds) * self.limits.processes / cost)))
 
     def _own_job(self, target, stop):
         start = target.entry.own
@@ -303,12 +310,12 @@ class Guessing:
 
     def _allowed(self, target, start, stop):
         """Where the limits of an account end; at least one guess is left."""
-        limits, entry = self._limits, target.entry
+        limits, entry = self.limits, target.entry
         if limits.guesses_per_account is not None:
             stop = min(stop, start + limits.guesses_per_account - entry.tried)
         if limits.seconds_per_account is not None:
             left = limits.seconds_per_account - entry.seconds
-            stop = min(stop, start + max(1, int(left / self._cost(target))))
+            stop = min(stop, start + max(1, int(min(stop - start, left / self._cost(target)))))
         return stop
 
     def _cost(self, target):
@@ -325,12 +332,12 @@ class Guessing:
         base = 0
         if general:
             base = min(job.start for job in general)
-            words = lane.stream.take(base, max(job.stop for job in general))
+            words = lane.stream.take(base, max(job.stop for job in general), deadline)
             for job in general:
                 job.end_at(base + len(words[0]))
         pieces = [(index, piece) for index, job in enumerate(jobs) for piece in job.pieces()]
         expected = sum(self._cost(job.targets[0]) * (job.stop - job.start) for job in jobs)
-        processes = min(self._limits.processes, len(pieces))
+        processes = min(self.limits.processes, len(pieces))
         worker = _Worker(jobs, pieces, words, base, self, deadline)
         if processes < 2 or expected < _ALONE:
             answers = (answer for _, answer in worker.work(iter(range(len(pieces)))) if answer)
@@ -415,8 +422,8 @@ class Guessing:
 
     def is_too_busy(self):
         """Whether others on this host have work to do; what our own processes add is no reason to wait."""
-        limit = self._limits.max_load
-        return limit is not None and os.getloadavg()[0] - self._limits.processes > limit
+        limit = self.limits.max_load
+        return limit is not None and os.getloadavg()[0] - self.limits.processes > limit
 
 
 class _Worker:
