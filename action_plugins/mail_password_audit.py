@@ -1,5 +1,6 @@
 """The controller's part of mail_password_audit: brings the word lists, and shows how far a long audit is."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -71,6 +72,8 @@ class ActionModule(ActionBase):
     def _lists(self, arguments):
         """Say in the arguments which lists are meant; (a warning or None, {name on the host: path here})."""
         directory = arguments.pop("wordlists_dir", None)
+        if directory is not None and (not isinstance(directory, str) or "\0" in directory):
+            raise AnsibleActionFail("wordlists_dir is {0!r}: give a path on the controller.".format(directory))
         directory = self._loader.path_dwim(directory) if directory else WORDLISTS
         files = standard(directory)
         warning = None
@@ -81,7 +84,9 @@ class ActionModule(ActionBase):
             )
         own = arguments.get("lists") or []
         if not isinstance(own, (list, tuple)) or not all(isinstance(one, dict) for one in own):
-            raise AnsibleActionFail("lists is {0!r}: give a list of dicts of path, url or host_path.".format(own))
+            raise AnsibleActionFail(
+                "lists is {0!r}: give a list of dicts of path, url or host_path.".format(without_secrets(own))
+            )
         on_host = []
         for number, one in enumerate(own):
             path = self._own(number, one)
@@ -98,27 +103,42 @@ class ActionModule(ActionBase):
         where = "lists[{0}]".format(number)
         if len(given) != 1 or set(one) - {"path", "url", "host_path", "sha256"}:
             raise AnsibleActionFail(
-                "{0} is {1!r}: give one of path, url and host_path, and sha256 with it if you like.".format(where, one)
+                "{0} is {1!r}: give one of path, url and host_path, and sha256 with it if you like.".format(
+                    where, without_secrets(one)
+                )
+            )
+        source = one[given[0]]
+        if not isinstance(source, str) or "\0" in source:
+            raise AnsibleActionFail(
+                "{0}.{1} is {2!r}: give a text without NUL bytes.".format(where, given[0], without_secrets(source))
             )
         wanted = one.get("sha256")
-        if wanted is not None and not SHA256.match(str(wanted)):
+        # YAML makes a number of digits without quotes.
+        wanted = None if wanted is None else str(wanted).lower()
+        if wanted is not None and not SHA256.match(wanted):
             raise AnsibleActionFail(
                 "{0}.sha256 is {1!r}: give the 64 hexadecimal digits that sha256sum prints.".format(where, wanted)
             )
         if given == ["host_path"]:
+            if not source.startswith("/"):
+                raise AnsibleActionFail(
+                    "{0}.host_path is {1!r}: give a path that begins with a slash.".format(where, source)
+                )
             return None
         if given == ["url"]:
             if wanted is None:
                 raise AnsibleActionFail("{0} has a url, but no sha256: give what sha256sum prints.".format(where))
-            return fetched(one["url"], wanted.lower(), where)
-        path = self._loader.path_dwim(one["path"])
+            return fetched(source, wanted, where)
+        path = self._loader.path_dwim(source)
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise AnsibleActionFail("{0}.path is {1}, which is no plain file on the controller.".format(where, path))
         try:
             found = sha256_of(path)
         except OSError as error:
             raise AnsibleActionFail(
                 "{0}.path is {1}, which can't be read on the controller: {2}.".format(where, path, error.strerror)
             ) from None
-        if wanted is not None and found != wanted.lower():
+        if wanted is not None and found != wanted:
             raise AnsibleActionFail("{0}: {1} has the SHA-256 {2}, not {3}.".format(where, path, found, wanted))
         return path
 
@@ -147,7 +167,8 @@ def standard(directory):
         names = sorted(os.listdir(directory))
     except OSError:
         return {}
-    return {name: os.path.join(directory, name) for name in names if STANDARD.match(name)}
+    paths = {name: os.path.join(directory, name) for name in names if STANDARD.match(name)}
+    return {name: path for name, path in paths.items() if os.path.isfile(path)}
 
 
 def name_of(files, on_host):
@@ -179,25 +200,62 @@ def pack(files, target):
                 archive.addfile(member, handle)
 
 
+def _for_owner_alone(path, flags):
+    return os.open(path, flags, 0o600)
+
+
 def fetched(url, wanted, where):
     """Path of a list that was fetched, now or at another time."""
     path = os.path.join(FETCHED, wanted + ".txt")
     if os.path.exists(path):
         return path
     os.makedirs(FETCHED, exist_ok=True)
-    try:
-        answer = open_url(url, timeout=60)
-        with tempfile.NamedTemporaryFile(dir=FETCHED, delete=False) as handle:
-            fresh = handle.name
-            shutil.copyfileobj(answer, handle, BLOCK)
-    except Exception as error:
-        raise AnsibleActionFail("{0}.url {1} can't be fetched: {2}.".format(where, url, error)) from None
-    found = sha256_of(fresh)
-    if found != wanted:
-        os.unlink(fresh)
-        raise AnsibleActionFail("{0}: {1} has the SHA-256 {2}, not {3}.".format(where, url, found, wanted))
-    os.rename(fresh, path)
+    # Not the list's own name before it is whole and known to be right; a failure leaves nothing.
+    with tempfile.TemporaryDirectory(dir=FETCHED) as directory:
+        fresh = os.path.join(directory, "list")
+        try:
+            with contextlib.closing(open_url(url, timeout=60)) as answer, open(
+                fresh, "wb", opener=_for_owner_alone
+            ) as handle:
+                shutil.copyfileobj(answer, handle, BLOCK)
+        except Exception as error:
+            raise AnsibleActionFail(
+                "{0}.url {1} can't be fetched: {2}.".format(where, shown(url), _reason(error, url))
+            ) from None
+        found = sha256_of(fresh)
+        if found != wanted:
+            raise AnsibleActionFail("{0}: {1} has the SHA-256 {2}, not {3}.".format(where, shown(url), found, wanted))
+        os.rename(fresh, path)
     return path
+
+
+def shown(url):
+    """An address without the name and password that may be in it, nor what is behind its question mark."""
+    scheme, rest = re.match(r"([A-Za-z][A-Za-z0-9+.-]*://)?(.*)", url, re.DOTALL).groups()
+    # Up to the last @, since a password may hold one, or a slash.
+    host = rest.rpartition("@")[2]
+    if "?" in rest:
+        host = host.partition("?")[0] + "?..." if "?" in host else "..."
+    return (scheme or "") + host
+
+
+def without_secrets(value):
+    """A value from a playbook as it may be shown: addresses in it as :func:`shown`."""
+    if isinstance(value, str):
+        return shown(value) if "://" in value else value
+    if isinstance(value, dict):
+        return {key: without_secrets(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(one) for one in value]
+    return value
+
+
+def _reason(error, url):
+    """Why an address can't be fetched; the texts of some errors have parts of it."""
+    if shown(url) == url:
+        return error
+    code = getattr(error, "code", None)
+    return type(error).__name__ if code is None else "{0} {1}".format(type(error).__name__, code)
 
 
 def line(host, progress, budget):

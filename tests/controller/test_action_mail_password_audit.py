@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import io
 import pathlib
 import re
 import tarfile
@@ -211,6 +212,13 @@ def test_the_lists_have_another_name_when_one_of_them_is_another(action, tmp_pat
         ({"path": "none.txt"}, r"lists\[0\].path is .*none.txt, which can't be read on the controller: No such file"),
         ({"path": "own.txt", "sha256": "abc"}, r"lists\[0\].sha256 is 'abc': give the 64 hexadecimal digits"),
         ({"path": "own.txt", "sha256": "0" * 64}, "has the SHA-256 [0-9a-f]{64}, not 000"),
+        ({"path": "own.txt", "sha256": 5}, r"lists\[0\].sha256 is '5': give the 64 hexadecimal digits"),
+        ({"path": "wordlists"}, "which is no plain file on the controller"),
+        ({"path": "a\0b"}, r"lists\[0\].path is 'a\\x00b': give a text without NUL bytes"),
+        ({"path": 5}, r"lists\[0\].path is 5: give a text"),
+        ({"url": ["x"], "sha256": "0" * 64}, r"lists\[0\].url is \['x'\]: give a text"),
+        ({"host_path": {"a": 1}}, r"lists\[0\].host_path is {'a': 1}: give a text"),
+        ({"host_path": "huge.txt"}, r"lists\[0\].host_path is 'huge.txt': give a path that begins with a slash"),
         ({"url": "file:///none.txt"}, "has a url, but no sha256"),
         ({"url": "file:///none.txt", "sha256": "0" * 64}, "can't be fetched"),
     ],
@@ -227,6 +235,77 @@ def test_a_fetched_list_that_is_another_is_refused_and_not_kept(action, tmp_path
     with pytest.raises(errors.AnsibleActionFail, match="has the SHA-256"):
         action({"lists": [one]}, []).work()
     assert list((tmp_path / "fetched").iterdir()) == []
+
+
+def test_a_download_that_breaks_off_leaves_nothing(action, plugin, tmp_path, monkeypatch):
+    class Broken:
+        def read(self, _size):
+            if not self.is_begun:
+                self.is_begun = True
+                return b"a"
+            raise OSError("connection lost")
+
+        is_begun = False
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(plugin, "open_url", lambda url, timeout: Broken())
+    one = {"url": "https://lists.example/a.txt", "sha256": "0" * 64}
+    with pytest.raises(errors.AnsibleActionFail, match="can't be fetched: connection lost"):
+        action({"lists": [one]}, []).work()
+    assert list((tmp_path / "fetched").iterdir()) == []
+
+
+DIGITS = hashlib.sha256(b"a\n").hexdigest()
+
+
+@pytest.mark.parametrize("where", ["user:s3cret@lists.example", "user:s3c/r@s3cret@lists.example"])
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"sha256": "x"}, {"sha256": None}, {"pth": 1}, {"path": "x"}, {"url": "https://user:s3cret@lists.example/\0"}],
+)
+@pytest.mark.parametrize("query", ["", "?token=s3cret", "?to=a@b&token=s3cret"])
+def test_no_failure_shows_what_an_address_says_of_a_log_in(action, plugin, monkeypatch, where, change, query):
+    one = dict({"url": "https://" + where + "/a.txt" + query, "sha256": DIGITS}, **change)
+
+    def failing(url, timeout):
+        raise ValueError("nonnumeric port: " + url[8:])
+
+    monkeypatch.setattr(plugin, "open_url", failing)
+    for lists in ([one], one, one["url"]):
+        with pytest.raises(errors.AnsibleActionFail) as raised:
+            action({"lists": lists}, []).work()
+        assert "s3c" not in str(raised.value)
+    monkeypatch.setattr(plugin, "open_url", lambda url, timeout: io.BytesIO(b"other"))
+    with pytest.raises(errors.AnsibleActionFail) as raised:
+        action({"lists": [one]}, []).work()
+    assert "s3c" not in str(raised.value)
+
+
+def test_an_address_without_secrets_is_shown_whole(plugin):
+    assert plugin.shown("https://lists.example:8443/a/b.txt") == "https://lists.example:8443/a/b.txt"
+    assert plugin.shown("https://u:p@lists.example/a.txt?x=1") == "https://lists.example/a.txt?..."
+
+
+def test_a_sum_of_digits_alone_may_be_a_number(action, plugin, tmp_path, monkeypatch):
+    (tmp_path / "own.txt").write_text("a\n")
+    monkeypatch.setattr(plugin, "sha256_of", lambda path: "1" * 64)
+    made = action({"lists": [{"path": "own.txt", "sha256": int("1" * 64)}]}, [answer(5, True)])
+    assert made.work()["finished"]
+
+
+def test_only_files_are_word_lists(action, tmp_path):
+    (tmp_path / "wordlists" / "english.txt").mkdir()
+    made = action({}, [WANTED, answer(5, True)])
+    made.work()
+    assert made.brought[0][1] == ["common.txt"]
+
+
+@pytest.mark.parametrize("directory", [5, "a\0b", ["x"]])
+def test_an_odd_directory_of_word_lists_is_a_sentence(action, directory):
+    with pytest.raises(errors.AnsibleActionFail, match=r"wordlists_dir is .*: give a path on the controller"):
+        action({"wordlists_dir": directory}, []).work()
 
 
 def test_lists_must_be_a_list(action):
