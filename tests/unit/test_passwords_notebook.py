@@ -288,3 +288,10 @@ def test_saving_makes_its_directory_again_for_root_alone(system):
     notebook.remove(system, False)
     book.save()
     assert stat.S_IMODE(os.stat(system.real(notebook.DIRECTORY)).st_mode) == 0o700
+
+
+def test_a_store_is_the_same_with_another_number_of_accounts():
+    book = Notebook(FakeSystem("/nonexistent"), TODAY, is_read_only=True)
+    one = {"store": "passwd", "path": "/a", "count": 3}
+    assert book.source(one) == book.source({"path": "/a", "count": 4, "store": "passwd"})
+    assert book.source(one) != book.source(dict(one, path="/b"))

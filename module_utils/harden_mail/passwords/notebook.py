@@ -163,8 +163,12 @@ class Notebook:
             self.fingerprint = fingerprint
 
     def source(self, declaration):
-        """Keyed hash (str) of the declaration (dict) of a store: there may be several of one name."""
-        return self._mac(b"source", json.dumps(declaration, sort_keys=True))
+        """Keyed hash (str) of the declaration (dict) of a store: there may be several of one name.
+
+        Facts count the accounts of a store, too; with one more, it is the same.
+        """
+        same = {name: value for name, value in declaration.items() if name != "count" and value is not None}
+        return self._mac(b"source", json.dumps(same, sort_keys=True))
 
     def entry(self, store, name, stored, source=""):
         """The account's :class:`Entry`, made if need be.
