@@ -44,7 +44,9 @@ options:
     description: Processor time for one account, over all audits with the same guesses. Left out, there is no limit.
     type: float
   budget_guesses_per_account:
-    description: Guesses at one account, over all audits with the same guesses. Left out, all that there are.
+    description:
+      - Guesses at one account, over all audits with the same guesses. Left out, or with V(0), all that there are, which
+        for salted hashes never end.
     type: int
   cores:
     description: So many processes share the work; V(0) is one for each processor. They give way to all others.
@@ -184,7 +186,9 @@ guessed_accounts:
   type: list
   elements: str
 guessed:
-  description: The same for M(mail_password_notice), with a token that changes when the password does.
+  description:
+    - The same for M(mail_password_notice), with a token that changes when the password does. Who is in two stores is
+      in it once.
   returned: with O(state=present)
   type: list
   elements: dict
@@ -193,7 +197,8 @@ guessed:
 knows_all:
   description:
     - Whether RV(guessed_accounts) has all whose password was ever guessed and is still the same. Not so when a store
-      could not be read, or what is remembered got lost and not everything was tried again.
+      could not be read, when somebody who was guessed is in a store that was not read this time (for 60 days), or when
+      what is remembered got lost and not everything was tried again.
   returned: with O(state=present)
   type: bool
 summary:
@@ -202,7 +207,9 @@ summary:
   type: dict
   sample: {accounts: 340, tried: 335, guessed: 12, empty: 1, within: {"100": 9, "1000": 3}, too_old: 0}
 finished:
-  description: Whether nothing is left to be tried. If not, the next run goes on.
+  description:
+    - Whether nothing is left to be tried. If not, the next run goes on. Check mode tries the first hundred guesses only,
+      and says what would be left of all.
   returned: with O(state=present)
   type: bool
 progress:
