@@ -208,8 +208,8 @@ summary:
   sample: {accounts: 340, tried: 335, guessed: 12, empty: 1, within: {"100": 9, "1000": 3}, too_old: 0}
 finished:
   description:
-    - Whether nothing is left to be tried. If not, the next run goes on. Check mode tries the first hundred guesses only,
-      and says what would be left of all.
+    - Whether nothing is left to be tried. If not, the next run goes on. Check mode tries the first hundred guesses
+      only, and says what would be left of all.
   returned: with O(state=present)
   type: bool
 progress:
