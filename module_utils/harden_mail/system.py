@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import glob
+import io
 import os
+import select
 import stat
 import subprocess
 import tempfile
@@ -15,6 +17,9 @@ from .errors import CommandError, UserError
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 Completed = namedtuple("Completed", "rc out err")
+
+# Seconds for a command to end when nobody reads it any more, and again when it was asked to.
+GRACE = 3
 
 
 class System:
@@ -69,13 +74,14 @@ class System:
         return result
 
     @contextlib.contextmanager
-    def stream(self, argv):
+    def stream(self, argv, silence=None):
         """Run one command and read what it prints as it comes: a binary file for the time of a ``with`` block.
 
         Who leaves the block early ends the command.
 
         :param list argv: program, looked up in ``SEARCH_PATH``, and arguments
-        :raises CommandError: not found, or, when all was read, a non-zero exit
+        :param float silence: seconds without a byte, while somebody waits for one, after which it is killed
+        :raises CommandError: not found, silent for too long, or, when all was read, a non-zero exit
         """
         program = self.which(argv[0])
         if program is None:
@@ -83,17 +89,22 @@ class System:
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 [program] + list(argv[1:]),
+                bufsize=0,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=_environment(),
             )
+            raw = _Output(process.stdout, silence)
             try:
-                yield process.stdout
+                yield io.BufferedReader(raw, 1 << 16)
+            except _Silent:
+                process.terminate()
+                raise CommandError(argv, None, "no answer within {0} seconds".format(silence)) from None
             finally:
                 # A command that still has something to say dies of the closed pipe: a negative status.
                 process.stdout.close()
-                status = process.wait()
+                status = _ended(process, silence if raw.has_ended else GRACE)
             if status > 0:
                 errors.seek(0)
                 raise CommandError(argv, status, errors.read().decode("utf-8", "surrogateescape"))
@@ -242,6 +253,46 @@ class System:
             # One of a former version is open to all.
             os.fchmod(handle.fileno(), 0o600)
             yield handle
+
+
+class _Silent(Exception):
+    """A command has printed nothing for too long."""
+
+
+class _Output(io.RawIOBase):
+    """What a command prints.
+
+    :ivar bool has_ended: whether it was read to its end
+    """
+
+    def __init__(self, pipe, silence):
+        super().__init__()
+        self._pipe, self._silence, self.has_ended = pipe, silence, False
+        self._poll = select.poll()
+        self._poll.register(pipe, select.POLLIN)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if self._silence is not None and not self._poll.poll(self._silence * 1000):
+            raise _Silent
+        count = self._pipe.readinto(buffer)
+        self.has_ended = count == 0
+        return count
+
+
+def _ended(process, patience):
+    """Exit status of a command that nobody reads any more; it is made to end after ``patience`` seconds (None: never).
+
+    One that writes nothing would not notice that its pipe is closed.
+    """
+    for seconds, end in ((patience, process.terminate), (GRACE, process.kill)):
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            end()
+    return process.wait()
 
 
 def _for_owner_alone(path, flags):

@@ -41,5 +41,5 @@ class FakeSystem(System):
         return answer
 
     @contextlib.contextmanager
-    def stream(self, argv):
+    def stream(self, argv, silence=None):
         yield io.BytesIO(self.run(argv).out.encode("utf-8", "surrogateescape"))

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.errors import UserError
+from harden_mail.errors import CommandError, UserError
 from harden_mail.host.passdbs import Configuration
 from harden_mail.passwords.stores import (
     dovecot_query,
@@ -352,6 +352,23 @@ def test_a_database_that_gives_no_answer_is_a_problem(tmp_path, database, answer
     found, told = read(tmp_path, Client(tmp_path, answer), database=database, db_name="mails", **OWN)
     assert found == [] and len(told) == 1 and words in told[0] and "mails" in told[0]
     assert "s3cret" not in told[0] or "LINE" in told[0]
+
+
+@pytest.mark.parametrize(
+    "declared", (dict(OWN, database="mysql"), dict(OWN, database="postgresql"), {"store": "plesk"})
+)
+def test_a_server_that_goes_silent_is_a_problem(tmp_path, declared):
+    waits = []
+
+    class Silent(FakeSystem):
+        def stream(self, argv, silence=None):
+            waits.append(silence)
+            raise CommandError(argv, None, "no answer within {0} seconds".format(silence))
+
+    opened = registry.open_store(Silent(tmp_path, {"plesk": ""}), declared)
+    assert list(opened.accounts()) == [] and waits == [sql_client.SILENCE]
+    (sentence,) = opened.problems
+    assert "no answer within 120 seconds" in sentence
 
 
 def test_rows_of_another_shape_are_problems(tmp_path):

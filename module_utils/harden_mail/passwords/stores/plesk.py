@@ -9,7 +9,7 @@ from ...host.lines import numbered
 from ...host.panel import plesk_settings
 from ..account import Account
 from .aes import decrypt_cbc
-from .sql_client import Connection, DatabaseError, rows
+from .sql_client import SILENCE, Connection, DatabaseError, rows
 from .sql_presets import Tables
 from .sql_rows import unescaped
 from .sql_text import MYSQL
@@ -55,7 +55,7 @@ class Plesk(Store):
 
     def _from_view(self, view):
         # By env, since programs are looked up by name, and this is a path.
-        with self.system.stream(["env", view]) as output:
+        with self.system.stream(["env", view], SILENCE) as output:
             for number, line in numbered(output):
                 if line is None or not line.startswith(b"|"):
                     continue
@@ -96,7 +96,8 @@ class Plesk(Store):
             yield from rows(self.system, connection, query, self)
             return
         # Needs no password: it is Plesk's own way in. In the C locale its client would ask for Latin-1.
-        with self.system.stream(["plesk", "db", "-N", "-B", "-e", "SET NAMES utf8mb4; " + query]) as output:
+        argv = ["plesk", "db", "-N", "-B", "-e", "SET NAMES utf8mb4; " + query]
+        with self.system.stream(argv, SILENCE) as output:
             for number, line in numbered(output, carriage_return=False):
                 if line is None:
                     self.problem(DATABASE, "a row that is too long", number)
@@ -149,4 +150,4 @@ def decrypted(stored, key):
 
 def error_text(error):
     """What a failed command says in one line, without its arguments."""
-    return "exited with {0}".format(error.rc) if error.rc is not None else "could not be run"
+    return "exited with {0}".format(error.rc) if error.rc is not None else error.err

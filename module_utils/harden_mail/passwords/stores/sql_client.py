@@ -39,6 +39,9 @@ LOCK = "/run/harden-mail/passwords.lock"
 # Seconds to wait for a connection, and for a lock of SQLite's.
 PATIENCE = 10
 
+# Seconds without a byte from a client, which waits for its server; longer than all that the server may wait for.
+SILENCE = 120
+
 # Seconds to wait for a table that somebody has locked; servers' own default is a year, or for ever.
 LOCK_PATIENCE = 60
 
@@ -101,7 +104,7 @@ def _client_rows(system, connection, argv, query, problems):
             with _private_files(system, statement, options):
                 # By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else.
                 output = stack.enter_context(
-                    system.stream(["sh", "-c", 'exec "$@" < "$0"', system.real(STATEMENT)] + argv)
+                    system.stream(["sh", "-c", 'exec "$@" < "$0"', system.real(STATEMENT)] + argv, SILENCE)
                 )
                 output = io.BufferedReader(output)
                 output.peek(1)
@@ -288,7 +291,7 @@ def _sqlite_found(path, how, query):
 def _why(connection, error):
     """Why a client gave no answer, without anything that a column holds."""
     if error.rc is None:
-        return "could not be asked: its client program is not on this host"
+        return "could not be asked: {0}".format(printable(error.err))
     if error.rc == 127:
         return "could not be asked: {0}".format(printable(error.err.strip()))
     if connection.database == MYSQL:
