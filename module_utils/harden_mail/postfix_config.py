@@ -139,9 +139,9 @@ def with_option(text, keys, option):
 def with_early_options(text, options):
     """master.cf with options of some services, each before what others have appended there.
 
-    It goes right after the last line of the service that sets the same name, which it must be stronger than, or after
-    its first line. So modules that append (:func:`with_option`) find what they have written as they have written it,
-    whoever of them comes first.
+    It goes right after the last option of the service that sets the same name, which it must be stronger than, or after
+    its first line and the option that begins there. So modules that append (:func:`with_option`) find what they have
+    written as they have written it, whoever of them comes first.
 
     :param list options: of [key of the service as :func:`key_of` gives it, "name=value"], each name once for a service
     """
@@ -153,7 +153,9 @@ def with_early_options(text, options):
 def _with_early_option(text, key, option):
     lines = text.splitlines(True)
     start = 0
-    sets_it = re.compile(r"(?:^|[\s{{]){0}\s*=".format(re.escape(option.lstrip("{").partition("=")[0].strip())))
+    name = re.escape(option.lstrip("{").partition("=")[0].strip())
+    # In braces, what follows the name may stand in the next line.
+    sets_it = re.compile(r"(?:^|[\s{{]|-o){0}\s*(?:=|\Z)".format(name))
     for service in parse_services(text):
         entry = [n for n in range(start, service.end) if lines[n].strip() and not lines[n].lstrip().startswith("#")]
         if key_of(service) == key:
@@ -161,12 +163,20 @@ def _with_early_option(text, key, option):
             first = next(n for n in entry if not lines[n][0].isspace())
             place = first if len(_WORD.findall(lines[first])) >= 8 else entry[-1]
             place = max([place] + [n for n in entry if n > place and sets_it.search(lines[n])])
+            # An option that goes on in the next line must not be torn.
+            place = next(n for n in entry if n >= place and (n == entry[-1] or _is_whole(lines, entry, first, n)))
             if not lines[place].endswith("\n"):
                 lines[place] += "\n"
             lines.insert(place + 1, "  -o {0}\n".format(option))
             break
         start = service.end
     return "".join(lines)
+
+
+def _is_whole(lines, entry, first, last):
+    """Whether an entry's option ends with a line of it, rather than in a later one."""
+    text = "".join(lines[n] for n in entry if first <= n <= last)
+    return text.count("{") <= text.count("}") and not re.search(r"\s-o\s*\Z", text)
 
 
 def without_options(text, known):

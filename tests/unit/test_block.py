@@ -520,7 +520,26 @@ def test_an_early_option_is_stronger_than_what_is_there_and_before_what_is_appen
     assert with_early_options("a inet n - y - - smtpd", [["a/inet", "x=9"]]) == "a inet n - y - - smtpd\n  -o x=9\n"
 
 
-WORDS = st.sampled_from(["  -o x=1", "  -o x=2 -o y=1", "  # no", "# -o x=3", "  -o { x = 4 }", "  -o syslog_name=x="])
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("smtpd\n  -ox=1\n", "smtpd\n  -ox=1\n  -o x=9\n"),
+        ("smtpd\n  -o { x =\n  1, { a } }\n  -o y=2\n", "smtpd\n  -o { x =\n  1, { a } }\n  -o x=9\n  -o y=2\n"),
+        ("smtpd\n  -o { x\n  = 1 }\n", "smtpd\n  -o { x\n  = 1 }\n  -o x=9\n"),
+        ("smtpd -o {\n  # no }\n  y = 1 }\n  -o z=2\n", "smtpd -o {\n  # no }\n  y = 1 }\n  -o x=9\n  -o z=2\n"),
+        ("smtpd -o\n  y=1\n  -o z=2\n", "smtpd -o\n  y=1\n  -o x=9\n  -o z=2\n"),
+        ("smtpd\n  -o\n  x=1\n  -o z=2\n", "smtpd\n  -o\n  x=1\n  -o x=9\n  -o z=2\n"),
+    ],
+)
+def test_an_early_option_holds_and_tears_nothing_however_options_are_written(text, after):
+    head = "a inet n - y - - "
+    assert with_early_options(head + text, [["a/inet", "x=9"]]) == head + after
+
+
+WORDS = st.sampled_from(
+    ["  -o x=1", "  -o x=2 -o y=1", "  # no", "# -o x=3", "  -o { x = 4 }", "  -o syslog_name=x="]
+    + ["  -ox=5", "  -o { x =\n  6, { z }\n  }", "  -o\n  x=7", "  -o y=1 -o\n# -o x=8\n  z=1"]
+)
 ENTRY = st.tuples(st.sampled_from(["a", "b", "25"]), st.lists(WORDS, max_size=4))
 
 
