@@ -72,6 +72,8 @@ class Host(FakeSystem):
     def postmap(self, argv, _stdin):
         kind, _colon, path = argv[-1].partition(":")
         assert kind == "texthash"
+        if argv[-2] == "-":
+            return Completed(1, "", "")
         lines = [line.split() for line in (self.read(path) or "").splitlines() if not line.startswith("#")]
         return "REJECT" if [argv[-2]] in [line[:1] for line in lines] else Completed(1, "", "not found")
 
@@ -86,8 +88,7 @@ class Host(FakeSystem):
         return dict(tables, master=text)
 
     def remove(self, path):
-        name = path.rpartition("/")[2]
-        assert not self.running or name not in self.running["master"], "Postfix still looks into it"
+        assert not self.running or path not in self.running["master"], "Postfix still looks into it"
         super().remove(path)
 
     def files(self):
@@ -323,6 +324,59 @@ def test_what_postfix_does_not_like_is_undone(host, command):
     assert not run(host, accounts=["a@x"])["changed"]
 
 
+def reloads(host):
+    return [line.split()[2] for line, _ in host.calls if line.endswith(" reload")]
+
+
+def test_an_instance_that_is_no_longer_named_is_given_back_checked_and_reloaded(host):
+    other = "/etc/postfix-b"
+    host.write(other + "/master.cf", MASTER)
+    run(host, accounts=["a@x"], config_dirs=[DIR, other])
+    host.calls.clear()
+    run(host, accounts=["a@x"], config_dirs=[DIR])
+    assert host.read(other + "/master.cf") == MASTER and host.listdir(other) == ["master.cf"]
+    lines = [line for line, _ in host.calls]
+    assert other in reloads(host) and "postfix -c /etc/postfix-b check" in lines
+    assert not [line for line in lines if line.startswith("postmap -c " + other)]
+
+
+def test_an_instance_that_was_removed_keeps_nobody_from_blocking_or_lifting(host):
+    other = "/etc/postfix-b"
+    host.write(other + "/master.cf", MASTER)
+    run(host, accounts=["a@x"], config_dirs=[DIR, other])
+    run(host, reason="incident", accounts=["b@x"])
+    FakeSystem.remove(host, other + "/master.cf")
+    for line in ("postconf -c {0} -M", "postfix -c {0} check", "postfix -c {0} status"):
+        host.commands[line.format(other)] = Completed(1, "", "no such instance")
+    assert run(host, accounts=["a@x", "c@x"])["blocked"] == ["a@x", "b@x", "c@x"]
+    run(host, state="absent", reason=None)
+    assert host.read(DIR + "/master.cf") == MASTER
+    assert not host.exists("/var/lib/harden-mail") and not host.exists(other + "/" + ACCOUNTS)
+
+
+@pytest.mark.parametrize("leaves_master", [False, True])
+@pytest.mark.parametrize("reason", [None, "password_audit"])
+def test_absent_comes_to_its_end_where_postfix_was_removed(host, leaves_master, reason):
+    run(host, accounts=["a@x"])
+    run(host, reason="incident", accounts=["b@x"])
+    host.commands = {}
+    host.running = None
+    host.which = lambda _name: None
+    if not leaves_master:
+        host.remove(DIR + "/master.cf")
+        host.remove(DIR + "/main.cf")
+    run(host, state="absent", reason=reason, backend=None)
+    run(host, state="absent", reason="incident", backend=None)
+    assert not host.exists("/var/lib/harden-mail") and not host.exists(DIR + "/" + ACCOUNTS)
+    assert not leaves_master or host.read(DIR + "/master.cf") == MASTER
+
+
+@pytest.mark.parametrize("names", [["-"], ["-", "a@x"]])
+def test_an_account_whose_name_is_a_dash(host, names):
+    assert run(host, accounts=names)["blocked"] == names
+    assert [line.split()[0] for line in host.read(DIR + "/" + ACCOUNTS).splitlines()[1:]] == names
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -422,6 +476,15 @@ def test_who_of_them_has_sent_is_told(host):
     assert [(one["account"], one["address"]) for one in result["senders"]] == [("INFO@example.com", "198.51.100.7")]
     assert any("INFO@example.com from 198.51.100.7" in line for line in result["evidence"])
     assert not any("cut off" in warning for warning in result["warnings"])
+
+
+def test_sessions_on_25_end_wherever_the_account_has_sent_from(host, monkeypatch):
+    lines = [SENT.format(stamp(), n, "198.51.100.{0}".format(n), "info@example.com") for n in range(1, 61)]
+    host.write("/var/log/mail.log", "".join(lines))
+    asked = []
+    monkeypatch.setattr(sessions, "meant", lambda *given: asked.append(given) or [])
+    assert len(run(host, accounts=["info@example.com"])["senders"]) == 50
+    assert asked[0][3] == {"198.51.100.{0}".format(n) for n in range(1, 61)}
 
 
 # --- open sessions ------------------------------------------------------------------------------------------

@@ -76,10 +76,13 @@ class _Run:
     def __init__(self, system, params, notebook, lists):
         self.system, self.params, self.lists = system, params, lists
         config_dirs = params["config_dirs"]
+        remembered = engine.directories(notebook)
         if config_dirs is None:
             usual = [POSTFIX_DIR] if system.exists(POSTFIX_DIR + "/main.cf") else []
-            config_dirs = engine.directories(notebook) or usual
-        self.part = PostfixPart(system, [path.rstrip("/") for path in config_dirs])
+            # An instance may have gone since, and all of Postfix but for its configuration.
+            config_dirs = [path for path in remembered if system.exists(path + "/master.cf")] or usual
+            config_dirs = config_dirs if system.which("postconf") else []
+        self.part = PostfixPart(system, [path.rstrip("/") for path in config_dirs], remembered)
         self.blocked = union(lists)
         earlier = NOBODY if notebook.get("unfinished") else union(notebook.get("lists", {}))
         self.new_accounts = set(self.blocked.accounts) - set(earlier.accounts)
@@ -91,7 +94,7 @@ class _Run:
 
     def done(self, check_mode):
         if self.blocked != NOBODY:
-            if not self.part.config_dirs:
+            if not self.part.config_dirs and self.params["state"] == "present":
                 return {"changed": False, "not_applicable": NOT_KNOWN, "findings": [], "evidence": []}
             self.part.check()
             self.naming = self.part.naming()
@@ -123,11 +126,18 @@ class _Run:
         """Who of the newly blocked has sent lately, as :func:`guard.guard` says it."""
         names = set(self.naming.all_names(self.new_accounts))
         options = dict(self.params, on_cutoff="warn", accepted_cutoffs=[])
-        told = guard(self.system, options, lambda login: fold(login.account or "") in names, "Blocking them")
+
+        def is_refused(login):
+            refused = fold(login.account or "") in names
+            if refused:
+                # What the guard lists is capped.
+                self.seen_from.add(login.address)
+            return refused
+
+        told = guard(self.system, options, is_refused, "Blocking them")
         if told["cutoffs"]:
             # To refuse them is what is meant: told as evidence, not as a warning.
             told["warnings"] = told["warnings"][:-1]
-        self.seen_from = {cutoff["address"] for cutoff in told["cutoffs"]}
         return told
 
     def _evidence(self, preview):

@@ -54,11 +54,21 @@ DOVECOT_TAKES = (
 
 
 class PostfixPart:
-    """The Postfix instances of a host."""
+    """The Postfix instances of a host.
 
-    def __init__(self, system, config_dirs):
+    :param list config_dirs: of str, those in which accounts are to be blocked
+    :param remembered: of str, configuration directories in which there is something of ours
+    """
+
+    def __init__(self, system, config_dirs, remembered=()):
         self.system = system
         self.config_dirs = list(config_dirs)
+        # What is given back must be read, too. An instance that was removed, and a removed Postfix, have no reader.
+        self._touched = [
+            config_dir
+            for config_dir in sorted(set(self.config_dirs) | set(remembered))
+            if system.exists(config_dir + "/master.cf") and system.which("postconf")
+        ]
         types = [Instance(system, config_dir).setting("smtpd_sasl_type") for config_dir in self.config_dirs]
         self._has_cyrus = any(kind in ("", "cyrus") for kind in types)
 
@@ -170,21 +180,23 @@ class PostfixPart:
     def checks(self, blocked):
         """Steps in which Postfix looks at its new configuration, and at the table."""
         steps = []
-        for config_dir in self.config_dirs:
+        for config_dir in self._touched:
             steps += [
                 Run(("postconf", "-c", config_dir, "-M"), None),
                 Run(("postfix", "-c", config_dir, "check"), None),
             ]
-            if blocked is not None and blocked.accounts:
+            # To postmap, "-" is its standard input.
+            names = [name for name in blocked.accounts if name != "-"] if blocked is not None else []
+            if names and config_dir in self.config_dirs:
                 table = "texthash:{0}/{1}".format(config_dir, ACCOUNTS)
-                steps.append(Run(("postmap", "-c", config_dir, "-q", blocked.accounts[0], table), None))
+                steps.append(Run(("postmap", "-c", config_dir, "-q", names[0], table), None))
         return tuple(steps)
 
     def activation(self):
         # One that does not run, and a test host's in a snapshot, has nothing to reload.
         return tuple(
             Run(("postfix", "-c", config_dir, "reload"), None)
-            for config_dir in self.config_dirs
+            for config_dir in self._touched
             if self.system.run(["postfix", "-c", config_dir, "status"], check=False).rc == 0
         )
 
