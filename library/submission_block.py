@@ -75,12 +75,18 @@ options:
     description: Whether to read the journal for what the files do not have.
     type: bool
     default: true
+  mask_accounts:
+    description:
+      - Whether names of accounts are shortened in what this says (C(i***@example.com)), results, evidence and findings.
+      - C(--diff) shows the tables, and so the names, nevertheless.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Predicts exactly what a run changes, and changes nothing. Open sessions are not looked at.
     support: full
   diff_mode:
-    description: Shows the tables and C(master.cf).
+    description: Shows the tables, with the names of all who are blocked, and C(master.cf).
     support: full
   platform:
     description: Linux with Postfix 2.11 or later.
@@ -91,7 +97,9 @@ notes:
     own programs (C(sendmail), PHP), and mail that a client in C(mynetworks) sends without a password, such as a webmail
     on the host that does not use SMTP AUTH.
   - Where C(main.cf) has C(smtpd_sender_restrictions), the services that take AUTH get a copy of it. If it is changed,
-    the next run brings the copy up to date.
+    the next run brings the copy up to date. Where that list ends in C(reject) or C(defer), it stays as it is, and they
+    get a copy of C(smtpd_data_restrictions) instead, which is kept up to date in the same way; then the refusal comes
+    before the message rather than at a recipient.
   - The tables hold the names of accounts whose passwords are known, and only root can read them.
 author:
   - harden-mail contributors
@@ -213,6 +221,7 @@ def main():
             "lookback_days": {"type": "int", "default": 14},
             "log_files": {"type": "list", "elements": "path", "default": []},
             "log_journal": {"type": "bool", "default": True},
+            "mask_accounts": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -59,6 +59,7 @@ class Host:
             (directory / "library" / (name + ".py")).write_text(text)
         (directory / "play.yml").write_text(PLAY)
         (directory / "mail_password_audit.answer").write_text(json.dumps(ANSWER))
+        (directory / "submission_block.answer").write_text(json.dumps({"changed": False, "blocked": []}))
 
     def answer(self, **changes):
         (self.directory / "mail_password_audit.answer").write_text(json.dumps(dict(ANSWER, **changes)))
@@ -107,6 +108,15 @@ def test_accounts_are_blocked_and_told(host):
     assert (block["backend"], block["config_dirs"]) == ("postfix", ["/etc/postfix"])
     notice = host.asked("mail_password_notice")
     assert (notice["accounts"], notice["language"], notice["blocked"]) == (GUESSED, "ja", True)
+
+
+@pytest.mark.parametrize("answer", [{"not_applicable": "qmail can't.", "changed": False}, None])
+def test_nobody_is_told_of_a_block_that_was_not_made(host, answer):
+    (host.directory / "submission_block.answer").write_text(json.dumps(answer))
+    if answer is None:
+        host.answer(knows_all=False)
+    assert host.play(password_audit_action=["notify", "block_submission"]).status == 0
+    assert host.asked("mail_password_notice")["blocked"] is False
 
 
 @pytest.mark.parametrize("action", ["notify", ["notify"]])

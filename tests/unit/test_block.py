@@ -114,6 +114,7 @@ def run(host, check_mode=False, **options):
         "lookback_days": 14,
         "log_files": [],
         "log_journal": False,
+        "mask_accounts": False,
     }
     return control.run(host, dict(params, **options), check_mode)
 
@@ -417,6 +418,36 @@ def test_other_ways_to_send_are_findings(host):
     assert "POP-before-SMTP" in said and "Dovecot takes mail" in said
     host.settings["smtpd_sasl_auth_enable"] = "no"
     assert "No service" in " ".join(run(host, accounts=["a@x"])["findings"])
+
+
+def test_a_service_that_does_not_look_into_the_tables_is_a_finding(host):
+    host.commands["postconf -c /etc/postfix -P"] = (
+        "submission/inet/smtpd_sender_restrictions = $mua_sender_restrictions\n"
+        "2525/inet/smtpd_sender_restrictions = permit_sasl_authenticated,reject\n"
+    )
+    (finding,) = run(host, accounts=["a@x"])["findings"]
+    assert "submission/inet takes AUTH" in finding and ACCOUNTS in finding
+    # Of two services of one name, one gets the options.
+    del host.commands["postconf -c /etc/postfix -P"]
+    host.write(DIR + "/master.cf", MASTER + "\nsmtps inet n - y - - smtpd\n")
+    (finding,) = run(host, accounts=["a@x"])["findings"]
+    assert "smtps/inet takes AUTH" in finding
+    host.write(DIR + "/master.cf", MASTER)
+    assert run(host, check_mode=True, accounts=["a@x"])["findings"] == []
+
+
+def test_names_are_masked_where_that_is_wanted(host):
+    host.write("/var/log/mail.log", SENT.format(stamp(), 1, "198.51.100.7", "INFO@example.com"))
+    options = {"accounts": ["info@example.com"], "addresses": ["203.0.113.5"], "mask_accounts": True}
+    results = [run(host, check_mode=True, **options), run(host, **options)]
+    results += [run(host, **options), run(host, backend="qmail", **options), run(host, state="absent", **options)]
+    for result in results:
+        del result["diff"]
+        assert "info@" not in repr(result).lower()
+    assert results[1]["blocked"] == ["i***@example.com", "203.0.113.5/32"]
+    assert "I***@example.com from 198.51.100.7" in " ".join(results[1]["evidence"])
+    assert "i***@example.com" in results[3]["findings"][0]
+    assert results[4]["lifted"] == ["203.0.113.5/32", "i***@example.com"]
 
 
 @pytest.mark.parametrize(

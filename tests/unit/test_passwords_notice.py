@@ -118,7 +118,7 @@ def test_an_admin_gets_one_mail_for_all_accounts(host, clock):
     ((line, mail),) = mails(host)
     assert line.endswith("-- boss@example.com") and mail["Subject"].endswith(": 2")
     assert "  a@example.com\n  b@Example.com\n" in mail.get_content()
-    assert "these accounts can read mail, but not send" in mail.get_content()
+    assert "These accounts can read mail, but not send" in mail.get_content()
     result = run(host, *accounts, default_admin="all@example.com", **options)
     assert result["told"] == accounts[2:] and result["findings"] == []
 

@@ -5,6 +5,7 @@ import os
 from ..errors import CommandError, UserError
 from ..logs.cutoffs import sentence
 from ..logs.guard import guard
+from ..passwords.told import masked
 from ..postfix_config import Instance, key_of
 from . import engine, sessions
 from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
@@ -53,8 +54,9 @@ def _other_server(params, wanted):
     result = {"changed": False, "not_applicable": NOT_KNOWN, "findings": [], "evidence": []}
     if params["backend"] is not None:
         result["not_applicable"] = "qmail can't keep one account from sending."
-        named = ", ".join((wanted.accounts + wanted.addresses)[:5])
-        more = len(wanted.accounts + wanted.addresses) - 5
+        shown = _shown(wanted.accounts, params) + list(wanted.addresses)
+        named = ", ".join(shown[:5])
+        more = len(shown) - 5
         if named and params["state"] == "present":
             result["findings"] = [NO_SWITCH.format("qmail", named + (" and {0} more".format(more) if more > 0 else ""))]
     return result
@@ -87,7 +89,10 @@ class _Run:
         earlier = NOBODY if notebook.get("unfinished") else union(notebook.get("lists", {}))
         self.new_accounts = set(self.blocked.accounts) - set(earlier.accounts)
         self.new_addresses = set(self.blocked.addresses) - set(earlier.addresses)
-        self.lifted = set(earlier.accounts + earlier.addresses) - set(self.blocked.accounts + self.blocked.addresses)
+        self.lifted = (
+            set(earlier.accounts) - set(self.blocked.accounts),
+            set(earlier.addresses) - set(self.blocked.addresses),
+        )
         self.naming = Naming()
         self.seen_from = set()
         self.ended, self.open_still = 0, []
@@ -102,25 +107,31 @@ class _Run:
         result = engine.enforce(self.system, self.part, self.lists, check_mode, self._end_sessions)
         result["evidence"] = self._evidence(preview)
         result["findings"] = self.part.findings(self.blocked) if self.blocked != NOBODY else []
+        if self.blocked != NOBODY and not check_mode:
+            # What others have written may be read by Postfix in another way than here: then nobody is refused.
+            result["findings"] += self.part.uncovered(self.blocked)
         if self.open_still:
             named = ", ".join("{0} port {1}".format(*session.remote) for session in self.open_still[:5])
             number = len(self.open_still)
             result["findings"].append(
                 GO_ON.format(number, "" if number == 1 else "s", "is" if number == 1 else "are", named)
             )
-        everybody = self.blocked.accounts + self.blocked.addresses
+        everybody = _shown(self.blocked.accounts, self.params) + list(self.blocked.addresses)
         return dict(
             result,
             warnings=preview.get("warnings", []),
             senders=preview.get("cutoffs", []),
             senders_total=preview.get("cutoffs_total", 0),
             covered_since=preview.get("covered_since"),
-            blocked=list(everybody[:MOST_LISTED]),
+            blocked=everybody[:MOST_LISTED],
             blocked_total=len(everybody),
-            newly_blocked=sorted(self.new_accounts | self.new_addresses)[:MOST_LISTED],
-            lifted=sorted(self.lifted)[:MOST_LISTED],
+            newly_blocked=self._listed(self.new_accounts, self.new_addresses),
+            lifted=self._listed(*self.lifted),
             sessions_ended=self.ended,
         )
+
+    def _listed(self, accounts, networks):
+        return sorted(_shown(accounts, self.params) + list(networks))[:MOST_LISTED]
 
     def _senders(self):
         """Who of the newly blocked has sent lately, as :func:`guard.guard` says it."""
@@ -138,6 +149,8 @@ class _Run:
         if told["cutoffs"]:
             # To refuse them is what is meant: told as evidence, not as a warning.
             told["warnings"] = told["warnings"][:-1]
+        for cutoff in told["cutoffs"]:
+            (cutoff["account"],) = _shown([cutoff["account"]], self.params)
         return told
 
     def _evidence(self, preview):
@@ -201,6 +214,11 @@ class _Run:
                 if self.system.exists(path):
                     times.append(os.stat(self.system.real(path)).st_mtime)
         return max(times)
+
+
+def _shown(accounts, params):
+    """Accounts as they may be told: list of str."""
+    return [masked(name) for name in accounts] if params["mask_accounts"] else list(accounts)
 
 
 def _counted(number, one, many):

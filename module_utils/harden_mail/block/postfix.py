@@ -47,6 +47,10 @@ ADDRESSES_BY_25 = (
     "Port 25 of {0} takes AUTH, and addresses aren't refused there, since other mail servers come by it: set "
     "submission_firewall_no_auth_on_25: true."
 )
+NOT_LOOKED_UP = (
+    "{0}: {1} takes AUTH, but what Postfix makes of its options does not name {2}, so who is blocked still sends by it: "
+    "write its options one in a line, as -o name=value."
+)
 DOVECOT_TAKES = (
     "Dovecot takes mail by itself here (its protocols have submission): whoever is blocked still sends by that; take "
     "submission out of protocols, or give the account a new password."
@@ -232,6 +236,28 @@ class PostfixPart:
             # "imap pop3 submission", and of 2.4, "submission = yes"
             if re.search(r"\bsubmission\b(?!\s*=\s*no)", self._doveconf("protocols")):
                 findings.append(DOVECOT_TAKES)
+        return findings
+
+    def uncovered(self, blocked):
+        """Services that take AUTH and don't look into our tables, whoever has made that so: list of sentences.
+
+        Both Postfix's own reading of master.cf (``postconf -P``) and the one here must name them.
+        """
+        findings = []
+        for config_dir in self.config_dirs:
+            instance = Instance(self.system, config_dir)
+            read = postconf(self.system, config_dir, ["-P"])
+            for service in takers(instance):
+                here = [service.options.get(name, "") for name in (LIST, OTHER_LIST)]
+                there = [
+                    read.get("{0}/{1}".format(key_of(service), name), own)
+                    for name, own in zip((LIST, OTHER_LIST), here)
+                ]
+                wanted = [ACCOUNTS] if blocked.accounts else []
+                wanted += [ADDRESSES] if blocked.addresses and not is_inbound(service) else []
+                lost = [name for name in wanted if name not in " ".join(here) or name not in " ".join(there)]
+                if lost:
+                    findings.append(NOT_LOOKED_UP.format(instance.path, key_of(service), " and ".join(lost)))
         return findings
 
     def _bare(self, blocked):

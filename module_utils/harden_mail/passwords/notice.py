@@ -60,8 +60,10 @@ WORDS = {
         "  have nothing to do with each other, or one that a password manager has made.",
         "url": " at {url}",
         "enter": "- Enter it in every mail program and telephone that uses the account.",
-        "blocked": "Until then the account can read mail, but not send it by a mail program.",
-        "blocked_list": "Until then these accounts can read mail, but not send it by a mail program.",
+        "blocked": "The account can read mail, but not send it by a mail program, until a later check has seen the\n"
+        "new password.",
+        "blocked_list": "These accounts can read mail, but not send it by a mail program, until a later check has\n"
+        "seen a new password.",
         "end": "This mail was made by a program. Nobody asks you for your password by mail.",
         "account": "made of the account's name",
         "domain": "made of the domain's name",
@@ -90,22 +92,23 @@ WORDS = {
         "  ない4〜5個の単語や、パスワード管理ソフトで作ったものなど)。",
         "url": " ({url})",
         "enter": "- このアカウントを使うすべてのメールソフトとスマートフォンに、新しいパスワードを設定してください。",
-        "blocked": "変更されるまで、このアカウントではメールの受信はできますが、メールソフトからの送信はできません。",
-        "blocked_list": "変更されるまで、これらのアカウントではメールの受信はできますが、メールソフトからの送信は\n"
-        "できません。",
+        "blocked": "パスワードの変更が次回以降の点検で確認されるまで、このアカウントではメールの受信はできますが、\n"
+        "メールソフトからの送信はできません。",
+        "blocked_list": "パスワードの変更が次回以降の点検で確認されるまで、これらのアカウントではメールの受信は\n"
+        "できますが、メールソフトからの送信はできません。",
         "end": "このメールはプログラムが自動で送信しています。メールでパスワードをお尋ねすることはありません。",
         "account": "アカウント名から作られたもの",
         "domain": "ドメイン名から作られたもの",
-        "name": "使用者の名前から作られたもの",
+        "name": "利用者の氏名から作られたもの",
         "common": "多くの人が使っているもの",
         "japanese": "日本語の単語や名前から作られたもの",
         "english": "英語の単語や名前から作られたもの",
         "keyboard": "キーボードの並び",
         "date": "日付から作られたもの",
-        "digits": "数字だけのもの",
+        "digits": "数字を並べたもの",
         "own-list": "管理者の一覧にあるもの",
         "pwned": "流出したパスワードとして知られているもの",
-        "empty": "空",
+        "empty": "パスワードが空",
         "kind": " ({kind})",
     },
 }
@@ -227,7 +230,7 @@ def _check(params):
         if not least <= params[name] <= most:
             raise UserError("{0} is {1}: give a number from {2} to {3}.".format(name, params[name], least, most))
     for domain, address in params["admins"].items():
-        _address(str(address), "admins.{0}".format(domain))
+        _address(str(address or ""), "admins.{0}".format(domain))
     if params["default_admin"]:
         _address(params["default_admin"], "default_admin")
     if params["url"] and not re.match(r"https?://[!-~]+\Z", params["url"]):
@@ -246,7 +249,7 @@ def _recipient(params, name):
     if params["to"] == "owner":
         return name if ADDRESS.match(name) else None
     admins = {domain.lower(): str(address) for domain, address in params["admins"].items()}
-    return admins.get(name.rpartition("@")[2].lower(), params["default_admin"])
+    return admins.get(name.rpartition("@")[2].lower(), params["default_admin"]) or None
 
 
 def _key(account, recipient):

@@ -311,7 +311,9 @@ def _without_ours(text, known):
     for key, option in reversed(known["options"]):
         text = without_option(text, [key], option)
     ours = known.get("lines", [])
-    return "".join(line for line in text.splitlines(True) if line.rstrip("\n") not in ours)
+    text = "".join(line for line in text.splitlines(True) if line.rstrip("\n") not in ours)
+    # The last line may have got its newline for an option to follow it.
+    return known["before"] if text == known["before"] + "\n" else text
 
 
 def _tables(instance, wanted, has_sqlite):
