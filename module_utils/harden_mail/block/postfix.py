@@ -48,8 +48,8 @@ ADDRESSES_BY_25 = (
     "submission_firewall_no_auth_on_25: true."
 )
 NOT_LOOKED_UP = (
-    "{0}: {1} takes AUTH, but what Postfix makes of its options does not name {2}, so who is blocked still sends by it: "
-    "write its options one in a line, as -o name=value."
+    "{0}: {1} takes AUTH, but what Postfix makes of its options does not name {2}, so who is blocked still sends by "
+    "it: write its options one in a line, as -o name=value."
 )
 DOVECOT_TAKES = (
     "Dovecot takes mail by itself here (its protocols have submission): whoever is blocked still sends by that; take "
