@@ -78,7 +78,7 @@ options:
   mask_accounts:
     description:
       - Whether names of accounts are shortened in what this says (C(i***@example.com)), results, evidence and findings.
-      - C(--diff) shows the tables, and so the names, nevertheless.
+      - C(--diff) shows the tables, and so the names, nevertheless. So does a failure that has to do with one name.
     type: bool
     default: false
 attributes:

@@ -154,8 +154,8 @@ def _with_early_option(text, key, option):
     lines = text.splitlines(True)
     start = 0
     name = re.escape(option.lstrip("{").partition("=")[0].strip())
-    # In braces, what follows the name may stand in the next line.
-    sets_it = re.compile(r"(?:^|[\s{{]|-o){0}\s*(?:=|\Z)".format(name))
+    # Flags of one letter may stand before the o; in braces, what follows the name may stand in the next line.
+    sets_it = re.compile(r"(?:^|[\s{{]|-[A-Za-z]*o){0}\s*(?:=|\Z)".format(name))
     for service in parse_services(text):
         entry = [n for n in range(start, service.end) if lines[n].strip() and not lines[n].lstrip().startswith("#")]
         if key_of(service) == key:
@@ -176,7 +176,7 @@ def _with_early_option(text, key, option):
 def _is_whole(lines, entry, first, last):
     """Whether an entry's option ends with a line of it, rather than in a later one."""
     text = "".join(lines[n] for n in entry if first <= n <= last)
-    return text.count("{") <= text.count("}") and not re.search(r"\s-o\s*\Z", text)
+    return text.count("{") <= text.count("}") and not re.search(r"\s-[A-Za-z]*o\s*\Z", text)
 
 
 def without_options(text, known):

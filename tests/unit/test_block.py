@@ -619,6 +619,8 @@ def test_an_early_option_is_stronger_than_what_is_there_and_before_what_is_appen
     [
         ("smtpd\n  -ox=1\n", "smtpd\n  -ox=1\n  -o x=9\n"),
         ("smtpd\n  -o { x =\n  1, { a } }\n  -o y=2\n", "smtpd\n  -o { x =\n  1, { a } }\n  -o x=9\n  -o y=2\n"),
+        ("smtpd\n  -vox=1\n", "smtpd\n  -vox=1\n  -o x=9\n"),
+        ("smtpd -vo\n  y=1\n  -o z=2\n", "smtpd -vo\n  y=1\n  -o x=9\n  -o z=2\n"),
         ("smtpd\n  -o { x\n  = 1 }\n", "smtpd\n  -o { x\n  = 1 }\n  -o x=9\n"),
         ("smtpd -o {\n  # no }\n  y = 1 }\n  -o z=2\n", "smtpd -o {\n  # no }\n  y = 1 }\n  -o x=9\n  -o z=2\n"),
         ("smtpd -o\n  y=1\n  -o z=2\n", "smtpd -o\n  y=1\n  -o x=9\n  -o z=2\n"),
