@@ -183,7 +183,7 @@ def without_options(text, known):
     """master.cf without the options that a module has put there, whatever others have changed since.
 
     :param dict known: what the module remembers: ``before`` and ``after`` (str, the file without and with its options),
-        ``options`` (list of [key, option]); None: nothing
+        ``options`` (list of [key, option]), ``lines`` (services of its own, may be missing); None: nothing
     """
     if known is None:
         return text
@@ -191,6 +191,8 @@ def without_options(text, known):
         return known["before"]
     for key, option in reversed(known["options"]):
         text = without_option(text, [key], option)
+    ours = known.get("lines", [])
+    text = "".join(line for line in text.splitlines(True) if line.rstrip("\n") not in ours)
     # The last line may have got its newline for an option to follow it.
     return known["before"] if text == known["before"] + "\n" else text
 

@@ -19,7 +19,7 @@ import re
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
-from ..postfix_config import Instance, host_of, key_of, port_of, with_option, without_option
+from ..postfix_config import Instance, host_of, key_of, port_of, with_option, without_options
 from ..smtp_auth import ask
 from . import database, policy_lookup
 from .plan import BOTH
@@ -140,7 +140,7 @@ class PostfixPart:
             if wanted is not None and not instance.text:
                 raise UserError("config_dirs names {0}, which has no master.cf.".format(config_dir))
             known = memory.get(instance.path)
-            base = _without_ours(instance.text, known)
+            base = without_options(instance.text, known)
             text = base
             if wanted is not None:
                 bare = Instance(self.system, config_dir)
@@ -300,20 +300,6 @@ def _with_ours(bare, options, lines):
     if lines and not text.endswith("\n"):
         text += "\n"
     return text + "".join(line + "\n" for line in lines)
-
-
-def _without_ours(text, known):
-    """A master.cf without what harden-mail has put there, whatever others have changed since."""
-    if known is None:
-        return text
-    if text == known["after"]:
-        return known["before"]
-    for key, option in reversed(known["options"]):
-        text = without_option(text, [key], option)
-    ours = known.get("lines", [])
-    text = "".join(line for line in text.splitlines(True) if line.rstrip("\n") not in ours)
-    # The last line may have got its newline for an option to follow it.
-    return known["before"] if text == known["before"] + "\n" else text
 
 
 def _tables(instance, wanted, has_sqlite):
