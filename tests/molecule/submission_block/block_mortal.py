@@ -25,6 +25,7 @@ OPTIONS = {
     "config_dirs": ["/etc/postfix"],
     "lookback_days": 1,
     "log_files": [],
+    "mask_accounts": False,
     "log_journal": True,
 }
 
