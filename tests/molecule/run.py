@@ -24,8 +24,9 @@ PROJECT = os.path.dirname(os.path.dirname(HERE))
 LAB = os.path.join(PROJECT, "tests", "hosts", "lab.py")
 LOGS = os.path.join(PROJECT, ".cache", "molecule")
 
-# Scenarios that only `--all` runs, on roots whose archive may have holes: without them they are left out.
-NOT_EVERY_DAY = {"submission_debian11"}
+# Scenarios that only `--all` runs: on roots whose archive may have holes (without them they are left out), or on code
+# that others go through as well.
+NOT_EVERY_DAY = {"submission_debian11", "submission_unit"}
 
 # The test hosts' own tests; first, since nothing else can be believed when they fail.
 HOSTS = "hosts"
