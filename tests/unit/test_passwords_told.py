@@ -213,3 +213,12 @@ def test_a_look_does_not_say_that_the_time_was_over():
     assert found["finished"] is False
     assert "Check mode tries the first 100 guesses only." in found["evidence"]
     assert not any("time was over" in line for line in found["evidence"])
+
+
+def test_that_nothing_follows_for_a_name_that_nobody_can_be_given_is_said():
+    two = [account("john doe@example.com", ("common", 100)), account("info@example.com", ("account", 100))]
+    told_of = result(two)
+    assert told_of["guessed_accounts"] == ["info@example.com"]
+    assert told_of["findings"][-1].startswith("1 of these accounts with guessed passwords have blanks or odd")
+    assert not any("odd characters" in line for line in result(two, name_guessed=False)["findings"])
+    assert not any("odd characters" in line for line in result(two[1:])["findings"])

@@ -193,8 +193,18 @@ def _findings(ranked, options, course, shown):
             "a password that is too old",
         )
         + _not_tried([one for one in ranked if one.reason and not one.is_harmless], shown)
+        + _unnamed([one for one in ranked if one.kind and not _FIT.match(one.name)], options)
         + course.problems
     )
+
+
+def _unnamed(accounts, options):
+    if not accounts or not options["name_guessed"]:
+        return []
+    return [
+        "{0:,} of these accounts with guessed passwords have blanks or odd characters in their names: only this report "
+        "follows for them, they are neither blocked nor told.".format(len(accounts))
+    ]
 
 
 def _capped(accounts, limit, sentence, what):
