@@ -11,12 +11,10 @@ import sys
 import tarfile
 
 import pymailq
+from hosts.lab import Lab
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(PROJECT, "tests"))
-
-from hosts.lab import Lab  # noqa: E402
 
 MESSAGES = 100000
 ROUNDS = 3

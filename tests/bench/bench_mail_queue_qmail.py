@@ -10,11 +10,10 @@ import shutil
 import sys
 import tempfile
 
+from hosts.lab import Lab
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(PROJECT, "tests"))
-
-from hosts.lab import Lab  # noqa: E402
 
 MESSAGES = 20000
 ON_HOST = "/usr/local/lib/harden-mail-bench"

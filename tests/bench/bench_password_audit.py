@@ -16,10 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(PROJECT / "module_utils"))
+from harden_mail.passwords.candidates import QUOTAS
 
-from harden_mail.passwords.candidates import QUOTAS  # noqa: E402
+PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 ACCOUNTS = 10000
 WORDS = 1000000

@@ -19,12 +19,11 @@ import sys
 import tempfile
 import time
 
+from harden_mail.passwords.hashes import computer, matcher, parse
+
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 PASSLIB = PROJECT / ".cache" / "bench-passlib"
-sys.path[:0] = [str(PROJECT / "module_utils"), str(PASSLIB)]
-
-from harden_mail.passwords.hashes import computer, matcher, parse  # noqa: E402
 
 SECONDS = 0.4
 ROUNDS = 8

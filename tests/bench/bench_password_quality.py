@@ -25,14 +25,13 @@ import sys
 import tempfile
 import time
 
+from harden_mail.passwords import candidates
+from harden_mail.passwords.candidates import from_account, tails
+from made_up_passwords import made_up
+from zxcvbn import zxcvbn
+
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-sys.path.insert(0, str(PROJECT / "module_utils"))
-
-from harden_mail.passwords import candidates  # noqa: E402
-from harden_mail.passwords.candidates import from_account, tails  # noqa: E402
-from made_up_passwords import made_up  # noqa: E402
-from zxcvbn import zxcvbn  # noqa: E402
 
 ACCOUNTS = 1000
 SEED = 20260

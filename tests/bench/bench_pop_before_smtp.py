@@ -10,11 +10,10 @@ import os
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "molecule", "shared")]
+from hosts.lab import Lab
+from pop_clients import DATABASE, pop, put_code, run
 
-from hosts.lab import Lab  # noqa: E402
-from pop_clients import DATABASE, pop, put_code, run  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 LOG_INS = 1000
 ROUNDS = 5

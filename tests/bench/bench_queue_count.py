@@ -9,11 +9,10 @@ import os
 import sys
 import tarfile
 
+from hosts.lab import Lab
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(PROJECT, "tests"))
-
-from hosts.lab import Lab  # noqa: E402
 
 MESSAGES = 1000000
 ON_HOST = "/root/bench"

@@ -11,11 +11,10 @@ import subprocess
 import sys
 import time
 
+from hosts.lab import Lab
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(PROJECT, "tests"))
-
-from hosts.lab import Lab  # noqa: E402
 
 FEW, MANY, RICH_RULES = 50, 10000, 20
 PLAYBOOK = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")

@@ -26,6 +26,9 @@ BENCHES = {
     "password_audit": [],
 }
 
+# Where benches import from.
+IMPORTED = ("tests", "tests/molecule/shared", "module_utils", ".cache/bench-passlib")
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,6 +40,7 @@ def main():
     unknown = set(options.names) - set(BENCHES)
     if unknown:
         parser.error("no such bench: {0}; there are: {1}".format(", ".join(unknown), ", ".join(BENCHES)))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(os.path.join(PROJECT, path) for path in IMPORTED))
     failed = []
     for name in options.names or BENCHES:
         command = [sys.executable, os.path.join(HERE, "bench_{0}.py".format(name)), str(options.scale)]
@@ -45,7 +49,7 @@ def main():
             for host in BENCHES[name]:
                 lab += ["--host", host]
             command = lab + ["--"] + command
-        if subprocess.call(command, cwd=PROJECT, stdin=subprocess.DEVNULL):
+        if subprocess.call(command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL):
             failed.append(name)
     if failed:
         print("benches that failed: {0}".format(", ".join(failed)))
