@@ -1,0 +1,158 @@
+"""Reads what somebody other than root wrote in a process that has that user's rights only, and little memory and time.
+
+Parsers of whole formats (SQLite, Berkeley DB) are large; what an attacker makes of them there, the attacker could do
+before. Rows come back as JSON, one a line, and are bounded here.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import resource
+import select
+import signal
+import time
+from collections import namedtuple
+
+from .errors import UserError
+from .surface import place_of
+from .untrusted_walk import NotRead
+
+# seconds: until the last row, by the clock; memory: bytes beside what it begins with; bytes: of all rows together, as
+# JSON; rows: how many; row: bytes of a single one
+Bounds = namedtuple("Bounds", "seconds memory bytes rows row")
+DATABASE = Bounds(120, 256 << 20, 256 << 20, 500000, 65536)
+
+_CHUNK = 1 << 16
+_ROW, _TELL, _DONE = 0, 1, 2
+
+
+def rows_as_owner(path, work, owner, bounds=DATABASE):
+    """Yield what some work yields, done in a process of a file's owner.
+
+    :param str path: of the file, for messages only
+    :param work: callable without arguments, which gives an iterator of what JSON can carry; it opens its files by
+        itself, as that user, and imports nothing: Ansible's copy of this code is root's. A UserError or NotRead of it
+        is said; of anything else only the kind
+    :param int owner: user id; as root's own the work is bounded in the same way
+    :param Bounds bounds: beyond which it is ended
+    :raises NotRead: it failed, broke a bound, or can't become that user; rows that came before were yielded
+    """
+    reader, writer = os.pipe()
+    process = os.fork()
+    if not process:
+        _child(work, owner, bounds, writer)
+    os.close(writer)
+    try:
+        yield from _rows(path, reader, bounds)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+def _rows(path, reader, bounds):
+    deadline, left, count, heard = time.monotonic() + bounds.seconds, bounds.bytes, 0, bytearray()
+    while True:
+        wait = deadline - time.monotonic()
+        if wait <= 0 or not select.select([reader], [], [], wait)[0]:
+            raise NotRead(path, "was not read to its end within {0} seconds".format(bounds.seconds))
+        chunk = os.read(reader, _CHUNK)
+        if not chunk:
+            raise NotRead(path, "could not be read within the memory and time that a file of a user gets")
+        heard += chunk
+        left -= len(chunk)
+        if left < 0:
+            raise NotRead(path, "gives more than {0:,} bytes; the rest is not read".format(bounds.bytes))
+        *lines, heard = heard.split(b"\n")
+        if max([len(heard)] + [len(line) for line in lines]) > bounds.row + 16:
+            raise NotRead(path, "has a row of more than {0:,} bytes; the rest is not read".format(bounds.row))
+        for line in lines:
+            kind, value = _message(path, line)
+            if kind == _DONE:
+                return
+            if kind == _TELL:
+                raise NotRead(path, value)
+            count += 1
+            if count > bounds.rows:
+                raise NotRead(path, "has more than {0:,} rows; the rest is not read".format(bounds.rows))
+            yield value
+
+
+def _message(path, line):
+    # Who has taken over that process can write anything.
+    with contextlib.suppress(ValueError, RecursionError):
+        message = json.loads(line.decode())
+        if isinstance(message, list) and len(message) == 2 and message[0] in (_ROW, _TELL, _DONE):
+            kind, value = message
+            return kind, value if kind == _ROW else str(value)[:500]
+    raise NotRead(path, "could not be read: the process that read it answered with nonsense")
+
+
+def _child(work, owner, bounds, writer):
+    """Become the owner, do the work, end."""
+    try:
+        with os.fdopen(writer, "wb") as stream:
+            try:
+                _confine(owner, bounds, writer)
+                for value in work():
+                    _say(stream, _ROW, value)
+                _say(stream, _DONE, None)
+            except BrokenPipeError:
+                raise
+            except NotRead as error:
+                _say(stream, _TELL, error.why)
+            except UserError as error:
+                _say(stream, _TELL, "could not be read: {0}".format(error))
+            except BaseException as error:
+                # Without its text, which may quote a row.
+                _say(stream, _TELL, "could not be read ({0})".format(place_of(error)))
+    finally:
+        # Nothing that this process has in common with the other one is to be flushed, unlocked or removed.
+        os._exit(0)
+
+
+def _say(stream, kind, value):
+    stream.write(json.dumps([kind, value]).encode() + b"\n")
+
+
+def _confine(owner, bounds, writer):
+    """Drop all rights but the owner's, and bound memory, processor time and files.
+
+    A change of user also takes the process's memory, a copy of root's, out of that user's reach (ptrace(2): dumpable).
+    """
+    for descriptor in _open_descriptors():
+        if descriptor > 2 and descriptor != writer:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+    if owner != os.geteuid():
+        try:
+            about = pwd.getpwuid(owner)
+            os.initgroups(about.pw_name, about.pw_gid)
+            os.setgid(about.pw_gid)
+        except KeyError:
+            os.setgroups([])
+            os.setgid(65534)
+        os.setuid(owner)
+    # A user's own limit, as that of root's shell, may be lower already.
+    seconds = int(bounds.seconds) + 1
+    for name, value in (
+        (resource.RLIMIT_AS, _size() + bounds.memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(name)[1]
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (most, most))
+
+
+def _open_descriptors():
+    return [int(name) for name in os.listdir("/proc/self/fd")]
+
+
+def _size():
+    """Bytes of address space that this process has now; proc(5), statm."""
+    with open("/proc/self/statm", "rb") as handle:
+        return int(handle.read().split()[0]) * resource.getpagesize()
