@@ -95,6 +95,9 @@ def test_roots_link_in_a_directory_that_others_can_write_is_not_followed(host, o
     assert "not followed" in why(host, "/shared/link")
     os.chmod(host.real("/shared"), 0o755)
     assert untrusted.read_untrusted(host, "/shared/link") == "x\n"
+    # Its owner made it elsewhere, or was given it.
+    give(host, "/shared/link", owners[0])
+    assert "not followed" in why(host, "/shared/link")
 
 
 @as_root
@@ -254,6 +257,21 @@ def test_a_file_that_is_replaced_behind_the_look_is_not_read(host, monkeypatch):
 
     monkeypatch.setattr(untrusted_walk.os, "open", replaced)
     assert "replaced while it was opened" in why(host, "/d/f")
+
+
+def test_a_directory_that_is_replaced_behind_the_look_is_not_entered(host, monkeypatch):
+    file(host, "/d/e/f")
+    file(host, "/d/other/f")
+    real = os.open
+
+    def replaced(path, flags, *rest, **more):
+        if path == "e":
+            os.rename(host.real("/d/e"), host.real("/d/old"))
+            os.rename(host.real("/d/other"), host.real("/d/e"))
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(untrusted_walk.os, "open", replaced)
+    assert "replaced while it was opened" in why(host, "/d/e/f")
 
 
 @as_root
