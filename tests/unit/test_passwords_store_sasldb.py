@@ -28,7 +28,7 @@ def test_what_saslpasswd2_wrote(tmp_path):
     os.makedirs(str(tmp_path / "etc/sasl2"))
     shutil.copy(os.path.join(DATA, "sasldb2"), str(tmp_path / "etc/sasl2/sasldb2"))
     found, told = read(tmp_path)
-    assert sorted(tuple(account) for account in found) == [
+    assert sorted(tuple(account)[:7] for account in found) == [
         ("info@example.com", "{PLAIN}spring2024", "PLAIN", "sasldb", (), None, True),
         ("odd@example.net", "{PLAIN}p:a|ss\\word 日本", "PLAIN", "sasldb", (), None, True),
     ]

@@ -2,7 +2,8 @@
 
 from collections import namedtuple
 
-_Fields = namedtuple("_Fields", "name stored scheme store hints changed active")
+_Fields = namedtuple("_Fields", "name stored scheme store hints changed active source")
+_Fields.__new__.__defaults__ = ("",)
 
 
 class Account(_Fields):
@@ -17,6 +18,8 @@ class Account(_Fields):
     :ivar tuple hints: of str: what a guesser may know beside the name, as the owner's name or company
     :ivar int changed: day of the last change, in days since 1970; None where the store doesn't say
     :ivar bool active: whether the store lets it log in at all; neither locked nor disabled
+    :ivar str source: where in the store it is, the file (path on the host) or the database as people call it; what was
+        not read of a store is known by the same (``Store.unread``)
     """
 
     __slots__ = ()

@@ -32,7 +32,7 @@ class DomainFiles(Store):
             if os.path.islink(self.system.real(directory)):
                 continue  # another name of a domain that is read as well
             domain, hints = os.path.basename(directory), self.hints(path)
-            for number, line in read_lines(self.system, path, self._problems, self.trusted(path)):
+            for number, line in read_lines(self.system, self.begin(path), self, self.trusted(path)):
                 if not line or line.startswith("#"):
                     continue
                 fields = line.split(":")
@@ -47,6 +47,7 @@ class DomainFiles(Store):
                     hints,
                     self.changed(fields),
                     not is_locked(fields[1], "CRYPT"),
+                    path,
                 )
 
     def changed(self, _fields):

@@ -32,14 +32,14 @@ class PasswdFile(Store):
             name_in_path = pattern.user(path)
             if name_in_path is None:
                 continue  # the pattern is wider than the variables are
-            for number, line in read_lines(self.system, path, self._problems):
+            for number, line in read_lines(self.system, self.begin(path), self):
                 if line[:1] in ("", ":", "#"):
                     continue
                 account = account_of(line, scheme, name_in_path)
                 if account is None:
                     self.problem(path, "no colon", number)
                 else:
-                    yield account
+                    yield account._replace(source=path)
 
     def _scheme(self):
         """The scheme of passwords that name none, as Dovecot's configuration has it for this path."""

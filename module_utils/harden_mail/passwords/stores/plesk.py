@@ -40,8 +40,10 @@ class Plesk(Store):
     def accounts(self):
         view = self._view()
         place, accounts = (view, self._from_view(view)) if view else (DATABASE, self._from_database())
+        self.begin(place)
         try:
-            yield from accounts
+            for account in accounts:
+                yield account._replace(source=place)
         except CommandError as error:
             self.problem(place, "can't be asked ({0})".format(error_text(error)))
         except DatabaseError as error:

@@ -30,6 +30,7 @@ class Sasldb(Store):
 
     def accounts(self):
         path = self.options.get("path") or next((path for path in PATHS if self.system.exists(path)), PATHS[0])
+        self.begin(path)
         try:
             descriptor = os.open(self.system.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError as error:
@@ -62,7 +63,7 @@ class Sasldb(Store):
             user, realm = (part.decode("utf-8", "surrogateescape") for part in parts[:2])
             name = user if "@" in user or not realm else user + "@" + realm
             password = value.decode("utf-8", "surrogateescape")
-            yield Account(name, "{PLAIN}" + password, "PLAIN", self.name, (), None, True)
+            yield Account(name, "{PLAIN}" + password, "PLAIN", self.name, (), None, True, path)
 
     def _gdbm(self, path):
         if gdbm is None:

@@ -19,7 +19,7 @@ class Shadow(Store):
         path = self.options.get("path", PATH)
         names = self._owners() if path == PATH else {}
         today = self.today()
-        for number, line in read_lines(self.system, path, self._problems):
+        for number, line in read_lines(self.system, self.begin(path), self):
             if not line or line[0] in "#+-":
                 continue  # "+" and "-" are NIS, whose passwords are elsewhere
             fields = line.split(":")
@@ -40,6 +40,7 @@ class Shadow(Store):
                     # 0 is no day, but "must be changed at the next log-in".
                     day(fields[2]) or None if len(fields) > 2 else None,
                     expires is None or expires > today,
+                    path,
                 )
 
     def _owners(self):

@@ -132,7 +132,7 @@ def private_text(store, path):
         store.problem(path, "is empty, or can't be read, so the database can't be reached")
         return None
     if mode & 0o007:
-        store.problem(path, "holds a password, and everybody on the host can read it (chmod o= it)")
+        store.remark(path, "holds a password, and everybody on the host can read it (chmod o= it)")
     return "\n".join(lines)
 
 
@@ -142,7 +142,7 @@ def accounts_of(store, connection, preset, query, scheme=DEFAULT_SCHEME):
     :param str scheme: of passwords that name none, unless the store's declaration says it
     """
     scheme = store.options.get("default_scheme", scheme)
-    where = place(connection)
+    where = store.begin(place(connection))
     try:
         for select, roles in _selects(store, connection, preset, query):
             for number, row in enumerate(rows(store.system, connection, select, store), 1):
@@ -154,7 +154,7 @@ def accounts_of(store, connection, preset, query, scheme=DEFAULT_SCHEME):
                 if account is None:
                     store.problem(where, "no name", number)
                 else:
-                    yield account
+                    yield account._replace(source=where)
     except DatabaseError as error:
         store.problem(where, str(error))
     except Missing as error:

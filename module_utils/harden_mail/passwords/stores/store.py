@@ -41,6 +41,7 @@ class Store:
         self.system = system
         self.options = {key: value for key, value in options.items() if value is not None and key not in self.ignored}
         self._problems = Problems()
+        self._sources, self._troubled = set(), set()
         self.check_options()
 
     def check_options(self):
@@ -80,6 +81,21 @@ class Store:
         """List of sentences on what could not be read until now, 20 at most and one that counts the rest."""
         return self._problems.sentences()
 
+    @property
+    def unread(self):
+        """Set of sources (str, see ``Account.source``) that were not read, or not as a whole, until now."""
+        return self._troubled & self._sources
+
+    @property
+    def knows_sources(self):
+        """Whether no source was missed until now: all trouble was with sources that are known by name."""
+        return self._troubled <= self._sources
+
+    def begin(self, source):
+        """Say that a source is read now: its accounts and its problems have this place (str, returned)."""
+        self._sources.add(source)
+        return source
+
     @staticmethod
     def today():
         """Days since 1970."""
@@ -87,9 +103,14 @@ class Store:
 
     def problem(self, place, what, line=None):
         """Remember what could not be read; see :meth:`Problems.add`."""
+        self._troubled.add(place)
         self._problems.add(place, what, line)
 
     add = problem
+
+    def remark(self, place, what, line=None):
+        """Say what a person ought to know of a source that was read as a whole all the same; parameters as of problem."""
+        self._problems.add(place, what, line)
 
 
 def is_locked(stored, scheme):

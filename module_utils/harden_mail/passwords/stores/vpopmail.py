@@ -44,14 +44,14 @@ class Vpopmail(Store):
             self.problem(path, "there is no file vpasswd")
         for file in paths:
             domain = os.path.basename(os.path.dirname(file))
-            for number, line in read_lines(self.system, file, self._problems):
+            for number, line in read_lines(self.system, self.begin(file), self):
                 if not line:
                     continue
                 account = account_of(line, domain)
                 if account is None:
                     self.problem(file, "no name and password", number)
                 else:
-                    yield account
+                    yield account._replace(source=file)
 
 
 def account_of(line, domain):
