@@ -1,6 +1,7 @@
 """The managed host as the logic sees it: commands run, files read, files written atomically."""
 
 import contextlib
+import errno
 import fcntl
 import glob
 import io
@@ -17,6 +18,9 @@ from .errors import CommandError, UserError
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 Completed = namedtuple("Completed", "rc out err")
+
+# Bytes of a file that is read whole: the kernel's list of a million connections is 150 MB long.
+LARGEST_FILE = 256 << 20
 
 # Seconds for a command to end when nobody reads it any more, and again when it was asked to.
 GRACE = 3
@@ -142,12 +146,26 @@ class System:
         return sorted(path[prefix:] for path in glob.glob(self.real(pattern)))
 
     def read(self, path):
-        """Whole text of a file, or None when it does not exist."""
+        """Whole text of a file that root wrote, or None when it does not exist.
+
+        What others can put in a file's place is for :mod:`untrusted` to read; here it is only not waited for.
+
+        :raises OSError: it is no plain file, can't be read, or is larger than any file that is read whole
+        """
         try:
-            with open(self.real(path), encoding="utf-8", errors="surrogateescape", newline="") as handle:
-                return handle.read()
+            descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is no plain file", path)
+            with open(descriptor, "rb", closefd=False) as handle:
+                content = handle.read(LARGEST_FILE + 1)
+        finally:
+            os.close(descriptor)
+        if len(content) > LARGEST_FILE:
+            raise OSError(errno.EFBIG, "it has more than {0:,} bytes".format(LARGEST_FILE), path)
+        return content.decode("utf-8", "surrogateescape")
 
     def write(self, path, text, mode=0o644):
         """Replace a file in one step: temporary file beside it, fsync, rename, fsync of the directory.
@@ -163,8 +181,10 @@ class System:
         except FileNotFoundError:
             former = None
         temporary = self.temporary(target)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        descriptor = os.open(temporary, flags, 0o600)
+        # Whatever is there already is nothing to write into: what a kill left, or a link or FIFO of somebody else's.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as handle:
                 handle.write(text)
@@ -184,7 +204,7 @@ class System:
     def temporary(path):
         """Where ``write`` makes the new content of a file; after a kill it may still be there.
 
-        A fixed name (callers hold a lock): what a kill leaves behind, the next run uses up.
+        A fixed name (callers hold a lock): what a kill leaves behind, the next run removes.
         """
         return os.path.join(os.path.dirname(path), ".{0}.harden-mail".format(os.path.basename(path)))
 
