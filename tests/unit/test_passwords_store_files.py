@@ -14,6 +14,8 @@ from harden_mail.passwords.stores import passwd_file, plesk, problems, registry,
 from harden_mail.system import Completed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panel_hosts import cpanel, directadmin
+from panel_hosts import write as panel_file
 
 SHA512 = "$6$saltsalt$" + "x" * 86
 
@@ -273,7 +275,13 @@ def test_passwd_file_as_dovecot_reads_it(tmp_path):
     "path, files, names",
     (
         ("/m/%d/users", {"/m/a.example/users": "info"}, ["info@a.example"]),
-        ("/m/%d/users", {"/m/a.example/users": "info@b.example"}, ["info@b.example"]),
+        ("/m/%d/users", {"/m/a.example/users": "info@A.example"}, ["info@A.example"]),
+        ("/m/%d/users", {"/m/a.example/users": "ceo@b.example"}, []),
+        ("/m/%d/users", {"/m/a.example/users": "x@a.example@a.example"}, []),
+        ("/m/%d/%n", {"/m/a.example/info": "ceo"}, []),
+        ("/m/%d/%n", {"/m/a.example/info": "info@a.example"}, ["info@a.example"]),
+        ("/m/%u", {"/m/info@a.example": "ceo"}, []),
+        ("/m/%n", {"/m/info": "info@b.example", "/m/x": "info@b.example"}, ["info@b.example"]),
         (
             "/m/%{user | domain}/users",
             {"/m/a.example/users": "x", "/m/b.example/users": "y"},
@@ -442,32 +450,22 @@ def test_any_line_of_vpasswd(line):
 
 
 def test_cpanel_and_directadmin(tmp_path):
-    write(
-        tmp_path,
-        "/home/customer/etc/example.com/shadow",
-        "info:{0}:19755::::::\noff:!{0}:0::::::\nbad\n".format(SHA512),
-    )
-    os.symlink("example.com", str(tmp_path / "home/customer/etc/alias.example"))
+    cpanel(tmp_path, example_com="alpha", alias_example="alpha")
+    path = "/home/alpha/etc/example.com/shadow"
+    panel_file(tmp_path, path, "info:{0}:19755::::::\noff:!{0}:0::::::\nbad\n".format(SHA512), "alpha")
+    os.symlink("example.com", str(tmp_path / "home/alpha/etc/alias.example"))
     found, told = read(tmp_path, store="cpanel")
     assert found == [
-        ("info@example.com", SHA512, "CRYPT", "cpanel", ("customer",), 19755, True),
-        ("off@example.com", "!" + SHA512, "CRYPT", "cpanel", ("customer",), None, False),
+        ("info@example.com", SHA512, "CRYPT", "cpanel", ("alpha",), 19755, True),
+        ("off@example.com", "!" + SHA512, "CRYPT", "cpanel", ("alpha",), None, False),
     ]
-    assert told == ["/home/customer/etc/example.com/shadow: no name and password in line 3."]
-    write(tmp_path, "/etc/virtual/example.net/passwd", "info:{0}\nwhole@example.org:{0}:x\n".format(SHA512))
+    assert told == [path + ": no name and password in line 3."]
+    directadmin(tmp_path, "example.net")
+    rows = "info:{0}\nwhole@example.net:{0}:x\n".format(SHA512)
+    panel_file(tmp_path, "/etc/virtual/example.net/passwd", rows, "mail")
     found, told = read(tmp_path, store="directadmin", path="/etc/virtual/*/passwd", count=2)
-    assert [account[:2] for account in found] == [("info@example.net", SHA512), ("whole@example.org", SHA512)]
+    assert [account[:2] for account in found] == [("info@example.net", SHA512), ("whole@example.net", SHA512)]
     assert told == []
-
-
-def test_a_customer_can_not_have_others_passwords_read(tmp_path):
-    write(tmp_path, "/etc/shadow", "root:{0}:1::\n".format(SHA512))
-    os.makedirs(str(tmp_path / "home/evil/etc/example.com"))
-    os.symlink("/etc/shadow", str(tmp_path / "home/evil/etc/example.com/shadow"))
-    os.makedirs(str(tmp_path / "home/evil/etc/fifo.example"))
-    os.mkfifo(str(tmp_path / "home/evil/etc/fifo.example/shadow"))
-    found, told = read(tmp_path, store="cpanel")
-    assert found == [] and len(told) == 2
 
 
 # --- Plesk ------------------------------------------------------------------------------------------------------
@@ -584,11 +582,17 @@ FILE_STORES = (
     ("shadow", {}, "/etc/shadow"),
     ("vpopmail", {"path": "/d"}, "/d/example.com/vpasswd"),
     ("vpopmail", {"path": "/v/vpopmail.mysql"}, "/v/vpopmail.mysql"),
-    ("cpanel", {}, "/home/a/etc/example.com/shadow"),
+    ("cpanel", {}, "/home/alpha/etc/example.com/shadow"),
     ("directadmin", {}, "/etc/virtual/example.com/passwd"),
     ("sasldb", {}, "/etc/sasldb2"),
     ("dovecot-sql", {"path": "/etc/dovecot-sql.conf.ext"}, "/etc/dovecot-sql.conf.ext"),
 )
+
+
+def panels(root):
+    """A host with all panels, on which all files are root's."""
+    cpanel(root, example_com="alpha")
+    directadmin(root, "example.com")
 
 
 @pytest.mark.parametrize("name, options, path", FILE_STORES)
@@ -596,6 +600,7 @@ FILE_STORES = (
 @given(content=st.binary(max_size=300))
 def test_any_content_is_accounts_or_problems(name, options, path, content):
     with tempfile.TemporaryDirectory() as root:
+        panels(root)
         write(root, path, content)
         for account in registry.open_store(FakeSystem(root), dict(options, store=name)).accounts():
             assert isinstance(account, Account) and isinstance(account.stored, str)
@@ -605,7 +610,8 @@ def test_any_content_is_accounts_or_problems(name, options, path, content):
 @pytest.mark.parametrize("kind", ("fifo", "directory", "dangling", "loop", "empty", "binary"))
 def test_whatever_lies_in_the_place_of_a_file(tmp_path, name, options, path, kind):
     real = str(tmp_path) + path
-    os.makedirs(os.path.dirname(real))
+    panels(tmp_path)
+    os.makedirs(os.path.dirname(real), exist_ok=True)
     if kind == "fifo":
         os.mkfifo(real)
     elif kind == "directory":

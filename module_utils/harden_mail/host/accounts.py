@@ -1,26 +1,29 @@
-"""Where the passwords of those who may send mail are kept, and how many there are. Never what they are."""
+"""Where the passwords of those who may send mail are kept, and how many there are. Never what they are.
+
+A store counts only where the host's mail server would take an account from it. What a local user can make, as a file of
+a panel that is not there, is none.
+"""
+
+import time
 
 from ..errors import CommandError
-from .lines import read_lines
+from ..queue.text import printable
+from ..untrusted import Limits, lines_untrusted, matching
 from .panel import plesk_settings
+from .panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, pattern_of
 from .passdbs import VARIABLE, Configuration
-
-# Stores that are plain files of one account a line, each a name and a pattern.
-LINE_FILES = (
-    ("cpanel", "/home/*/etc/*/shadow"),
-    ("directadmin", "/etc/virtual/*/passwd"),
-)
-
-VPOPMAIL_HOME = "/home/vpopmail"
-
-# Cyrus SASL's own store, in Debian and in Red Hat.
-SASLDB_FILES = ("/etc/sasldb2", "/etc/sasl2/sasldb2")
+from .sasl import sasldb_files
+from .users import VPOPMAIL, users, vpasswd_files
 
 # Dovecot's drivers that come down to the system's own accounts.
 SYSTEM_DRIVERS = ("pam", "passwd", "shadow", "bsdauth")
 
+# Of one store, for a number that is only shown.
+COUNTED = Limits(64 << 20, 300000, 20)
 
-# Each store in this file is a tuple: its name, its path, the number of accounts or None, and the evidence.
+
+# Each store in this file is a tuple: its name, its path, the number of accounts or None, the evidence, and why the
+# number is not known, or None.
 
 
 def find_accounts(system, mta, pop, panel):
@@ -29,8 +32,10 @@ def find_accounts(system, mta, pop, panel):
         found = [_plesk(system)]  # whatever its Dovecot or Courier asks, the answer comes from Plesk
     else:
         found = _dovecot(system) if pop["name"] == "dovecot" else []
-        found += _vpopmail(system) + _line_files(system)
-        found += [("sasldb", path, None, "the file is there") for path in SASLDB_FILES if system.exists(path)]
+        found += _vpopmail(system)
+        found = _with_panels(system, found)
+        if mta["name"] == "postfix":
+            found += [_entry("sasldb", path, None, how) for path, how in sasldb_files(system, mta["config_dir"])]
         # Courier, qmail's checkpassword and SASL's saslauthd ask the system unless they are told otherwise.
         if not found and (mta["name"] or pop["name"]):
             found.append(_shadow(system, "no other store was found"))
@@ -39,8 +44,10 @@ def find_accounts(system, mta, pop, panel):
     for entry in found:
         first.setdefault(entry[:2], entry)
     found = list(first.values())
-    accounts = [{"store": store, "path": path, "count": count} for store, path, count, _how in found]
-    return accounts, {str(index): entry[3] for index, entry in enumerate(found)}
+    accounts = [{"store": store, "path": path, "count": count} for store, path, count, _how, _why in found]
+    evidence = {str(index): entry[3] for index, entry in enumerate(found)}
+    evidence.update({"{0}.count".format(index): entry[4] for index, entry in enumerate(found) if entry[4]})
+    return accounts, evidence
 
 
 def passdbs(text):
@@ -63,57 +70,128 @@ def _dovecot(system):
         how = "passdb {0} in `doveconf -n`".format(driver)
         if driver == "passwd-file" and path:
             # A path may hold the user's domain: "/etc/mail/%d/passwd", in 2.4 "%{user | domain}".
-            files = system.glob(VARIABLE.sub("*", path))
-            found.append(("dovecot-passwd-file", path, sum(_count_lines(system, name) for name in files), how))
+            count = _Count(system)
+            count.paths(matching(system, VARIABLE.sub("*", path), count))
+            found.append(_entry("dovecot-passwd-file", path, count, how))
         elif driver in SYSTEM_DRIVERS:
             found.append(_shadow(system, how))
         else:
             # The file holds the way into a database, password and all: its name is enough.
-            found.append(("dovecot-" + driver, path, None, how))
+            found.append(_entry("dovecot-" + driver, path, None, how))
     return found
 
 
 def _plesk(system):
     mailnames = plesk_settings(system).get("PLESK_MAILNAMES_D", "/var/qmail/mailnames")
-    boxes = [path for path in system.glob(mailnames + "/*/*") if system.is_dir(path)]
-    return "plesk", mailnames, len(boxes), "Plesk's mailbox directories; the passwords are in its database"
+    boxes = [path for path in matching(system, mailnames + "/*/*") if system.is_dir(path)]
+    how = "Plesk's mailbox directories; the passwords are in its database"
+    return "plesk", mailnames, len(boxes), how, None
 
 
-def _line_files(system):
-    found = []
-    for store, pattern in LINE_FILES:
-        paths = system.glob(pattern)
-        if paths:
-            found.append((store, pattern, sum(_count_lines(system, path) for path in paths), "files are there"))
+def _with_panels(system, found):
+    """Stores, with those of a panel that root has put on this host."""
+    if DIRECTADMIN.is_there(system):
+        # Its Dovecot asks the same files by a path of its own.
+        known = {VARIABLE.sub("*", path) for store, path, *_rest in found if store == "dovecot-passwd-file" and path}
+        if DIRECTADMIN.pattern not in known:
+            count = _Count(system)
+            count.files(DIRECTADMIN.files(system, count))
+            found = [*found, _entry(DIRECTADMIN.name, DIRECTADMIN.pattern, count, "DirectAdmin's domains")]
+    if CPANEL.is_there(system):
+        # What its Dovecot asks ("dict") is cPanel's own program, which reads these files and the system's accounts.
+        found = [entry for entry in found if entry[0] != "dovecot-dict"]
+        found += _cpanel(system)
+        found.append(_shadow(system, "cPanel's customers are mail accounts, too"))
     return found
 
 
+def _cpanel(system):
+    counts = {}
+    of_lists = _Count(system)
+    for file in CPANEL.files(system, of_lists):
+        counts.setdefault(pattern_of(file), _Count(system)).files([file])
+    if not counts:
+        counts[CPANEL.pattern] = of_lists
+    return [_entry(CPANEL.name, pattern, counts[pattern], "cPanel's domains") for pattern in sorted(counts)]
+
+
 def _vpopmail(system):
-    home = VPOPMAIL_HOME
-    for line in (system.read("/etc/passwd") or "").splitlines():
-        if line.startswith("vpopmail:") and line.count(":") >= 6:
-            home = line.split(":")[5]
-    directory = home + "/domains"
-    # Beyond a hundred domains vpopmail spreads them over one more level.
-    files = system.glob(directory + "/*/vpasswd") + system.glob(directory + "/*/*/vpasswd")
-    tables = home + "/etc/vpopmail.mysql"
-    if not files:
-        return [("vpopmail", tables, None, "the file is there")] if system.exists(tables) else []
-    return [("vpopmail", directory, sum(_count_lines(system, path) for path in files), "vpasswd files are there")]
+    user = users(system).get(VPOPMAIL)
+    if user is None:
+        return []
+    directory, tables = user.home.rstrip("/") + "/domains", user.home.rstrip("/") + "/etc/vpopmail.mysql"
+    count = _Count(system)
+    files = vpasswd_files(system, directory, count)
+    if files:
+        count.paths(files, (user.uid,))
+        return [_entry("vpopmail", directory, count, "vpasswd files are there")]
+    return [_entry("vpopmail", tables, None, "the file is there")] if system.exists(tables) else []
 
 
 def _shadow(system, how):
-    try:
-        text = system.read("/etc/shadow")
-    except OSError:
-        text = None
-    if text is None:
-        return "shadow", "/etc/shadow", None, how
+    count = _Count(system)
+    count.paths(["/etc/shadow"], (), is_account=_has_password)
+    return _entry("shadow", "/etc/shadow", count, how)
+
+
+def _has_password(line):
     # "*" and "!" at the beginning: nobody can log in with a password.
-    hashes = [line.split(":")[1] for line in text.splitlines() if line.count(":") >= 2]
-    return "shadow", "/etc/shadow", sum(1 for value in hashes if value[:1] not in ("*", "!", "")), how
+    return line.count(":") >= 2 and line.split(":")[1][:1] not in ("*", "!", "")
 
 
-def _count_lines(system, path):
-    lines = read_lines(system, path)
-    return sum(1 for _number, line in lines if ":" in line and line[:1] not in (":", "#"))
+def _is_account(line):
+    return ":" in line and line[:1] not in (":", "#")
+
+
+def _entry(store, path, count, how):
+    """A store's tuple.
+
+    :param count: :class:`_Count`, or None where nothing was counted
+    """
+    return store, path, count.number if count else None, how, count.why if count else None
+
+
+class _Count:
+    """Counts accounts in files that others may have written, within a bound on all of them together.
+
+    Where not all could be counted, the number is not known.
+    """
+
+    def __init__(self, system):
+        self._system, self._found, self._left = system, 0, COUNTED.lines
+        self._deadline = time.monotonic() + COUNTED.seconds
+        self._trouble, self._troubles = None, 0
+
+    def add(self, place, what, line=None):
+        """A problem of whoever reads for this."""
+        self._troubles += 1
+        if self._trouble is None:
+            where = " (line {0})".format(line) if line else ""
+            self._trouble = "{0} {1}{2}".format(printable(place), what, where)
+
+    def files(self, files):
+        """Count those of a panel; what each customer writes is bounded on its own, too."""
+        for file in files:
+            self.paths([file.path], (file.uid,), OF_A_CUSTOMER)
+
+    def paths(self, paths, owners=None, each=COUNTED, is_account=_is_account):
+        for path in paths:
+            seconds = self._deadline - time.monotonic()
+            if self._left <= 0 or seconds <= 0:
+                self.add(path, "is not counted, since there are too many before it")
+                return
+            limits = Limits(each.bytes, min(each.lines, self._left), min(each.seconds, seconds))
+            for _number, line in lines_untrusted(self._system, path, self, limits, owners):
+                self._left -= 1
+                self._found += is_account(line)
+
+    @property
+    def number(self):
+        return None if self._trouble else self._found
+
+    @property
+    def why(self):
+        if not self._trouble:
+            return None
+        more = " and {0:,} more".format(self._troubles - 1) if self._troubles > 1 else ""
+        return "not known, {0:,} were counted: {1}{2}".format(self._found, self._trouble, more)

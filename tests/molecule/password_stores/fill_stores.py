@@ -392,6 +392,22 @@ def new_connection(driver):
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
+def fill_panels():
+    """What tells the panels' files from those that anybody can make: marks, users, and whose a domain is."""
+    for name in ("customer", "vpopmail"):
+        run(["useradd", "--create-home", "--home-dir", "/home/" + name, name])
+    write("/usr/local/cpanel/version", "11.110.0.5\n")
+    write("/etc/userdomains", "*: nobody\n{0}: customer\n".format(domain("cpanel")), 0o640)
+    write("/usr/local/directadmin/conf/directadmin.conf", "port=2222\n", 0o600)
+    write("/etc/virtual/domainowners", "{0}: customer\n".format(domain("virtual")))
+
+
+def own_files():
+    """Everything belongs to whom it belongs on a real host."""
+    for owner, path in (("customer", "/home/customer"), ("vpopmail", "/home/vpopmail"), ("mail", "/etc/virtual")):
+        run(["chown", "-R", owner + ":", path])
+
+
 def fill_files():
     for store, path in (
         ("virtual", "/etc/virtual/{0}/passwd"),
@@ -420,7 +436,9 @@ def main():
     fill_mysql()
     fill_postgresql()
     fill_sqlite()
+    fill_panels()
     fill_files()
+    own_files()
     fill_dovecot()
     write(
         "/root/auditor.cnf",

@@ -171,14 +171,7 @@ def test_what_dovecot_takes_is_what_is_read(host):
     assert len(answers) == len(tries)
     wrong = [address for number, (address, _, taken) in enumerate(tries) if taken != (answers[str(number)] == "0")]
     assert wrong == []
-    facts = json.loads(
-        host.run(
-            'exec python3 -c "$(cat)"',
-            stdin=b"import json, sys; sys.path.insert(0, '/tmp/code/module_utils')\n"
-            b"from harden_mail.host.facts import gather\nfrom harden_mail.system import System\n"
-            b"print(json.dumps(gather(System())['accounts']))",
-        )
-    )
+    facts = accounts_found(host)
     found = [entry for entry in facts if entry["store"] == "dovecot-sql"]
     known = {}
     for name in DOVECOTS:
@@ -188,7 +181,54 @@ def test_what_dovecot_takes_is_what_is_read(host):
     for what in ("names", "fitting"):
         assert sorted(name for answer in answers for name in answer[what]) == sorted(known)
     assert [answer["problems"] for answer in answers] == [[] for _ in answers]
-    assert {entry["store"] for entry in facts} >= {"dovecot-sql", "vpopmail", "cpanel", "directadmin", "sasldb"}
+    # Postfix asks Dovecot, so sasldb is a file that nobody asks.
+    others = [entry["store"] for entry in facts if entry["store"] != "dovecot-sql"]
+    assert others == ["dovecot-passwd-file", "vpopmail", "directadmin", "cpanel", "shadow"]
+    counts = {entry["store"]: entry["count"] for entry in facts}
+    assert counts["vpopmail"] == counts["directadmin"] == counts["cpanel"] == len(LINE_PEOPLE)
+
+
+def accounts_found(host):
+    """The facts' accounts."""
+    program = (
+        b"import json, sys; sys.path.insert(0, '/tmp/code/module_utils')\n"
+        b"from harden_mail.host.facts import gather\nfrom harden_mail.system import System\n"
+        b"print(json.dumps(gather(System())['accounts']))"
+    )
+    return json.loads(host.run('exec python3 -c "$(cat)"', stdin=program))
+
+
+@once
+def test_sasldb_is_found_where_postfix_has_it_asked(host):
+    host.run("postconf -P submission/inet/smtpd_sasl_type=cyrus")
+    try:
+        assert {"store": "sasldb", "path": "/etc/sasldb2", "count": None} in accounts_found(host)
+    finally:
+        host.run("postconf -PX submission/inet/smtpd_sasl_type")
+
+
+# What a local user puts where a panel keeps its accounts, and how it is not taken for one.
+OTHERS = """
+useradd --create-home stranger; cd /home/stranger; runuser -u stranger -- sh -ec '
+mkdir -p etc/sick.example etc/{0}; echo "info:{1}:20000::::::" >etc/sick.example/shadow
+echo "info:{1}:20000::::::" >etc/{0}/shadow; truncate -s 8T etc/sick.example/shadow'
+cd /home/customer; runuser -u customer -- sh -ec 'echo "ceo@bigcorp.example:{1}:20000::::::" >>etc/{0}/shadow'
+"""
+
+
+@once
+def test_others_files_are_not_taken_for_a_panels(host):
+    shadow = "/home/customer/etc/{0}/shadow".format(domain("cpanel"))
+    host.run("cp -p {0} /tmp/shadow".format(shadow))
+    try:
+        host.run(OTHERS.format(domain("cpanel"), "$6$x$y"))
+        (answer,) = ask(host, ({"store": "cpanel"}, {}))
+        assert sorted(answer["names"]) == addresses("cpanel", LINE_PEOPLE)
+        told = "{0}: a name of another domain, which is ignored, in line {1}.".format(shadow, len(LINE_PEOPLE) + 1)
+        assert answer["problems"] == [told]
+        assert accounts_found(host)
+    finally:
+        host.run("cp -p /tmp/shadow {0}; rm /tmp/shadow; userdel -r stranger 2>&1".format(shadow))
 
 
 STAND_IN = os.path.join(os.path.dirname(os.path.dirname(HERE)), "hosts", "plesk")

@@ -19,7 +19,7 @@ class DovecotSql(Store):
 
     name = "dovecot-sql"
 
-    def accounts(self):
+    def read_accounts(self):
         path = self.options.get("path")
         try:
             found = self._from_file(path) if path else self._from_configuration()

@@ -1,54 +1,51 @@
 """Files that panels keep for each domain: cPanel's and DirectAdmin's, ``name:crypt[:...]``."""
 
-import os
-
-from ...host.lines import read_lines
+from ...host.panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, Shares, fits
 from ..account import Account
 from .shadow import day
-from .store import Store, is_locked
+from .store import Store, domain_is, is_locked
 
 
 class DomainFiles(Store):
-    """A file for each domain, whose directory has the domain's name."""
+    """A file for each domain that the panel knows; a path is a pattern that says which of them are meant."""
 
     known = ("path",)
-    pattern = ""
+    panel = None
 
-    def trusted(self, path):
-        """Directory of a file beneath which somebody else than root could have put a symbolic link."""
-        raise NotImplementedError
+    def read_accounts(self):
+        pattern = self.options.get("path", self.panel.pattern)
+        if not self.panel.is_there(self.system):
+            self.problem(
+                pattern, "is nothing of {0}'s, since root has put no {0} on this host".format(self.panel.title)
+            )
+            return
+        files = self.panel.files(self.system, self)
+        if "path" in self.options:
+            files = [file for file in files if fits(file.path, pattern)]
+        if not files:
+            self.problem(pattern, "there is no such file of a domain that {0} knows".format(self.panel.title))
+        # However many domains a customer has: others' accounts are to be read, too.
+        shares = Shares(OF_A_CUSTOMER)
+        for file in files:
+            yield from self._accounts_in(file, shares)
 
-    def hints(self, _path):
-        """What the path says of the owner beside the domain."""
-        return ()
-
-    def accounts(self):
-        pattern = self.options.get("path", self.pattern)
-        paths = self.system.glob(pattern)
-        if not paths:
-            self.problem(pattern, "there is no such file")
-        for path in paths:
-            directory = os.path.dirname(path)
-            if os.path.islink(self.system.real(directory)):
-                continue  # another name of a domain that is read as well
-            domain, hints = os.path.basename(directory), self.hints(path)
-            for number, line in read_lines(self.system, self.begin(path), self, self.trusted(path)):
-                if not line or line.startswith("#"):
-                    continue
-                fields = line.split(":")
-                if len(fields) < 2 or not fields[0]:
-                    self.problem(path, "no name and password", number)
-                    continue
-                yield Account(
-                    fields[0] if "@" in fields[0] else fields[0] + "@" + domain,
-                    fields[1],
-                    "CRYPT",
-                    self.name,
-                    hints,
-                    self.changed(fields),
-                    not is_locked(fields[1], "CRYPT"),
-                    path,
-                )
+    def _accounts_in(self, file, shares):
+        path = self.begin(file.path)
+        hints = (file.owner,) if file.owner else ()
+        share = file.owner or file.domain
+        for number, line in shares.taken(share, self.system, path, self, (file.uid,)):
+            if not line or line.startswith("#"):
+                continue
+            fields = line.split(":")
+            if len(fields) < 2 or not fields[0]:
+                self.problem(path, "no name and password", number)
+                continue
+            name = fields[0] if "@" in fields[0] else fields[0] + "@" + file.domain
+            if not domain_is(name, file.domain):
+                self.remark(path, "a name of another domain, which is ignored,", number)
+                continue
+            active = not is_locked(fields[1], "CRYPT")
+            yield Account(name, fields[1], "CRYPT", self.name, hints, self.changed(fields), active, path)
 
     def changed(self, _fields):
         """Day of the last change, or None."""
@@ -57,15 +54,8 @@ class DomainFiles(Store):
 class CPanel(DomainFiles):
     """``/home/ACCOUNT/etc/DOMAIN/shadow``, with the fields of shadow(5)."""
 
-    name = "cpanel"
-    pattern = "/home/*/etc/*/shadow"
-
-    def trusted(self, path):
-        # Three levels up is the customer's home, in which the customer can put what he likes.
-        return path.rsplit("/", 3)[0]
-
-    def hints(self, path):
-        return (os.path.basename(self.trusted(path)),)
+    name = CPANEL.name
+    panel = CPANEL
 
     def changed(self, fields):
         return day(fields[2]) or None if len(fields) > 2 else None
@@ -74,8 +64,5 @@ class CPanel(DomainFiles):
 class DirectAdmin(DomainFiles):
     """``/etc/virtual/DOMAIN/passwd``."""
 
-    name = "directadmin"
-    pattern = "/etc/virtual/*/passwd"
-
-    def trusted(self, path):
-        return path.rsplit("/", 2)[0]
+    name = DIRECTADMIN.name
+    panel = DIRECTADMIN

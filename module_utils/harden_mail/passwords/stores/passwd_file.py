@@ -6,10 +6,14 @@ password may be in libpam-pwdfile's format, ``hash[34]``.
 
 import re
 
-from ...host.lines import read_lines, readable_text
+from ...host.lines import readable_text
+from ...host.panel_accounts import OF_A_CUSTOMER, Shares
 from ...host.passdbs import VARIABLE, configuration, variable
+from ...host.users import MAIL_SYSTEM, uids
+from ...untrusted import NotRead, lines_untrusted, owner_of
+from ...untrusted_walk import trusted_users
 from ..account import Account
-from .store import Store, is_locked
+from .store import Store, domain_is, is_locked
 
 # Dovecot's own default for this store.
 DEFAULT_SCHEME = "CRYPT"
@@ -22,36 +26,83 @@ class PasswdFile(Store):
     name = "dovecot-passwd-file"
     required = ("path",)
 
-    def accounts(self):
+    def read_accounts(self):
         pattern = PathPattern(self.options["path"])
-        scheme = self.options.get("default_scheme") or self._scheme()
-        paths = self.system.glob(pattern.glob)
+        scheme, key = self._as_dovecot_says()
+        scheme = self.options.get("default_scheme") or scheme
+        as_good = uids(self.system, MAIL_SYSTEM) | trusted_users()
+        shares = Shares(OF_A_CUSTOMER)
+        paths = self.matching(pattern.glob)
         if not paths:
             self.problem(self.options["path"], "there is no such file")
         for path in paths:
             name_in_path = pattern.user(path)
             if name_in_path is None:
                 continue  # the pattern is wider than the variables are
-            for number, line in read_lines(self.system, self.begin(path), self):
+            for number, line in self._lines(self.begin(path), as_good, shares):
                 if line[:1] in ("", ":", "#"):
                     continue
                 account = account_of(line, scheme, name_in_path)
                 if account is None:
                     self.problem(path, "no colon", number)
+                elif not is_looked_up(line.split(":")[0], name_in_path, key):
+                    self.remark(path, "a name that Dovecot would not look for there, which is ignored,", number)
                 else:
                     yield account._replace(source=path)
 
-    def _scheme(self):
-        """The scheme of passwords that name none, as Dovecot's configuration has it for this path."""
+    def _lines(self, path, as_good, shares):
+        try:
+            owner = owner_of(self.system, path)
+        except NotRead as error:
+            self.problem(path, error.why)
+            return iter(())
+        if owner in as_good:
+            return lines_untrusted(self.system, path, self)
+        return shares.taken(owner, self.system, path, self, (owner,))
+
+    def _as_dovecot_says(self):
+        """As Dovecot's configuration has it for this path: (scheme of passwords that name none, what it looks for).
+
+        The latter is "user", "username", or None where it does not ask this file or it is not known.
+        """
         dovecot = configuration(self.system)
         if dovecot is None:
-            return DEFAULT_SCHEME
+            return DEFAULT_SCHEME, None
+        scheme = key = None
         for passdb in dovecot.passdbs():
             if passdb.driver == "passwd-file" and passdb.path == self.options["path"]:
-                scheme = passdb.settings.get("scheme") or passdb.settings.get("default_password_scheme")
-                if scheme:
-                    return scheme
-        return dovecot.settings.get("passdb_default_password_scheme") or DEFAULT_SCHEME
+                said = passdb.settings
+                scheme = scheme or said.get("scheme") or said.get("default_password_scheme")
+                # Of several that ask it with different keys, each finds its own rows.
+                this = key_of(said.get("username_format") or said.get("auth_username_format") or "%u")
+                key = this if key in (None, this) else ""
+        return scheme or dovecot.settings.get("passdb_default_password_scheme") or DEFAULT_SCHEME, key or None
+
+
+def key_of(username_format):
+    """What Dovecot looks for in the file, from its option: "user" (all of the name), "username", or "" for another."""
+    match = VARIABLE.match(username_format)
+    if match is None or match.end() != len(username_format):
+        return ""
+    return variable(match) if variable(match) in ("user", "username") else ""
+
+
+def is_looked_up(name, name_in_path, key):
+    """Whether Dovecot would look for a name in a file, where the path has the user's name or domain (bool).
+
+    :param str name: in the row
+    :param str name_in_path: see :meth:`PathPattern.user`
+    :param key: see :func:`key_of`; None: it is not known
+    """
+    user, _at, domain = name_in_path.partition("@")
+    local, at, _domain = name.partition("@")
+    if key == "username" and at:
+        return False
+    if domain and key == "user" and not at:
+        return False
+    if domain and at and not domain_is(name, domain):
+        return False
+    return not user or local.lower() == user.lower()
 
 
 class PathPattern:

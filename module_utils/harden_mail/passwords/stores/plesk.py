@@ -37,7 +37,7 @@ class Plesk(Store):
     name = "plesk"
     known = ("path",)
 
-    def accounts(self):
+    def read_accounts(self):
         view = self._view()
         place, accounts = (view, self._from_view(view)) if view else (DATABASE, self._from_database())
         self.begin(place)

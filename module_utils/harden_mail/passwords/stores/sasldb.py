@@ -28,7 +28,7 @@ class Sasldb(Store):
     name = "sasldb"
     known = ("path",)
 
-    def accounts(self):
+    def read_accounts(self):
         path = self.options.get("path") or next((path for path in PATHS if self.system.exists(path)), PATHS[0])
         self.begin(path)
         try:

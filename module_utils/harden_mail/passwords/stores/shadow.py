@@ -2,7 +2,8 @@
 
 import re
 
-from ...host.lines import read_lines, readable_text
+from ...host.lines import readable_text
+from ...untrusted import lines_untrusted
 from ..account import Account
 from .store import Store, is_locked
 
@@ -15,11 +16,11 @@ class Shadow(Store):
     name = "shadow"
     known = ("path",)
 
-    def accounts(self):
+    def read_accounts(self):
         path = self.options.get("path", PATH)
         names = self._owners() if path == PATH else {}
         today = self.today()
-        for number, line in read_lines(self.system, self.begin(path), self):
+        for number, line in lines_untrusted(self.system, self.begin(path), self):
             if not line or line[0] in "#+-":
                 continue  # "+" and "-" are NIS, whose passwords are elsewhere
             fields = line.split(":")
@@ -46,7 +47,7 @@ class Shadow(Store):
     def _owners(self):
         """Names of owners (tuple of str) by account, from the comment field: "Full Name,Room,Phone,..."."""
         owners = {}
-        for _number, line in read_lines(self.system, "/etc/passwd"):
+        for _number, line in lines_untrusted(self.system, "/etc/passwd"):
             fields = line.split(":")
             owner = readable_text(fields[4].split(",")[0]).strip() if len(fields) > 4 else ""
             if owner and owner != fields[0]:

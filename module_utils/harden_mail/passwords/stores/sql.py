@@ -69,7 +69,7 @@ class Sql(Store):
                 )
             )
 
-    def accounts(self):
+    def read_accounts(self):
         connection = self.connection()
         if connection is not None:
             yield from accounts_of(self, connection, self.options.get("preset"), self.options.get("query"))

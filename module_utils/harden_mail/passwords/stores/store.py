@@ -1,12 +1,28 @@
 """What every store is: options in, accounts out, and what could not be read."""
 
+import re
 import time
 
 from ...errors import UserError
+from ...host.panel_accounts import fits
+from ...untrusted import matching
 from .problems import Problems
 
 # In place of a password: nobody can log in with it (shadow(5), and what panels and vpopmail write).
 LOCKED = ("*", "!", "!!", "!*", "*LK*", "*NP*", "x", "NP", "LK")
+
+# An address has 320 characters at most (RFC 3696, errata); the longest hash, of SCRAM or Argon2, a few hundred.
+LONGEST_NAME = 320
+LONGEST_STORED = 16384
+
+# What a guesser may know beside the name.
+MOST_HINTS, LONGEST_HINT = 8, 200
+
+# Of one store: an audit holds them all in memory.
+MOST_ACCOUNTS = 300000
+MOST_TEXT = 128 << 20
+
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 # Schemes under which any text is a password, "!" and "x" too.
 PLAIN_SCHEMES = ("PLAIN", "CLEAR", "CLEARTEXT")
@@ -73,7 +89,35 @@ class Store:
                 )
 
     def accounts(self):
-        """Iterator of :class:`Account`, in constant memory; what can't be read goes to :attr:`problems`."""
+        """Iterator of :class:`Account`, in constant memory; what can't be read goes to :attr:`problems`.
+
+        Whatever the store is, others may have written it: there are bounds on each account and on all of them.
+        """
+        count, size = 0, 0
+        for account in self.read_accounts():
+            if len(account.name) > LONGEST_NAME or _CONTROL.search(account.name):
+                self.remark(account.source, "has a name that is too long, or has control characters; it is ignored")
+                continue
+            if len(account.stored) > LONGEST_STORED:
+                what = "has a password of more than {0:,} characters, which is not tried".format(LONGEST_STORED)
+                self.problem(account.source, what)
+                continue
+            hints = tuple(hint[:LONGEST_HINT] for hint in account.hints[:MOST_HINTS])
+            count += 1
+            size += len(account.name) + len(account.stored) + sum(len(hint) for hint in hints)
+            if count > MOST_ACCOUNTS or size > MOST_TEXT:
+                # Which of its sources were not come to, nobody knows.
+                self.problem(
+                    "The store {0}".format(self.name),
+                    "has more than {0:,} accounts, or {1:,} characters; the rest is not read".format(
+                        MOST_ACCOUNTS, MOST_TEXT
+                    ),
+                )
+                return
+            yield account._replace(hints=hints)
+
+    def read_accounts(self):
+        """Iterator of :class:`Account` as the store has them; see :meth:`accounts`."""
         raise NotImplementedError
 
     @property
@@ -96,6 +140,14 @@ class Store:
         self._sources.add(source)
         return source
 
+    def matching(self, pattern):
+        """Files (list of str) that match a pattern of the shell; one to which no safe way leads is not read."""
+        found = matching(self.system, pattern, self)
+        for place in self._troubled:
+            if fits(place, pattern):
+                self.begin(place)
+        return found
+
     @staticmethod
     def today():
         """Days since 1970."""
@@ -109,7 +161,7 @@ class Store:
     add = problem
 
     def remark(self, place, what, line=None):
-        """Say what a person ought to know of a source that was read as a whole all the same; parameters as of problem."""
+        """Say what a person ought to know of a source that was read all the same; parameters as of :meth:`problem`."""
         self._problems.add(place, what, line)
 
 
@@ -121,3 +173,9 @@ def is_locked(stored, scheme):
     if stored.startswith("{") or scheme.upper().split(".")[0] in PLAIN_SCHEMES:
         return False
     return stored in LOCKED or stored.startswith(("!", "*"))
+
+
+def domain_is(name, domain):
+    """Whether an account's name (str) is ``something@domain``, with no second @ (bool)."""
+    local, _at, found = name.partition("@")
+    return bool(local) and found.lower() == domain.lower()

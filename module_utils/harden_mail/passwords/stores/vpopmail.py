@@ -5,10 +5,11 @@
 
 import os
 
-from ...host.lines import read_lines
+from ...host.users import VPOPMAIL, uids, vpasswd_files
+from ...untrusted import lines_untrusted
 from .sql import accounts_of, private_text
 from .sql_settings import vpopmail_mysql
-from .store import Store
+from .store import Store, domain_is
 from .vpopmail_account import account_from
 
 # Name of its file of connections to MySQL.
@@ -22,7 +23,7 @@ class Vpopmail(Store):
     known = ("path",)
     required = ("path",)
 
-    def accounts(self):
+    def read_accounts(self):
         path = self.options["path"]
         return self._in_tables(path) if os.path.basename(path) == MYSQL_FILE else self._in_files(path)
 
@@ -35,21 +36,22 @@ class Vpopmail(Store):
             self.problem(path, "has no line with a server, a user and a database")
 
     def _in_files(self, path):
-        if self.system.is_dir(path):
-            # Beyond a hundred domains vpopmail spreads them over one more level.
-            paths = self.system.glob(path + "/*/vpasswd") + self.system.glob(path + "/*/*/vpasswd")
-        else:
-            paths = self.system.glob(path)
+        is_directory = self.system.is_dir(path)
+        paths = vpasswd_files(self.system, path, self) if is_directory else self.matching(path)
         if not paths:
             self.problem(path, "there is no file vpasswd")
+        # Of nobody else but the user that vpopmail runs as, where there is one.
+        owners = uids(self.system, (VPOPMAIL,)) or None
         for file in paths:
             domain = os.path.basename(os.path.dirname(file))
-            for number, line in read_lines(self.system, self.begin(file), self):
+            for number, line in lines_untrusted(self.system, self.begin(file), self, owners=owners):
                 if not line:
                     continue
                 account = account_of(line, domain)
                 if account is None:
                     self.problem(file, "no name and password", number)
+                elif not domain_is(account.name, domain):
+                    self.remark(file, "a name of another domain, which is ignored,", number)
                 else:
                     yield account._replace(source=file)
 

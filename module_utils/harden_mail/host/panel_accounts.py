@@ -1,0 +1,154 @@
+"""Where panels keep the mail accounts of each domain, and whose domain it is: cPanel's and DirectAdmin's own lists.
+
+A file that looks like a panel's is one only where root has put that panel, and only for a domain that the panel has
+given to its owner: anybody can make ``~/etc/example.com/shadow``.
+"""
+
+import fnmatch
+import os
+import re
+from collections import namedtuple
+
+from ..untrusted import Limits, NotRead, lines_untrusted, walked
+from .users import is_roots, text_of_root, uids, users
+
+# A file of accounts: its path; the domain, and whose it is (names); uid: of whom the file may be, besides root.
+AccountFile = namedtuple("AccountFile", "path domain owner uid")
+
+# Files of its own that root alone can have put there; one of them is enough.
+CPANEL_MARKS = ("/usr/local/cpanel/version", "/usr/local/cpanel/cpanel", "/etc/wwwacct.conf")
+DIRECTADMIN_MARKS = ("/usr/local/directadmin/conf/directadmin.conf", "/usr/local/directadmin/directadmin")
+
+# One customer's files; what is in it is held in memory for the whole of an audit.
+OF_A_CUSTOMER = Limits(4 << 20, 20000, 60)
+
+# "domain: owner" a line; the second has each customer's main domain only.
+CPANEL_DOMAINS = ("/etc/userdomains", "/etc/trueuserdomains")
+DIRECTADMIN_DOMAINS = ("/etc/virtual/domainowners", "/etc/virtual/domains")
+
+_DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_])?\Z")
+
+
+class Shares:
+    """Lines of files of several owners, within a bound on all files of each.
+
+    :param Limits each: the bytes and seconds of each file, the lines of each owner
+    """
+
+    def __init__(self, each):
+        self._each, self._lines = each, {}
+
+    def taken(self, owner, system, path, problems, owners):
+        """Lines of a file, as of ``untrusted.lines_untrusted``, off an owner's share."""
+        left = self._each.lines - self._lines.get(owner, 0)
+        for number, line in lines_untrusted(system, path, problems, self._each._replace(lines=left), owners):
+            self._lines[owner] = self._lines.get(owner, 0) + 1
+            yield number, line
+
+
+class Panel:
+    """A panel that keeps a file of accounts for each domain.
+
+    :ivar str name: of its store
+    :ivar str title: its name, as people write it
+    :ivar str pattern: of those files, where they usually are
+    """
+
+    def __init__(self, title, pattern, marks, as_good, lists, file_of):
+        self.name, self.title, self.pattern = title.lower(), title, pattern
+        self._marks, self._as_good, self._lists, self._file_of = marks, as_good, lists, file_of
+
+    def is_there(self, system):
+        """Whether root has put this panel on the host (bool)."""
+        as_good = uids(system, self._as_good)
+        return any(is_roots(system, mark, as_good) for mark in self._marks)
+
+    def files(self, system, problems):
+        """Files that its domains' accounts are in: list of :class:`AccountFile`, ordered by path; there may be none.
+
+        :param problems: told (``add``) of lists of domains that can't be read
+        """
+        there = users(system)
+        as_good = {there[name].uid for name in self._as_good if name in there}
+        found = {}
+        for domain, owner in self._domains(system, as_good, problems).items():
+            file = self._file_of(domain, owner, there)
+            if file is not None and _is_there(system, file.path):
+                found[file.path] = file
+        return [found[path] for path in sorted(found)]
+
+    def _domains(self, system, as_good, problems):
+        """Owner (str, "" where it isn't said) by domain."""
+        found, is_said = {}, False
+        for path in self._lists:
+            try:
+                text = text_of_root(system, path, as_good)
+            except NotRead as error:
+                problems.add(path, error.why)
+                is_said = True
+                continue
+            is_said = is_said or text is not None
+            for line in (text or "").splitlines():
+                domain, _colon, owner = line.partition(":")
+                domain = domain.strip().lower()
+                if _DOMAIN.match(domain):
+                    found.setdefault(domain, owner.strip())
+        if not is_said:
+            problems.add(self._lists[0], "is not there, so nobody knows whose a domain is")
+        return found
+
+
+def _of_cpanel(domain, owner, there):
+    # "nobody" and root have no mail accounts in their homes.
+    if owner not in there or not there[owner].uid or owner == "nobody":
+        return None
+    path = "{0}/etc/{1}/shadow".format(there[owner].home.rstrip("/"), domain)
+    return AccountFile(path, domain, owner, there[owner].uid)
+
+
+def _of_directadmin(domain, owner, there):
+    return AccountFile(
+        "/etc/virtual/{0}/passwd".format(domain), domain, owner, there["mail"].uid if "mail" in there else 0
+    )
+
+
+CPANEL = Panel("cPanel", "/home/*/etc/*/shadow", CPANEL_MARKS, (), CPANEL_DOMAINS, _of_cpanel)
+DIRECTADMIN = Panel(
+    "DirectAdmin",
+    "/etc/virtual/*/passwd",
+    DIRECTADMIN_MARKS,
+    ("diradmin", "mail"),
+    DIRECTADMIN_DOMAINS,
+    _of_directadmin,
+)
+
+
+def _is_there(system, path):
+    """Whether a file is there, or something in its place that is to be told of; another name of a domain is not."""
+    directory = os.path.dirname(path)
+    try:
+        link = os.path.join(os.path.dirname(directory), os.readlink(system.real(directory)).rstrip("/"))
+        # A domain's other names are links beside its directory, which is read by its own name.
+        if os.path.dirname(link) == os.path.dirname(directory):
+            return False
+    except OSError:
+        pass  # no link
+    try:
+        with walked(system, path) as (_directory, _name, about):
+            return about is not None
+    except NotRead as error:
+        return not error.missing
+
+
+def pattern_of(file):
+    """The pattern (str) that a file of cPanel's matches and those of customers beside it: ``/home2/*/etc/*/shadow``.
+
+    :param AccountFile file: one
+    """
+    return file.path.rsplit("/", 4)[0] + "/*/etc/*/shadow"
+
+
+def fits(path, pattern):
+    """Whether a path matches a pattern of the shell (bool), component by component."""
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(fnmatch.fnmatchcase(*pair) for pair in zip(parts, wanted))
