@@ -47,6 +47,8 @@ def test_who_would_be_refused():
             "account_failures": 0,
             "likely_attacker": False,
             "accepted": False,
+            "in_journal": False,
+            "uid": None,
         }
     ]
 
@@ -242,7 +244,9 @@ def test_guard_warns(tmp_path, monkeypatch):
 
 def test_guard_ignores(tmp_path, monkeypatch):
     result = guard(host(tmp_path, monkeypatch), params(on_cutoff="ignore"), None, "Closing 587")
-    assert result == {"cutoffs": [], "cutoffs_total": 0, "covered_since": None, "warnings": []}
+    lists = {"cutoffs": [], "cutoff_groups": [], "forged": []}
+    totals = {"cutoffs_total": 0, "cutoff_groups_total": 0, "forged_total": 0}
+    assert result == dict(lists, findings=[], warnings=[], covered_since=None, **totals)
 
 
 def test_guard_lets_pass_what_is_meant_and_still_lists_it(tmp_path, monkeypatch):

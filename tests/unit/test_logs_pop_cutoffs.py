@@ -390,6 +390,8 @@ def test_guard_fails_on_who_does_not_read(tmp_path, monkeypatch):
             "account_failures": 0,
             "likely_attacker": False,
             "accepted": False,
+            "in_journal": False,
+            "uid": None,
             "proven": 1,
             "dual_stack": 0,
         }

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.logs.reader import LONGEST_LINE, Logs
+from harden_mail.logs.reader import UNPROVED, Logs
+from harden_mail.logs.stamps import LONGEST_LINE
 from harden_mail.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ def read(system, files, since="2026-11-10 00:00:00", journal=False, **options):
 
 
 def texts(found):
-    return [text for _stamp, text in found]
+    return [text for _stamp, text, _writer in found]
 
 
 def test_rotated_and_compressed_parts_in_the_order_of_time(tmp_path):
@@ -92,14 +93,14 @@ def test_the_period(tmp_path):
 )
 def test_stamps(tmp_path, line, modified, expected):
     put(tmp_path, "log", [line], modified)
-    assert read(FakeSystem(tmp_path), ["/log"], since="2020-01-01 00:00:00")[0] == [(at(expected), "a: x")]
+    assert read(FakeSystem(tmp_path), ["/log"], since="2020-01-01 00:00:00")[0] == [(at(expected), "a: x", UNPROVED)]
 
 
 def test_stamps_in_the_hosts_time_zone(tmp_path, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     put(tmp_path, "log", ["Nov 24 10:00:00 vps a: x", "2026-11-24T10:00:00+00:00 vps a: y"], "2026-11-24 10:00:00")
-    assert [stamp for stamp, _text in read(FakeSystem(tmp_path), ["/log"])[0]] == [
+    assert [stamp for stamp, _text, _writer in read(FakeSystem(tmp_path), ["/log"])[0]] == [
         at("2026-11-24 04:30:00"),
         at("2026-11-24 10:00:00"),
     ]
@@ -110,7 +111,7 @@ def test_stamps_in_the_hosts_time_zone(tmp_path, monkeypatch):
 )
 def test_a_line_without_a_stamp_that_is_known_comes_whole(tmp_path, line):
     put(tmp_path, "log", [line], "2026-11-24 10:00:00")
-    assert read(FakeSystem(tmp_path), ["/log"])[0] == [(None, line)]
+    assert read(FakeSystem(tmp_path), ["/log"])[0] == [(None, line, UNPROVED)]
 
 
 def test_a_line_of_dovecots_own_log_has_no_host(tmp_path):
@@ -157,11 +158,11 @@ def test_what_can_not_be_read_is_said(tmp_path):
     assert texts(found)[-1] == "a: x"
     notes = "\n".join(logs.notes)
     assert "/log.1.gz could not be read: " in notes
+    assert not logs.is_whole and logs.covered_since is None
     assert "/log.2.zst is compressed in a way that can't be read here." in logs.notes
     assert "/log.3.gz could not be read: " in notes
-    assert "/log.4 could not be read: No such file or directory." in logs.notes
-    assert "There is no log /missing." in logs.notes
-    assert len(logs.notes) == 5
+    assert "There is no log /missing that can be read." in logs.notes
+    assert len(logs.notes) == 4
 
 
 def test_two_names_of_one_log(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from harden_mail.errors import UserError
 from harden_mail.logs import tail as tail_module
 from harden_mail.logs.cutoffs import as_utc
-from harden_mail.logs.reader import LONGEST_LINE
+from harden_mail.logs.stamps import LONGEST_LINE
 from harden_mail.logs.tail import FileTail, JournalTail
 from hypothesis import given
 from hypothesis import strategies as st

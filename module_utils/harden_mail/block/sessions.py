@@ -94,7 +94,10 @@ def owners(system, params, sessions):
     files = params["log_files"] or [path for path in USUAL_FILES if system.exists(path)]
     wanted = tuple("smtpd[{0}]: ".format(pid).encode("ascii") for pid in sorted(pids))
     known = {}
-    for _time, text in Logs(system, files, params["log_journal"], since, wanted=wanted).lines():
+    for _time, text, writer in Logs(system, files, params["log_journal"], since, wanted=wanted).lines():
+        # A line that somebody else may have written must not save a session.
+        if writer.proof not in ("proved", "unproved"):
+            continue
         program, _bracket, rest = text.partition("[")
         pid, _bracket, message = rest.partition("]: ")
         if pid not in pids or not program.endswith("/smtpd"):

@@ -64,7 +64,8 @@ def _restrict(system, params, check_mode, wanted, sources):
         )
         if not check_mode:
             result = prospective(False)
-    result.update(preview)
+    findings = result.get("findings", []) + preview.get("findings", [])
+    result.update(preview, findings=findings)
     result["sources"] = {
         "declared": sources.declared,
         "networks4": len(wanted.networks4),

@@ -1,6 +1,7 @@
 """Who sent mail lately and would be refused by a change."""
 
 import ipaddress
+import re
 from collections import OrderedDict
 from datetime import datetime, timezone
 
@@ -18,11 +19,13 @@ MOST_REMEMBERED = 100000
 # So many are named in a sentence; the total is always said.
 NAMED = 5
 
+UID = re.compile(r"\s*uid \d{1,10}\s*\Z")
+
 NO_ACCOUNT = "an account that the log does not name"
 
 GRAMMAR = (
-    "write an account (bob@example.com), an address (203.0.113.5), a network (203.0.113.0/24), or both as "
-    "'bob@example.com from 203.0.113.5'"
+    "write an account (bob@example.com), an address (203.0.113.5), a network (203.0.113.0/24), both as "
+    "'bob@example.com from 203.0.113.5', or 'uid 33' for what that user of the host wrote into the journal"
 )
 
 
@@ -32,10 +35,13 @@ def preview(logins, is_refused, accepted=()):
     :param logins: iterable of :class:`logins.Login`, in the order of time
     :param is_refused: function (Login) -> bool; asked once for each account, address and service
     :param accepted: cut-offs that are meant to happen, as :class:`Accepted` reads them
-    :returns: list of dict, those that are not accepted and no attackers first, then by account and address:
+    :returns: list of dict, those first that are not accepted, of them those that the journal proves, then who is no
+        likely attacker, then of the unproved those that are known for longest (by days), then by account and address:
         ``account`` (str or None: the log doesn't name it), ``address`` (str), ``logins`` (int), ``first`` and ``last``
         (str, UTC, or None), ``failures`` (int, of that address before the first log-in), ``account_failures`` (int, of
-        that account from anywhere before it), ``likely_attacker`` (bool), ``accepted`` (bool)
+        that account from anywhere before it), ``likely_attacker`` (bool), ``accepted`` (bool), ``in_journal`` (bool:
+        the journal says that the mail server itself wrote of it), ``uid`` (int: who wrote of it instead; None: not
+        known)
     :raises UserError: an item of ``accepted`` that can't be read
     """
     meant = Accepted(accepted)
@@ -53,12 +59,15 @@ def preview(logins, is_refused, accepted=()):
                 refused[key] = is_refused(login)
             if refused[key]:
                 pair = pairs.get(key[:2])
+                proved, uid = _proof(login)
                 if pair is None:
                     counts = by_address.of(login.address), by_account.of(account)
-                    pairs[key[:2]] = [1, login.time, login.time, counts]
+                    pairs[key[:2]] = [1, login.time, login.time, counts, proved, uid]
                 else:
                     pair[0] += 1
                     pair[2] = login.time or pair[2]
+                    pair[4] = pair[4] or proved
+                    pair[5] = uid if pair[5] == uid else None
     cutoffs = [_cutoff(account, address, pair, meant) for (account, address), pair in pairs.items()]
     return sorted(cutoffs, key=_order)
 
@@ -67,15 +76,22 @@ class Accepted:
     """Cut-offs that are meant to happen.
 
     An item is an account (``bob@example.com``; upper and lower case are one), an address (``203.0.113.5``), a
-    network (``203.0.113.0/24``), or an account from an address or a network (``bob@example.com from 203.0.113.5``).
+    network (``203.0.113.0/24``), an account from an address or a network (``bob@example.com from 203.0.113.5``), or a
+    user of the host (``uid 33``): what is known only by what that user wrote into the journal.
     """
 
     def __init__(self, items):
         """:raises UserError: an item that is none of these"""
-        self._rules = [self._read(item) for item in items]
+        self._uids = {int(item.split()[1]) for item in items if UID.match(item)}
+        self._rules = [self._read(item) for item in items if not UID.match(item)]
 
-    def covers(self, account, address):
-        """Whether it is meant that this account (str or None) is refused from this address (str)."""
+    def covers(self, account, address, uid=None):
+        """Whether it is meant that this account (str or None) is refused from this address (str).
+
+        :param int uid: of the user of the host who alone wrote of it (None: not known)
+        """
+        if uid is not None and uid in self._uids:
+            return True
         name = account.casefold() if account is not None else None
         parsed = ipaddress.ip_address(address)
         return any(
@@ -132,6 +148,40 @@ def sentence(cutoffs, total=None):
     )
 
 
+def grouped(cutoffs):
+    """Cut-offs by account; those that only one user of the host wrote of, by that user.
+
+    :param list cutoffs: as :func:`preview` gives them
+    :returns: list of dict, in the order of the first of each: ``accept`` (str, what accepts all of them, as an item of
+        ``accepted_cutoffs``), ``accounts``, ``addresses``, ``logins`` (int), ``in_journal`` (bool, of one of them),
+        ``uid`` (int or None)
+    """
+    groups = OrderedDict()
+    for cutoff in cutoffs:
+        uid, account = cutoff["uid"], cutoff["account"]
+        if uid is not None:
+            accept = "uid {0}".format(uid)
+        else:
+            accept = cutoff["address"] if account is None or not _can_be_named(account) else account
+        groups.setdefault((uid is None, accept), []).append(cutoff)
+    return [
+        {
+            "accept": accept,
+            "accounts": len({one["account"] for one in group}),
+            "addresses": len({one["address"] for one in group}),
+            "logins": sum(one["logins"] for one in group),
+            "in_journal": any(one["in_journal"] for one in group),
+            "uid": group[0]["uid"],
+        }
+        for (_by_name, accept), group in groups.items()
+    ]
+
+
+def _can_be_named(account):
+    """Whether ``accepted_cutoffs`` takes the name for this account and nothing else."""
+    return not (set(account) & set(" *:")) and bool(account.strip("0123456789./"))
+
+
 def as_utc(stamp):
     """Epoch seconds as people and programs read them: ``2026-11-24T20:54:17Z``; None stays None."""
     if stamp is None:
@@ -149,7 +199,8 @@ def _said(cutoff):
 
 
 def _cutoff(account, address, pair, meant):
-    logins, first, last, (failures, account_failures) = pair
+    logins, first, last, (failures, account_failures), proved, uid = pair
+    uid = None if proved else uid
     return {
         "account": account,
         "address": address,
@@ -159,13 +210,30 @@ def _cutoff(account, address, pair, meant):
         "failures": failures,
         "account_failures": account_failures,
         "likely_attacker": failures >= FAILURES_OF_AN_ATTACKER,
-        "accepted": meant.covers(account, address),
+        "accepted": meant.covers(account, address, uid),
+        "in_journal": proved,
+        "uid": uid,
     }
 
 
 def _order(cutoff):
     address = ipaddress.ip_address(cutoff["address"])
-    return (cutoff["accepted"], cutoff["likely_attacker"], cutoff["account"] or "", address.version, address)
+    # Nobody can write yesterday's lines today, so a flood of made-up ones comes after those who were there before.
+    since = "" if cutoff["in_journal"] else (cutoff["first"] or "")[:10]
+    return (
+        cutoff["accepted"],
+        not cutoff["in_journal"],
+        cutoff["likely_attacker"],
+        since,
+        cutoff["account"] or "",
+        address.version,
+        address,
+    )
+
+
+def _proof(login):
+    """Whether it is proved who wrote of a log-in, and the user id of whoever else is known to have written it."""
+    return (False, None) if login.writer is None else (login.writer.proof == "proved", login.writer.uid)
 
 
 class _Failures:

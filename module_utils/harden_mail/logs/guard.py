@@ -1,9 +1,11 @@
 """Nobody is cut off by surprise: what every change that narrows who may send asks before it is made."""
 
 import time
+from itertools import chain
 
 from ..errors import UserError
-from .cutoffs import Accepted, as_utc, preview, sentence
+from .cutoffs import NAMED, Accepted, as_utc, grouped, preview, sentence
+from .forged import Sieve
 from .logins import WANTED, events, logins
 from .reader import USUAL_FILES, Logs
 
@@ -14,9 +16,16 @@ GUARD_ARGUMENTS = {
     "lookback_days": {"type": "int", "default": 14},
     "log_files": {"type": "list", "elements": "path", "default": []},
     "log_journal": {"type": "bool", "default": True},
+    "cutoffs_listed": {"type": "int", "default": 50},
 }
 
-MOST_LISTED = 50
+# Of these, a result holds some megabytes.
+MOST_LISTED = 10000
+
+UNPROVED = (
+    "{0} of them stand in logs that every user of the host can write to, and no journal says who wrote it: {1}{2}. Those "
+    "that are made up are accepted by these words in accepted_cutoffs; cutoff_groups has all groups."
+)
 
 ADVICE = "Let them in"
 
@@ -32,15 +41,18 @@ def guard(system, params, is_refused, what, window=None):
     hold the log-ins of those who were given up then.
 
     :param System system: the host
-    :param dict params: a module's parameters, with those of GUARD_ARGUMENTS; with no ``log_files``, the usual ones
+    :param dict params: a module's parameters, with those of GUARD_ARGUMENTS; with no ``log_files``, the usual ones;
+        ``cutoffs_listed``, how many are listed, may be missing
     :param is_refused: function (Login) -> bool; asked once for each account, address and service that logged in to
         send mail. What a port would refuse depends on the service too: who uses 25 is not touched by a closed 587.
     :param str what: the change, as the beginning of a sentence: "Closing 587 and 465 to all but the declared sources"
     :param pop_cutoffs.Window window: whoever logged in to read mail shortly before is not refused (None: that means
         nothing)
     :returns: dict: ``cutoffs`` (list of dict as :func:`cutoffs.preview` gives them, with what ``window`` adds to them;
-        capped), ``cutoffs_total`` (int), ``covered_since`` (str, UTC, or None: no log was read), ``warnings`` (list of
-        sentences)
+        capped), ``cutoffs_total`` (int), ``cutoff_groups`` (list of dict as :func:`cutoffs.grouped` gives them, of those
+        that are not accepted; capped), ``cutoff_groups_total`` (int), ``forged`` (list of dict as
+        :meth:`forged.Sieve.forged` gives them; capped), ``forged_total`` (int), ``findings`` (list of sentences: on who
+        was made up), ``covered_since`` (str, UTC, or None: no log was read), ``warnings`` (list of sentences)
     :raises UserError: ``on_cutoff`` is ``fail`` and somebody who isn't accepted would be cut off; its ``result`` is
         that dict; also for a wrong parameter
     """
@@ -51,44 +63,106 @@ def guard(system, params, is_refused, what, window=None):
             "logs.".format(days, MOST_DAYS)
         )
     Accepted(params["accepted_cutoffs"])
+    most = params.get("cutoffs_listed", GUARD_ARGUMENTS["cutoffs_listed"]["default"])
+    if not 1 <= most <= MOST_LISTED:
+        raise UserError(
+            "cutoffs_listed is {0}: give how many of those who would be cut off are listed, from 1 to {1}.".format(
+                most, MOST_LISTED
+            )
+        )
     if params["on_cutoff"] == "ignore":
-        return {"cutoffs": [], "cutoffs_total": 0, "covered_since": None, "warnings": []}
+        return _result([], most, Sieve(0), system)
 
     since = int(time.time()) - days * DAY
+    sieve = Sieve(since)
     files = params["log_files"] or [path for path in USUAL_FILES if system.exists(path)]
     if window is None:
         logs = Logs(system, files, params["log_journal"], since, wanted=WANTED)
-        found = logins(logs.lines())
+        found = sieve.through(logins(logs.lines()))
     else:
         logs = Logs(system, files, params["log_journal"], since - window.lead, wanted=WANTED + window.wanted)
-        found = window.unproven(events(logs.lines()), since)
-    cutoffs = preview(found, is_refused, params["accepted_cutoffs"])
+        found = window.unproven(sieve.through(events(logs.lines())), since)
+    # Of what may not be true it is not asked whether it followed a log-in to read mail.
+    cutoffs = preview(chain(found, sieve.doubtful()), is_refused, params["accepted_cutoffs"])
     notes = window.explain(cutoffs) if window else []
     covered_since = None if logs.covered_since is None else max(since, logs.covered_since)
-    result = {
-        "cutoffs": cutoffs[:MOST_LISTED],
-        "cutoffs_total": len(cutoffs),
-        "covered_since": as_utc(covered_since),
-        "warnings": logs.notes + _coverage(covered_since, since, days) + notes,
-    }
+    result = _result(cutoffs, most, sieve, system)
+    result["covered_since"] = as_utc(covered_since)
+    result["warnings"] = logs.notes + _coverage(covered_since, since, days, logs.is_whole) + notes
     surprises = [cutoff for cutoff in cutoffs if not cutoff["accepted"]]
     if surprises:
         told = "{0} would cut off {1}.".format(what, sentence(surprises))
+        more = _unproved(surprises, result) + _not_listed(result, most)
         if params["on_cutoff"] == "fail":
             error = UserError(
                 "{0} {1}, or name in accepted_cutoffs those who are meant to be refused (an account, an address, a "
                 "network, or 'ACCOUNT from ADDRESS'); on_cutoff: warn goes ahead.".format(
-                    " ".join([told] + notes), window.advice if window else ADVICE
+                    " ".join([told] + more + notes + result["findings"]), window.advice if window else ADVICE
                 )
             )
             error.result = result
             raise error
-        result["warnings"].append(told)
+        result["warnings"].append(" ".join([told] + more))
     return result
 
 
-def _coverage(covered_since, since, days):
+def _result(cutoffs, most, sieve, system):
+    groups = grouped([cutoff for cutoff in cutoffs if not cutoff["accepted"]])
+    return {
+        "cutoffs": cutoffs[:most],
+        "cutoffs_total": len(cutoffs),
+        "cutoff_groups": groups[:most],
+        "cutoff_groups_total": len(groups),
+        "forged": sieve.forged()[:most],
+        "forged_total": sieve.total(),
+        "findings": sieve.findings(system),
+        "covered_since": None,
+        "warnings": [],
+    }
+
+
+def _unproved(surprises, result):
+    """What to do with who is not proved, where others are or where it is known who wrote of them: list of sentences."""
+    unproved = [cutoff for cutoff in surprises if not cutoff["in_journal"]]
+    if len(unproved) == len(surprises) and len(unproved) <= NAMED:
+        return []
+    if not unproved:
+        return []
+    groups = [group for group in result["cutoff_groups"] if not group["in_journal"]]
+    shown = "; ".join(
+        "'{0}' ({1} account{2}, {3} address{4})".format(
+            group["accept"],
+            group["accounts"],
+            "" if group["accounts"] == 1 else "s",
+            group["addresses"],
+            "" if group["addresses"] == 1 else "es",
+        )
+        for group in groups[:NAMED]
+    )
+    more = len(groups) - NAMED
+    return [UNPROVED.format(len(unproved), shown, " and {0} groups more".format(more) if more > 0 else "")]
+
+
+def _not_listed(result, most):
+    """That not all are listed, and how to see them: list of none or one sentence."""
+    total = result["cutoffs_total"]
+    if total <= most:
+        return []
+    return [
+        "The result's cutoffs lists the first {0} of {1}; cutoffs_listed: {2} lists {3}.".format(
+            most, total, min(total, MOST_LISTED), "all" if total <= MOST_LISTED else "that many"
+        )
+    ]
+
+
+def _coverage(covered_since, since, days, is_whole):
     """What isn't known for want of logs: a list of none or one sentence."""
+    if covered_since is None and not is_whole:
+        return [
+            "Not all of the mail log of the last {0} days could be read: who else would be cut off is not known.".format(
+                days
+            )
+        ]
     if covered_since is None:
         return ["No mail log of the last {0} days was found: who would be cut off is not known.".format(days)]
     # Log rotation and the first line of a day don't fall on the second.

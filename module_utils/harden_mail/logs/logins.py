@@ -15,8 +15,9 @@ from collections import namedtuple
 # accepted: bool
 # service: str, who wrote the line: "postfix/submission/smtpd", "dovecot/imap-login", "imapd-ssl", "smtp_auth"
 # session: str, what a POP or IMAP session is known by when it ends; None when the line doesn't say
-Login = namedtuple("Login", "time kind account address accepted service session")
-Login.__new__.__defaults__ = (None,)
+# writer: reader.Writer, what is known of who wrote the line; None: nothing
+Login = namedtuple("Login", "time kind account address accepted service session writer")
+Login.__new__.__defaults__ = (None, None)
 
 # The end of a POP or IMAP session: its time, and its ``session`` as in Login; None: of all there are (Dovecot begins).
 Left = namedtuple("Left", "time session")
@@ -107,7 +108,7 @@ def logins(lines):
     A session that sends ten messages is one log-in. Postfix names the account only when a message is sent: of a
     session without one the account is None.
 
-    :param lines: iterable of (time, text) as :meth:`reader.Logs.lines` gives them
+    :param lines: iterable of (time, text, writer) as :meth:`reader.Logs.lines` gives them, or of (time, text)
     :returns: iterator of :class:`Login`
     """
     return _events(lines, None)
@@ -123,13 +124,15 @@ def events(lines):
 
 
 def _events(lines, left):
-    sessions = _PostfixSessions()
-    for time, text in lines:
+    # Of each kind of writer: a forged line must not change what a true one of the same process means.
+    sessions = {}
+    for time, text, *known in lines:
+        writer = known[0] if known else None
         match = LINE.match(text)
         if match is None:
             continue
         program, process, message = match.groups()
-        end = left(time, program, message, text) if left else None
+        end = left(time, program, message, text) if left and _may_end(writer) else None
         if end is not None:
             yield end
             continue
@@ -137,8 +140,11 @@ def _events(lines, left):
         repeated = REPEATED.match(message)
         if repeated:
             times, message = int(repeated.group(1)), repeated.group(2)
-        login, attempts = _login(sessions, time, program, process, message)
+        if writer not in sessions:
+            sessions[writer] = _PostfixSessions()
+        login, attempts = _login(sessions[writer], time, program, process, message)
         if login is not None:
+            login = login if writer is None else login._replace(writer=writer)
             for _time in range(min(times * attempts, MOST_REPEATS)):
                 yield login
 
@@ -157,6 +163,11 @@ def _login(sessions, time, program, process, message):
     if kind:
         return _courier(time, kind.group(1) or kind.group(2), program, message), 1
     return None, 1
+
+
+def _may_end(writer):
+    """Whether a line may tell of a session's end: not when somebody else seems to have written it."""
+    return writer is None or writer.proof in ("proved", "unproved")
 
 
 def _left(time, program, message, text):

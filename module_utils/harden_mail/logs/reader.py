@@ -1,17 +1,13 @@
-"""Lines of mail logs since some time: files with their rotated and compressed parts, and the journal."""
+"""Lines of mail logs since some time, from the journal and from files, each with what is known of who wrote it."""
 
-import bz2
-import calendar
-import gzip
+import functools
 import heapq
-import lzma
-import os
-import re
-import time
-import zlib
 from collections import Counter, namedtuple
 
-from ..errors import CommandError
+from .files import LogFiles
+from .journal import Journal, family_of
+from .logins import DOVECOT_KINDS
+from .stamps import DAY
 
 # Where distributions and Plesk put the mail log; used when nobody says where it is.
 USUAL_FILES = (
@@ -21,42 +17,45 @@ USUAL_FILES = (
     "/usr/local/psa/var/log/maillog",
 )
 
-# Everything of syslog's facility "mail" (2), and what Dovecot prints when it is told not to use syslog.
-JOURNAL_MATCH = ("SYSLOG_FACILITY=2", "+", "_SYSTEMD_UNIT=dovecot.service")
+# Where rsyslog listens for what Postfix writes in its chroot when it has lost the journal's socket (Debian): a line that
+# came by it is in no journal, and is true.
+CHROOT_SOCKETS = "/var/spool/postfix*/dev/log"
 
-# No log-in needs so much. A hole of zeros, as copytruncate leaves it, is one "line" of any size.
-LONGEST_LINE = 64 * 1024
+# So many seconds after a line of its own in the journal, a program's lines are taken to be in the journal.
+NEAR = DAY // 4
 
-OPENERS = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+# A file's lines come so many seconds after the journal's of the same time, which are then known.
+LAG = 2
 
-# What reading a damaged file raises.
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+# The same words within so many seconds, in the journal and in a file, are one line.
+SAME = 10
 
-MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+# Of the last lines of the journal, so many are known by heart, so that a file's copies of them need no second look.
+MOST_KNOWN = 50000
+MOST_PROCESSES = 20000
 
-# "2026-11-24T20:56:42.048842+00:00 vps ", of rsyslog and of journalctl, which older releases write as "+0000"
-ISO_STAMP = re.compile(
-    rb"(\d{4}-\d\d-\d\d[T ]\d\d):(\d\d):(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)? (?:(?![^ ]*:(?: |$))[^ ]+ )?"
-)
-# "Nov 24 20:56:42 vps ", of RFC 3164; Dovecot's own log file has no host, but "imap-login: " at that place
-SYSLOG_STAMP = re.compile(rb"([A-Z][a-z]{2} [ \d]\d \d\d):(\d\d):(\d\d) (?:(?![^ ]*:(?: |$))[^ ]+ )?")
+# proof: "proved": the journal says that the program itself, or root, wrote it; "unproved": nobody knows;
+# "forged": the journal says that somebody else wrote it; "alone": it stands in a file, while the journal has the
+# program's own lines of that time; "doubtful": the same, but the program may have written it past the journal
+# uid: int, who wrote it; None where that isn't known, or is as it ought to be
+Writer = namedtuple("Writer", "proof uid")
+PROVED, UNPROVED = Writer("proved", None), Writer("unproved", None)
+ALONE, DOUBTFUL = Writer("alone", None), Writer("doubtful", None)
 
-DAY = 86400
-
-# path: on the host; modified: epoch seconds; packing: the ending of its name, a key of OPENERS when it can be read
-# identity: of the file behind the name, for a log with two names
-_Part = namedtuple("_Part", "path modified packing identity")
+_FILE, _OTHERS, _PROVED = 2, 1, 0
 
 
 class Logs:
     """Mail logs of a host in a period.
 
-    Files come first; the journal fills in what lies before their first and after their last line, so that an event
-    that is in both is read once. A stamp without a year is taken for the last such day before the file's last
-    change: a log that goes back more than a year without rotation is read wrongly.
+    The journal comes first where it has lines of a program that the program itself wrote: who writes to it can't be
+    forged, while every local user can write to syslog's files. What the files have besides comes with it, in the order
+    of time; of a line that is in both the file's copy is left out. A stamp without a year is taken for the last such day before the file's last change: a log that goes
+    back more than a year without rotation is read wrongly.
 
     :ivar covered_since: once read: epoch seconds since when the logs reach without a gap, at the earliest ``since``;
-        None when there is no log
+        None when there is no log; without the files when not all of them could be read
+    :ivar bool is_whole: once read: whether no file of the period had to be left out, or its end
     :ivar list notes: once read: sentences on what could not be read
     """
 
@@ -72,211 +71,128 @@ class Logs:
         """
         self.system, self.files, self.journal = system, files, journal
         self.since, self.until, self.wanted = since, until, tuple(wanted)
-        self.covered_since, self.notes = None, []
+        self.covered_since, self.is_whole, self.notes = None, True, []
 
     def lines(self):
         """Go through the logs.
 
-        :returns: iterator of (epoch seconds or None: no stamp that is known, str: the line without stamp and host)
+        :returns: iterator of (epoch seconds or None: no stamp that is known, str: the line without stamp and host,
+            :class:`Writer`); a file's copy of a line that the journal has may come as well, as "alone" or "doubtful"
         """
-        self.covered_since, self.notes = None, []
-        logs = self._logs()
-        starts = [start for start in map(self._start_of, logs) if start is not None]
-        # The files have everything from here ...
-        start = min(starts) if starts else self.until
-        if starts:
-            self._cover(start)
-        if self.journal and (start is None or start > self.since):
-            for line in self._journal(self.since, start):
-                yield line
-        # ... to here: what was written since, or all of it where syslog was given up for the journal.
-        end = max(self.since, start) if starts else None
-        streams = [self._read_log(parts) for parts in logs]
-        for stamp, text in streams[0] if len(streams) == 1 else _merged(streams):
-            if stamp is not None:
-                end = max(stamp + 1, end)
-            yield stamp, text
-        if self.journal and starts:
-            for line in self._journal(end, self.until):
-                yield line
+        self.covered_since, self.is_whole, self.notes = None, True, []
+        period = (self.since, self.until)
+        files = LogFiles(self.system, self.files, period, self.wanted, self._note)
+        streams, starts = [_keyed(files.logs(), LAG)], [files.start()]
+        if self.journal:
+            journal = Journal(self.system, period, self.wanted, self._note)
+            starts.append(journal.start())
+            if starts[-1] is not None:
+                streams.append(_keyed_journal(journal.proved(), _PROVED))
+                streams.append(_keyed_journal(journal.others(), _OTHERS))
+        judge = _Judge(bool(self.system.glob(CHROOT_SOCKETS)))
+        for _key, kind, stamp, text, about in heapq.merge(*streams):
+            writer = judge.of(kind, stamp, text, about)
+            if writer is not None:
+                yield stamp, text, writer
+        self.is_whole = files.is_whole
+        starts = [start for start in starts[0 if self.is_whole else 1 :] if start is not None]
+        self.covered_since = max(self.since, min(starts)) if starts else None
 
-    # --- files --------------------------------------------------------------------------------------------
-
-    def _logs(self):
-        """The parts of each log that matter, in the order of time: list of list of _Part."""
-        logs, seen = [], set()
-        for path in self.files:
-            parts = self._parts(path)
-            if not parts:
-                self.notes.append("There is no log {0}.".format(path))
-            # Plesk's log is a link to the system's on some hosts.
-            parts = [part for part in parts if not (part.identity in seen or seen.add(part.identity))]
-            recent = [part for part in parts if part.modified >= self.since]
-            if recent and len(recent) < len(parts):
-                self._cover(self.since)
-            readable = [part for part in recent if part.packing in OPENERS]
-            for part in recent:
-                if part not in readable:
-                    self.notes.append("{0} is compressed in a way that can't be read here.".format(part.path))
-            if readable:
-                logs.append(sorted(readable, key=lambda part: part.modified))
-        return logs
-
-    def _parts(self, path):
-        """A log and what rotation made of it: list of _Part."""
-        directory, name = os.path.split(path)
-        # .1, .2.gz, -20261101.xz, and Plesk's maillog.processed
-        pattern = re.compile(re.escape(name) + r"(?:\.processed)?(?:[.-]\d[\d.-]*?)?(\.gz|\.bz2|\.xz|\.zst|\.lz4)?\Z")
-        parts = []
-        for sibling in self.system.listdir(directory):
-            match = pattern.match(sibling)
-            if match:
-                part_path = os.path.join(directory, sibling)
-                try:
-                    status = os.stat(self.system.real(part_path))
-                except OSError as error:
-                    self._note(part_path, error)
-                    continue
-                identity = (status.st_dev, status.st_ino)
-                parts.append(_Part(part_path, status.st_mtime, match.group(1) or "", identity))
-        return parts
-
-    def _start_of(self, parts):
-        """Stamp of a log's first line that has one, or None."""
-        for part in parts:
-            for stamp, _text in self._read_part(part, wanted=()):
-                if stamp is not None:
-                    return stamp
-        return None
-
-    def _read_log(self, parts):
-        for part in parts:
-            for stamp, text in self._read_part(part, self.wanted):
-                if stamp is None or (stamp >= self.since and (self.until is None or stamp < self.until)):
-                    yield stamp, text
-
-    def _read_part(self, part, wanted):
-        clock = Clock(part.modified)
-        try:
-            with OPENERS[part.packing](self.system.real(part.path), "rb") as handle:
-                for line in _bounded_lines(handle, wanted):
-                    yield clock.read(line)
-        except DAMAGE as error:
-            self._note(part.path, error)
-
-    def _note(self, path, error):
-        why = getattr(error, "strerror", None) or str(error)
-        sentence = "{0} could not be read: {1}.".format(path, why.rstrip("."))
+    def _note(self, sentence):
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    # --- the journal ----------------------------------------------------------------------------------------
 
-    def _journal(self, since, until):
-        """Lines of the journal from a time up to another (None: to its end)."""
-        command = ["journalctl", "--quiet", "--no-pager", "--all", "--output=short-iso"]
-        clock = Clock(time.time())
-        try:
-            self._cover_by_journal(command, clock)
-            argv = command + ["--since=@{0}".format(int(since))] + list(JOURNAL_MATCH)
-            if until is not None:
-                argv.insert(len(command), "--until=@{0}".format(int(until)))
-            with self.system.stream(argv) as handle:
-                for line in _bounded_lines(handle, self.wanted):
-                    stamp, text = clock.read(line)
-                    # A line without a stamp continues one before it: nothing that a log-in is written as.
-                    if stamp is not None and stamp >= since and (until is None or stamp < until):
-                        yield stamp, text
-        except CommandError as error:
-            self.notes.append("The journal could not be read: {0}.".format(str(error).rstrip(".")))
+class _Judge:
+    """Says of each line, in the order of time, what is known of its writer."""
 
-    def _cover_by_journal(self, command, clock):
-        with self.system.stream(command) as handle:
-            for line in _bounded_lines(handle, ()):
-                stamp, _text = clock.read(line)
-                if stamp is not None:
-                    self._cover(stamp)
-                    return
-
-    def _cover(self, stamp):
-        known = [self.covered_since] if self.covered_since is not None else []
-        self.covered_since = max(self.since, min(known + [stamp]))
-
-
-class Clock:
-    """Reads the stamps of one file."""
-
-    def __init__(self, modified):
+    def __init__(self, bypassed):
         """
-        :param modified: epoch seconds after which no line was written
+        :param bool bypassed: whether Postfix's lines can reach a file without the journal
         """
-        # Clocks are set, and a file's time can be that of its copying.
-        self._latest = modified + DAY
-        # Hours seen, for it is slow to turn one into seconds.
-        self._hours = {}
+        self._bypassed = bypassed
+        # family, and what one server logs as -> time of the last line that it wrote itself; hosts (bytes) that the journal's lines name
+        self._last, self._hosts = {}, set()
+        self._processes = set()
+        # What the journal's last lines say -> time
+        self._known, self._known_before = {}, {}
 
-    def read(self, line):
-        """(epoch seconds or None, the rest as str) of a line (bytes)."""
-        match = SYSLOG_STAMP.match(line) or ISO_STAMP.match(line)
-        if match is None:
-            return None, _text(line)
-        hour = match.group(1), match.group(4) if match.re is ISO_STAMP else None
-        start = self._hours.get(hour)
-        if start is None:
-            if len(self._hours) > 10000:
-                self._hours.clear()
-            start = self._hours[hour] = self._hour(*hour)
-        if start is False:
-            return None, _text(line)
-        stamp = start + 60 * int(match.group(2)) + int(match.group(3))
-        return stamp, _text(line[match.end() :])
+    def of(self, kind, stamp, text, about):
+        """A :class:`Writer`; None of a file's copy of what the journal has.
 
-    def _hour(self, text, offset):
-        """Epoch seconds of a full hour; False when there is no such hour."""
-        if text[:1].isdigit():
-            year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
-            return _seconds(year, month, day, int(text[11:13]), offset)
-        month, day, hour = MONTHS.get(text[:3].decode("ascii")), int(text[4:6]), int(text[7:9])
-        year = time.localtime(self._latest).tm_year
-        # 29 February may be eight years back (1896 to 1904, 2096 to 2104).
-        for candidate in range(year, year - 9, -1) if month else ():
-            start = _seconds(candidate, month, day, hour, None)
-            if start is not False and start <= self._latest:
-                return start
-        return False
+        :param about: of the journal's lines by others the user id, else the host (bytes or None)
+        """
+        head, _colon, message = text.partition(": ")
+        program = head.partition("[")[0]
+        family, name = _named(program)
+        if kind == _PROVED:
+            if family is not None:
+                self._note_own(stamp, head, family, name, about)
+            self._learn(stamp, message)
+            return PROVED
+        if kind == _OTHERS:
+            self._learn(stamp, message)
+            return Writer("forged" if self._is_near(family, stamp) else "unproved", about)
+        if stamp is not None and self._has(stamp, message):
+            return None
+        # Dovecot's own file names no host, and has no "dovecot: " at a line's beginning.
+        own_file = about is None and program in DOVECOT_KINDS
+        if own_file or not self._is_near(name, stamp) or (about is not None and _short(about) not in self._hosts):
+            return UNPROVED
+        return DOUBTFUL if self._bypassed and head in self._processes else ALONE
 
+    def _is_near(self, name, stamp):
+        return name in self._last and stamp is not None and stamp - self._last[name] < NEAR
 
-def _seconds(year, month, day, hour, offset):
-    """Epoch seconds; without an offset (``Z``, ``+01:00``, ``+0100``) in the host's time zone. False: no such hour."""
-    if not (1970 <= year <= 2100 and 1 <= month <= 12 and hour <= 23):
-        return False
-    if not 1 <= day <= calendar.monthrange(year, month)[1]:
-        return False
-    moment = (year, month, day, hour, 0, 0, 0, 0, -1)
-    if offset is None:
-        return int(time.mktime(moment))
-    east = 0
-    if offset != b"Z":
-        east = int(offset[:1] + b"1") * (3600 * int(offset[1:3]) + 60 * int(offset[-2:]))
-    return calendar.timegm(moment) - east
+    def _note_own(self, stamp, head, family, name, host):
+        self._last[family] = self._last[name] = stamp
+        self._hosts.add(_short(host or b""))
+        if family == "postfix":
+            if len(self._processes) >= MOST_PROCESSES:
+                self._processes.clear()
+            self._processes.add(head)
 
+    def _learn(self, stamp, message):
+        if len(self._known) >= MOST_KNOWN:
+            self._known, self._known_before = {}, self._known
+        self._known[message] = stamp
 
-def _text(line):
-    return line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+    def _has(self, stamp, message):
+        known = self._known.get(message) or self._known_before.get(message)
+        return known is not None and abs(stamp - known) <= SAME
 
 
-def _bounded_lines(handle, wanted):
-    """Lines (bytes) that contain one of ``wanted`` (empty: all); those longer than LONGEST_LINE are left out."""
-    whole = True
-    for line in iter(lambda: handle.readline(LONGEST_LINE), b""):
-        started, whole = whole, line.endswith(b"\n")
-        # The last line may still lack its end; the next run reads it.
-        if started and whole:
-            # A loop, for most of the time goes here, and a generator's frame for each line takes twice as long.
-            for word in wanted or (b"",):
-                if word in line:
-                    yield line
-                    break
+@functools.lru_cache(maxsize=4096)
+def _named(program):
+    """Whose a program is, as by journal.family_of, and what all of one server log as: (str or None, str or None).
+
+    Of two instances of Postfix, one may write to syslog and the other to a file of its own.
+    """
+    if program in DOVECOT_KINDS:
+        return "dovecot", "dovecot"
+    family = family_of(program)
+    return family, program.rpartition("/smtpd")[0] + "/" if family == "postfix" else family
+
+
+@functools.lru_cache(maxsize=256)
+def _short(host):
+    return host.partition(b".")[0].lower()
+
+
+# --- several logs as one ------------------------------------------------------------------------------------------
+
+
+def _keyed_journal(lines, kind):
+    for stamp, text, about in lines:
+        yield stamp, kind, stamp, text, about
+
+
+def _keyed(logs, lag):
+    """Lines of several logs for heapq.merge; one without a stamp is of the time of the one before it."""
+    last = 0
+    for stamp, text, host in logs[0] if len(logs) == 1 else _merged(logs):
+        last = last if stamp is None else stamp + lag
+        yield last, _FILE, stamp, text, host
 
 
 def _merged(streams):
@@ -286,15 +202,15 @@ def _merged(streams):
     """
     second, given, seen = None, Counter(), Counter()
     numbered = [_numbered(stream, number) for number, stream in enumerate(streams)]
-    for stamp, number, text in heapq.merge(*numbered, key=lambda item: item[0]):
+    for stamp, number, text, host in heapq.merge(*numbered, key=lambda item: item[0]):
         if stamp != second:
             second, given, seen = stamp, Counter(), Counter()
         seen[number, text] += 1
         if seen[number, text] > given[text]:
             given[text] += 1
-            yield stamp or None, text
+            yield stamp or None, text, host
 
 
 def _numbered(stream, number):
-    for stamp, text in stream:
-        yield stamp or 0, number, text
+    for stamp, text, host in stream:
+        yield stamp or 0, number, text, host

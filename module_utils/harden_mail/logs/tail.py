@@ -9,13 +9,16 @@ import time
 from collections import namedtuple
 
 from ..errors import UserError
-from .reader import LONGEST_LINE, Clock
+from ..system import System
+from ..untrusted import NoProblems, NotRead, matching, opened
+from .stamps import LONGEST_LINE, Clock
 
 # After a log was rotated, seconds for which its former file is still read: the log's writer changes over when told.
 GRACE = 60
 
-# Bytes that are read at a time.
+# Bytes that are read at a time, and at most in one call: a log may grow faster than it is read.
 BLOCK = 1 << 20
+MOST_AT_ONCE = 64 * BLOCK
 
 # A clock works out the year of stamps that have none from when it was made.
 CLOCK_LASTS = 3600
@@ -25,15 +28,20 @@ _Open = namedtuple("_Open", "handle identity left")
 
 
 class FileTail:
-    """One log file and what rotation makes of it."""
+    """One log file and what rotation makes of it.
 
-    def __init__(self, path, since):
+    Who may write to its directory can put anything in its place: only plain files are read, by safe steps.
+    """
+
+    def __init__(self, path, since, note=None):
         """
         :param str path: where the log is; it may come later
+        :param note: function (sentence), told once why a file is not read (None: nobody is told)
         :param since: epoch seconds: older lines that are there already are passed over, as far as they are at the
             file's beginning; so are those of a file that rotation has put aside and compressed
         """
         self.path, self._since = path, since
+        self._note, self._noted, self._system = note, set(), System()
         self._lines = _Lines()
         self._current, self._former = None, []
         self._begin()
@@ -52,15 +60,15 @@ class FileTail:
         if self._current is None or _identity_of(self.path) not in (None, self._current.identity):
             if self._current is not None:
                 self._former.append(self._current._replace(left=time.monotonic()))
-            self._current = _open(self.path)
+            self._current = self._open(self.path)
             found += self._rest(self._current) if self._current else []
         return found
 
     def _begin(self):
         """Take up what was written since ``since``, also to a file that was just put aside."""
-        for path in glob.glob(glob.escape(self.path) + "[.-]*"):
+        for path in matching(self._system, glob.escape(os.path.abspath(self.path)) + "[.-]*", NoProblems()):
             if not path.endswith((".gz", ".bz2", ".xz", ".zst", ".lz4")):
-                former = _open(path)
+                former = self._open(path)
                 if former is None:
                     continue
                 if os.fstat(former.handle.fileno()).st_mtime >= self._since:
@@ -69,7 +77,7 @@ class FileTail:
                 else:
                     former.handle.close()
         self._former.sort(key=lambda former: os.fstat(former.handle.fileno()).st_mtime)
-        self._current = _open(self.path)
+        self._current = self._open(self.path)
         if self._current is not None:
             self._current.handle.seek(_start(self._current.handle, self._since))
 
@@ -78,15 +86,27 @@ class FileTail:
         if os.fstat(handle.fileno()).st_size < handle.tell():
             handle.seek(0)  # emptied in place, as logrotate's copytruncate does
             self._lines.forget(handle)
-        while True:
+        for _number in range(MOST_AT_ONCE // BLOCK):
             block = handle.read(BLOCK)
             if not block:
-                return found
+                break
             found += self._lines.of(handle, block)
+        return found
+
+    def _open(self, path):
+        try:
+            handle = opened(self._system, os.path.abspath(path), None)
+        except NotRead as error:
+            if self._note is not None and not error.missing and error.why not in self._noted:
+                self._noted.add(error.why)
+                self._note("{0} {1}.".format(path, error.why))
+            return None
+        about = os.fstat(handle.fileno())
+        return _Open(handle, (about.st_dev, about.st_ino), None)
 
 
 class JournalTail:
-    """What some units write to the journal. Who wrote a line can't be forged there, unlike in a file."""
+    """What some units write to the journal. Which unit a line is from can't be forged there, unlike in a file."""
 
     def __init__(self, units, since):
         """
@@ -147,15 +167,6 @@ class _Lines:
 
     def forget(self, source):
         self._rests.pop(source, None)
-
-
-def _open(path):
-    try:
-        handle = open(path, "rb")  # noqa: SIM115 (it stays open until the next rotation)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    about = os.fstat(handle.fileno())
-    return _Open(handle, (about.st_dev, about.st_ino), None)
 
 
 def _identity_of(path):

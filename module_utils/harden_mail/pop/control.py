@@ -50,7 +50,9 @@ def run(system, params, check_mode):
             "Asking for a log-in by POP or IMAP in the {0} minutes before".format(wanted.minutes),
             Window(wanted.minutes, wanted.prefix6),
         )
-    return dict(engine.enforce(system, name, wanted, options, check_mode), **preview)
+    result = engine.enforce(system, name, wanted, options, check_mode)
+    findings = result.get("findings", []) + preview.get("findings", [])
+    return dict(result, **dict(preview, findings=findings))
 
 
 def as_wanted(meaning, params):

@@ -190,6 +190,10 @@ def run(follower, tails, clock=time.time, wait=None):
         wait(1 if failing is not None else None)
 
 
+def _say(sentence):
+    print(sentence, flush=True)
+
+
 def _waiter(tails, longest):
     journals = [tail for tail in tails if isinstance(tail, JournalTail)]
     longest = POLL if len(journals) < len(tails) else longest
@@ -220,7 +224,7 @@ def main(argv=None):
     since = time.time() - max(LONGEST_SESSION, options.minutes * 60)
     try:
         follower = Follower(options.minutes, options.prefix6, options.pattern, options.database)
-        tails = [FileTail(path, since) for path in options.file]
+        tails = [FileTail(path, since, _say) for path in options.file]
         if options.unit:
             tails.append(JournalTail(options.unit, since))
         run(follower, tails)

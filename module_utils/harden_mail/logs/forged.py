@@ -1,0 +1,149 @@
+"""Log-ins that somebody made up: lines of a log that the mail server did not write."""
+
+from collections import OrderedDict
+
+from .cutoffs import NO_ACCOUNT, as_utc
+from .journal import user_name
+from .logins import Left
+
+# So many accounts with their addresses are kept apart; of what comes after them only the number is known.
+MOST_REMEMBERED = 100000
+
+# So many are named in a sentence; the total is always said.
+NAMED = 3
+
+# A line that tells of a log-in more often than this changes nothing.
+MOST_REPEATS = 1000
+
+BY_OTHERS = (
+    "{0} log line{1} of log-ins {2} forged and counted for nothing: {3} wrote {4} into the journal as if the mail server "
+    "had, for example of {5}. Find out what runs there as that user."
+)
+IN_FILES = (
+    "Log-ins of {0} account{1} and address{2} stand in a log file alone, while the journal has what the mail server "
+    "itself wrote at that time; taken for forged, and counted for nothing: {3}. Find out which program of this host "
+    "writes to syslog's sockets."
+)
+
+
+class Sieve:
+    """Keeps back what was not written by the mail server, and remembers it.
+
+    A log file's copy of what the journal has is kept back as well, and forgotten.
+
+    :ivar int lines: how many lines others are known to have forged
+    """
+
+    def __init__(self, since):
+        """
+        :param since: epoch seconds; what is before it is not remembered
+        """
+        self._since = since
+        self.lines = 0
+        # user id -> number of lines
+        self._writers = {}
+        # (account, address) -> [Login, the first one; number; time of the last]; of others in the journal, and in files
+        self._forged, self._held = OrderedDict(), OrderedDict()
+        self._unnamed = 0
+        # (account, address) of those who sent, by the mail server's own lines
+        self._known = set()
+
+    def through(self, events):
+        """Those of the events that the mail server wrote, as far as anybody knows.
+
+        :param events: iterable of :class:`logins.Login` and :class:`logins.Left`
+        :returns: iterator of the same
+        """
+        for event in events:
+            proof = "unproved" if isinstance(event, Left) or event.writer is None else event.writer.proof
+            if proof == "unproved":
+                yield event
+            elif proof == "proved":
+                if event.accepted and event.kind == "smtp":
+                    self._known.add((event.account, event.address))
+                yield event
+            elif event.time >= self._since:
+                self._keep(event, proof)
+
+    def doubtful(self):
+        """When all went through: log-ins to send mail that may be true though the journal lacks them.
+
+        :returns: iterator of :class:`logins.Login`
+        """
+        for (login, number, _last), is_forged in self._alone():
+            if not is_forged:
+                for _time in range(min(number, MOST_REPEATS)):
+                    yield login
+
+    def forged(self):
+        """When all went through: who was made up, the latest first.
+
+        :returns: list of dict: ``account`` (str or None), ``address``, ``service`` (str), ``logins`` (int), ``first``,
+            ``last`` (str, UTC), ``uid`` (int: who wrote it; None: it stands in a file alone)
+        """
+        found = list(self._forged.values()) + [kept for kept, is_forged in self._alone() if is_forged]
+        return [
+            {
+                "account": login.account,
+                "address": login.address,
+                "service": login.service,
+                "logins": number,
+                "first": as_utc(login.time),
+                "last": as_utc(last),
+                "uid": login.writer.uid,
+            }
+            for login, number, last in sorted(found, key=lambda kept: kept[2], reverse=True)
+        ]
+
+    def total(self):
+        """How many accounts with addresses :meth:`forged` names, and those that are too many to be named: int."""
+        return len(self.forged()) + self._unnamed
+
+    def findings(self, system):
+        """Sentences on what was forged: list of none, one or two."""
+        found, forged = [], self.forged()
+        if self._writers:
+            one = self.lines == 1
+            who = ", ".join("uid " + user_name(system, uid) for uid in sorted(self._writers)[:NAMED])
+            more = len(self._writers) - NAMED
+            who += " and {0} more".format(more) if more > 0 else ""
+            example = _named([one_ for one_ in forged if one_["uid"] is not None]) or "failed log-ins"
+            words = ("", "was", "it") if one else ("s", "were", "them")
+            found.append(BY_OTHERS.format(self.lines, words[0], words[1], who, words[2], example))
+        alone = [one for one in forged if one["uid"] is None]
+        if alone:
+            number = len(alone)
+            plural = ("", "") if number == 1 else ("s", "es")
+            found.append(IN_FILES.format(number, plural[0], plural[1], _named(alone)))
+        return found
+
+    def _alone(self):
+        """What stands in files alone: iterator of ([Login, number, last], bool: whether it is forged)."""
+        for pair, kept in self._held.items():
+            if pair not in self._known:
+                yield kept, kept[0].writer.proof == "alone"
+
+    def _keep(self, login, proof):
+        if proof == "forged":
+            self.lines += 1
+            self._writers[login.writer.uid] = self._writers.get(login.writer.uid, 0) + 1
+        if not login.accepted or login.kind != "smtp":
+            return
+        place = self._forged if proof == "forged" else self._held
+        pair = (login.account, login.address)
+        kept = place.get(pair)
+        if kept is not None:
+            kept[1] += 1
+            kept[2] = login.time
+            if proof == "doubtful":
+                kept[0] = login
+        elif len(place) < MOST_REMEMBERED:
+            place[pair] = [login, 1, login.time]
+        else:
+            self._unnamed += 1
+
+
+def _named(forged):
+    named = ["{0} from {1}".format(one["account"] or NO_ACCOUNT, one["address"]) for one in forged[:NAMED]]
+    more = len(forged) - NAMED
+    return "; ".join(named) + ("; and {0} more".format(more) if more > 0 else "")

@@ -1,0 +1,160 @@
+"""Mail lines of the journal, and which of them their program really wrote.
+
+The kernel tells journald the user id of whoever sends a line (``_UID``), and nobody but root can say another. The other
+fields prove nothing here: a process chooses its ``_COMM``; what a user's .forward starts has the mail server's
+``_SYSTEMD_UNIT``; and ``_EXE`` is missing where the process has ended before journald looked.
+"""
+
+import json
+import re
+import time
+
+from ..errors import CommandError
+from .stamps import Clock, as_text, bounded_lines
+
+# Everything of syslog's facility "mail" (2).
+MAIL = "SYSLOG_FACILITY=2"
+
+# Lines that others than the mail servers wrote are read one by one, which is slow: so many, in so many seconds.
+MOST_OTHERS = 500000
+MOST_SECONDS = 120
+
+# Seconds for which journalctl may be silent: it passes over millions of lines of others in that time.
+SILENCE = 300
+
+ROOT = 0
+
+COMMAND = ["journalctl", "--quiet", "--no-pager", "--all"]
+
+# Who writes the lines of each kind of program besides root, in the configuration's words. Postfix's smtpd runs as
+# mail_owner; Dovecot and Courier have a process of root's that writes for all. Seen on booted hosts: tests/data/logs.
+MAIL_OWNER = re.compile(r"^mail_owner\s*=\s*([\w.-]+)\s*$", re.MULTILINE)
+COURIER = re.compile(r"(?:(?:imap|pop3)(?:d|login)|courier(?:imap|pop3)login)(?:-ssl)?\Z")
+
+
+def family_of(program):
+    """ "postfix", "dovecot" or "courier": whose program that is; None where it isn't known who writes its lines.
+
+    :param str program: as it stands in a log: "postfix/submission/smtpd", "dovecot", "imapd-ssl"
+    """
+    if program.endswith("/smtpd"):
+        return "postfix"
+    if program == "dovecot":
+        return "dovecot"
+    return "courier" if COURIER.match(program) else None
+
+
+class Journal:
+    """What the journal has of mail in a period."""
+
+    def __init__(self, system, period, wanted, note):
+        """
+        :param System system: the host
+        :param tuple period: epoch seconds of the first line that matters, and of the first that no longer does (None:
+            there is none)
+        :param tuple wanted: of bytes; see :class:`reader.Logs`
+        :param note: function (sentence), told what could not be read
+        """
+        self._system, self._wanted, self._note = system, wanted, note
+        self._since, self._until = period
+        self._owners = _owners(system)
+
+    def start(self):
+        """Epoch seconds of the first line of all there are, or None."""
+        clock = Clock(time.time())
+        for line in self._lines(["--output=short-iso"], ()):
+            stamp, _text = clock.read(line)
+            if stamp is not None:
+                return stamp
+        return None
+
+    def proved(self):
+        """What root and the mail servers' own users wrote: iterator of (epoch seconds, str: the line without stamp and
+        host, bytes: host)."""
+        matches = [MAIL, "_UID=0"]
+        # Dovecot may have another facility, and none when it is told not to use syslog.
+        for named in ("SYSLOG_IDENTIFIER=dovecot", "_SYSTEMD_UNIT=dovecot.service"):
+            matches += ["+", named, "_UID=0"]
+        for uid in self._owners:
+            matches += ["+", "_UID={0}".format(uid)]
+        clock = Clock(time.time())
+        for line in self._lines(["--output=short-iso"] + self._times() + matches, self._wanted):
+            stamp, text = clock.read(line)
+            # A line without a stamp continues one before it: nothing that a log-in is written as.
+            if stamp is not None and stamp >= self._since and (self._until is None or stamp < self._until):
+                yield stamp, text, clock.host
+
+    def others(self):
+        """What everybody else wrote, as mail: iterator of (epoch seconds, str as above, int: user id)."""
+        uids = self._other_uids()
+        if not uids:
+            return
+        # A line of several lines, or a program's name with a line feed in it, can't pass for more than one here.
+        argv = ["--output=json"] + self._times() + [MAIL] + ["_UID={0}".format(uid) for uid in uids]
+        end, number = time.monotonic() + MOST_SECONDS, 0
+        for line in self._lines(argv, self._wanted):
+            number += 1
+            if number > MOST_OTHERS or time.monotonic() > end:
+                self._note(
+                    "The journal's mail lines of users who are no mail server are more than {0:,}, or took more than {1} "
+                    "seconds; the rest of them was not read.".format(MOST_OTHERS, MOST_SECONDS)
+                )
+                return
+            entry = _entry(line)
+            if entry is not None and entry[0] >= self._since and (self._until is None or entry[0] < self._until):
+                yield entry
+
+    def _other_uids(self):
+        """User ids, ascending, of whom the journal has lines, without root and the mail servers' own."""
+        try:
+            said = self._system.run(["journalctl", "--field=_UID"], timeout=SILENCE).out
+        except CommandError:
+            return []  # whoever reads the lines themselves says why
+        uids = {int(word) for word in said.split() if word.isdigit()}
+        return sorted(uids - {ROOT} - set(self._owners))
+
+    def _times(self):
+        times = ["--since=@{0}".format(int(self._since))]
+        return times if self._until is None else times + ["--until=@{0}".format(int(self._until))]
+
+    def _lines(self, options, wanted):
+        try:
+            with self._system.stream(COMMAND + options, SILENCE) as handle:
+                for line in bounded_lines(handle, wanted):
+                    yield line
+        except CommandError as error:
+            self._note("The journal could not be read: {0}.".format(str(error).rstrip(".")))
+
+
+def _entry(line):
+    """(epoch seconds, text, user id) of an entry in JSON (bytes), or None."""
+    try:
+        entry = json.loads(as_text(line))
+        stamp, uid = int(entry["__REALTIME_TIMESTAMP"]) // 1000000, int(entry["_UID"])
+        program, message = entry["SYSLOG_IDENTIFIER"], entry["MESSAGE"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    # Binary, too long, or given twice: no line of a log-in.
+    if not isinstance(program, str) or not isinstance(message, str):
+        return None
+    process = entry.get("SYSLOG_PID") or entry.get("_PID")
+    return stamp, "{0}[{1}]: {2}".format(program, process, message), uid
+
+
+def _owners(system):
+    """User ids (list of int) that Postfix runs as, each once."""
+    names = {"postfix"}
+    for path in system.glob("/etc/postfix*/main.cf"):
+        names.update(MAIL_OWNER.findall(system.read(path) or ""))
+    users = (row.split(":") for row in (system.read("/etc/passwd") or "").splitlines())
+    uids = {int(row[2]) for row in users if len(row) > 2 and row[0] in names and row[2].isdigit()}
+    return sorted(uids - {ROOT})
+
+
+def user_name(system, uid):
+    """ "33 (www-data)"; "33" when /etc/passwd doesn't know it."""
+    for row in (system.read("/etc/passwd") or "").splitlines():
+        fields = row.split(":")
+        if len(fields) > 2 and fields[2] == str(uid):
+            return "{0} ({1})".format(uid, fields[0])
+    return str(uid)
