@@ -14,7 +14,8 @@ options:
   accepted_cutoffs:
     description:
       - Cut-offs that are meant to happen, each an account (V(bob@example.com)), an address (V(203.0.113.5)), a network
-        (V(203.0.113.0/24)), or an account from one of these (V(bob@example.com from 203.0.113.5)).
+        (V(203.0.113.0/24)), an account from one of these (V(bob@example.com from 203.0.113.5)), or a user of the host
+        (V(uid 33)), for log-ins of which nobody but that user has written into the journal.
     type: list
     elements: str
     default: []
@@ -28,7 +29,13 @@ options:
     elements: path
     default: []
   log_journal:
-    description: Whether to read the journal for what the files do not have.
+    description:
+      - Whether to read the journal. It says who wrote a line, which a file does not; where it has a mail server's own
+        lines, those that others wrote as if they were that server are reported as forged and stop nothing.
     type: bool
     default: true
+  cutoffs_listed:
+    description: How many of those who would be cut off are listed, from 1 to 10000.
+    type: int
+    default: 50
 """

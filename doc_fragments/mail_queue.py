@@ -64,7 +64,7 @@ options:
           sasl_user: {description: The account that logged in to send it., type: raw}
           client: {description: "The IP address that it came from by SMTP, or a network (CIDR).", type: raw}
           uid: {description: The number of the local user who sent it., type: raw}
-          script: {description: The PHP script that sent it., type: raw}
+          script: {description: "The PHP script that sent it, as the local user says.", type: raw}
       not:
         description: A selection of the same kind, or a list of such; what it selects is excepted.
         type: raw

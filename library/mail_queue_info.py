@@ -99,7 +99,9 @@ top_origins:
   type: list
   elements: dict
   contains:
-    value: {description: "The account that logged in, else the script, the local user or the address.", type: str}
+    value:
+      description: The account that logged in, else the local user, with the script that it says it was, or the address.
+      type: str
     count: {description: In how many messages., type: int}
 top_clients:
   description: The IP addresses from which most of them came by SMTP, likewise.
@@ -142,7 +144,9 @@ messages:
         sasl_user: {description: The account that logged in to send it., type: str}
         client: {description: The IP address that it came from by SMTP., type: str}
         uid: {description: The local user who sent it., type: int}
-        script: {description: The PHP script that sent it., type: str}
+        script:
+          description: The PHP script that sent it, as that user says, who can write what it likes there.
+          type: str
 unreadable:
   description: Files of the queue that could not be read, at most O(limit_listed). They are never touched.
   returned: when the host has a queue

@@ -141,7 +141,7 @@ steps:
   sample: ["/var/lib/harden-mail-pop/seen.sqlite", "/etc/postfix/master.cf"]
 cutoffs:
   description:
-    - Who has sent mail lately without a log-in by POP or IMAP shortly before, capped at 50. As that of
+    - Who has sent mail lately without a log-in by POP or IMAP shortly before. As that of
       M(submission_firewall), with C(proven) (log-ins to send that followed one to read) and C(dual_stack) (those that
       followed one over the other of IPv4 and IPv6).
   returned: when the rule is new, also in a failure because of them
@@ -149,6 +149,30 @@ cutoffs:
   elements: dict
 cutoffs_total:
   description: How many there are.
+  returned: with RV(cutoffs)
+  type: int
+cutoff_groups:
+  description:
+    - Those of them that are not accepted, by account; by the user of the host who alone wrote of them; or, of ten
+      accounts and more that no journal proves, by network. Each has C(accept) (what O(accepted_cutoffs) takes for all
+      of them), C(accounts), C(addresses), C(logins), C(in_journal) and C(uid).
+  returned: with RV(cutoffs)
+  type: list
+  elements: dict
+cutoff_groups_total:
+  description: How many groups there are.
+  returned: with RV(cutoffs)
+  type: int
+forged:
+  description:
+    - Log-ins of which somebody else than the mail server wrote, the latest first. They count for nothing. Each has
+      C(account), C(address), C(service), C(logins), C(first), C(last), and C(uid), the user of the host who wrote it;
+      null when it stands in a log file alone, while the journal has the mail server's own lines of that time.
+  returned: with RV(cutoffs)
+  type: list
+  elements: dict
+forged_total:
+  description: How many accounts and addresses that are.
   returned: with RV(cutoffs)
   type: int
 covered_since:

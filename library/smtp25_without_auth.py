@@ -74,7 +74,8 @@ EXAMPLES = r"""
 RETURN = r"""
 cutoffs:
   description:
-    - Who logged in on port 25 lately, capped at 50. Those that are not accepted come first, likely attackers last.
+    - Who logged in on port 25 lately, at most O(cutoffs_listed). Those that are not accepted come first, of them those
+      that the journal proves, likely attackers last.
   returned: when AUTH is taken off, also in a failure because of them
   type: list
   elements: dict
@@ -88,8 +89,34 @@ cutoffs:
     account_failures: {description: Failed attempts of that account before., type: int}
     likely_attacker: {description: Whether there were ten failures of that address or more., type: bool}
     accepted: {description: Whether O(accepted_cutoffs) covers it., type: bool}
+    in_journal: {description: Whether the journal says that Postfix itself wrote of it., type: bool}
+    uid: {description: The user of the host who alone wrote of it instead., type: int}
 cutoffs_total:
   description: How many there are.
+  returned: with RV(cutoffs)
+  type: int
+cutoff_groups:
+  description:
+    - Those of them that are not accepted, by account; by the user of the host who alone wrote of them; or, of ten
+      accounts and more that no journal proves, by network. Each has C(accept) (what O(accepted_cutoffs) takes for all
+      of them), C(accounts), C(addresses), C(logins), C(in_journal) and C(uid).
+  returned: with RV(cutoffs)
+  type: list
+  elements: dict
+cutoff_groups_total:
+  description: How many groups there are.
+  returned: with RV(cutoffs)
+  type: int
+forged:
+  description:
+    - Log-ins of which somebody else than the mail server wrote, the latest first. They count for nothing. Each has
+      C(account), C(address), C(service), C(logins), C(first), C(last), and C(uid), the user of the host who wrote it;
+      null when it stands in a log file alone, while the journal has the mail server's own lines of that time.
+  returned: with RV(cutoffs)
+  type: list
+  elements: dict
+forged_total:
+  description: How many accounts and addresses that are.
   returned: with RV(cutoffs)
   type: int
 covered_since:

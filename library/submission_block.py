@@ -179,6 +179,8 @@ senders:
     account_failures: {description: Failed attempts of that account before., type: int}
     likely_attacker: {description: Whether there were ten failures of that address or more., type: bool}
     accepted: {description: Has no meaning here., type: bool}
+    in_journal: {description: Whether the journal says that Postfix itself wrote of it., type: bool}
+    uid: {description: The user of the host who alone wrote of it instead., type: int}
 senders_total:
   description: How many there are.
   returned: with RV(blocked)

@@ -160,12 +160,38 @@ probed:
 cutoffs:
   description:
     - Accounts that logged in lately from an address that would be refused. Each has C(account), C(address),
-      C(logins), C(failures), C(first) and C(last) (UTC), and C(likely_attacker). Capped at 50.
+      C(logins), C(failures), C(first) and C(last) (UTC), C(likely_attacker), C(in_journal) (whether the journal says
+      that the mail server itself wrote of it), and C(uid) (who wrote of it instead, where only one did). Those that are
+      not accepted come first, of them those that are in the journal. At most O(cutoffs_listed).
   returned: when something changes, also in a failure because of them
   type: list
   elements: dict
 cutoffs_total:
   description: How many there are.
+  returned: with RV(cutoffs)
+  type: int
+cutoff_groups:
+  description:
+    - Those of them that are not accepted, by account; by the user of the host who alone wrote of them; or, of ten
+      accounts and more that no journal proves, by network. Each has C(accept) (what O(accepted_cutoffs) takes for all
+      of them), C(accounts), C(addresses), C(logins), C(in_journal) and C(uid).
+  returned: with RV(cutoffs)
+  type: list
+  elements: dict
+cutoff_groups_total:
+  description: How many groups there are.
+  returned: with RV(cutoffs)
+  type: int
+forged:
+  description:
+    - Log-ins of which somebody else than the mail server wrote, the latest first. They count for nothing. Each has
+      C(account), C(address), C(service), C(logins), C(first), C(last), and C(uid), the user of the host who wrote it;
+      null when it stands in a log file alone, while the journal has the mail server's own lines of that time.
+  returned: with RV(cutoffs)
+  type: list
+  elements: dict
+forged_total:
+  description: How many accounts and addresses that are.
   returned: with RV(cutoffs)
   type: int
 covered_since:

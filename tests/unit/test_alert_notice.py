@@ -45,6 +45,18 @@ def parsed(kept, charset="utf-8"):
     )
 
 
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("en", "uid 1000 (says script 33:innocent-site.php)"),
+        ("ja", "uid 1000 (自称スクリプト: 33:innocent-site.php)"),
+    ],
+)
+def test_a_users_word_on_its_script_never_hides_the_user(language, shown):
+    origins = [{"value": "uid 1000 (says script 33:innocent-site.php)", "count": 9}]
+    assert "      9  " + shown in made(language=language, summary=dict(SUMMARY, top_origins=origins))["text"]
+
+
 def test_both_languages_have_the_same_words():
     assert set(WORDS["en"]) == set(WORDS["ja"])
     for name, text in WORDS["en"].items():

@@ -57,7 +57,11 @@ def test_an_empty_summary():
     ("values", "text"),
     [
         ({"sasl_user": "bob", "client": "192.0.2.1"}, "account bob"),
-        ({"uid": 33, "script": "33:a.php"}, "script 33:a.php"),
+        ({"uid": 33, "script": "33:a.php"}, "uid 33 (says script a.php)"),
+        ({"uid": 1000, "script": "33:innocent-site.php"}, "uid 1000 (says script 33:innocent-site.php)"),
+        ({"uid": 33, "script": "shop.example 33:a.php"}, "uid 33 (says script shop.example a.php)"),
+        ({"uid": 3, "script": "33:a.php"}, "uid 3 (says script 33:a.php)"),
+        ({"uid": 33, "script": "33:a b.php"}, "uid 33 (says script a b.php)"),
         ({"uid": 0}, "uid 0"),
         ({"client": "192.0.2.1"}, "client 192.0.2.1"),
         ({}, None),

@@ -14,6 +14,9 @@ from email.header import Header
 from email.message import Message
 from email.utils import format_datetime
 
+# As queue.summary.origin_text writes it.
+_SAYS_SCRIPT = re.compile(r"uid (\d+) \(says script (.*)\Z", re.DOTALL)
+
 WORDS = {
     "en": {
         "alarm": "Mail queue on {host}: {total} messages (limit {limit})",
@@ -38,6 +41,7 @@ WORDS = {
         "limit": "Limit",
         "since": "Since",
         "top_origins": "Where they come from",
+        "says_script": "uid {uid} (says script {script}",
         "top_clients": "Client addresses",
         "top_senders": "Envelope senders",
         "top_recipient_domains": "Recipient domains",
@@ -71,6 +75,7 @@ WORDS = {
         "limit": "上限",
         "since": "発生時刻",
         "top_origins": "送信元",
+        "says_script": "uid {uid} (自称スクリプト: {script}",
         "top_clients": "接続元アドレス",
         "top_senders": "エンベロープの送信者",
         "top_recipient_domains": "宛先ドメイン",
@@ -236,8 +241,14 @@ def _busiest(words, summary, read):
         if not entries or (name == "top_clients" and _are_clients(summary["top_origins"][:NAMED])):
             continue
         lines += ["", words[name] + (" " + words["of_first"].format(read=read) if read else "")]
-        lines += ["  {0:>7}  {1}".format(entry["count"], entry["value"]) for entry in entries]
+        lines += ["  {0:>7}  {1}".format(entry["count"], _shown(words, name, entry["value"])) for entry in entries]
     return lines
+
+
+def _shown(words, name, value):
+    """A value of a summary in the notice's language."""
+    said = _SAYS_SCRIPT.match(value) if name == "top_origins" else None
+    return words["says_script"].format(uid=said.group(1), script=said.group(2)) if said else value
 
 
 def _are_clients(origins):

@@ -19,7 +19,10 @@ MOST_REMEMBERED = 100000
 # So many are named in a sentence; the total is always said.
 NAMED = 5
 
-UID = re.compile(r"\s*uid \d{1,10}\s*\Z")
+# Of so many accounts from one network, that no journal proves, the network is shown instead.
+MANY = 10
+
+_UID = re.compile(r"\s*uid \d{1,10}\s*\Z")
 
 NO_ACCOUNT = "an account that the log does not name"
 
@@ -36,7 +39,8 @@ def preview(logins, is_refused, accepted=()):
     :param is_refused: function (Login) -> bool; asked once for each account, address and service
     :param accepted: cut-offs that are meant to happen, as :class:`Accepted` reads them
     :returns: list of dict, those first that are not accepted, of them those that the journal proves, then who is no
-        likely attacker, then of the unproved those that are known for longest (by days), then by account and address:
+        likely attacker, then by account and address (of those that no journal proves, those first that are known for
+        longest, by days, and networks take turns):
         ``account`` (str or None: the log doesn't name it), ``address`` (str), ``logins`` (int), ``first`` and ``last``
         (str, UTC, or None), ``failures`` (int, of that address before the first log-in), ``account_failures`` (int, of
         that account from anywhere before it), ``likely_attacker`` (bool), ``accepted`` (bool), ``in_journal`` (bool:
@@ -69,7 +73,7 @@ def preview(logins, is_refused, accepted=()):
                     pair[4] = pair[4] or proved
                     pair[5] = uid if pair[5] == uid else None
     cutoffs = [_cutoff(account, address, pair, meant) for (account, address), pair in pairs.items()]
-    return sorted(cutoffs, key=_order)
+    return _taking_turns(sorted(cutoffs, key=_order))
 
 
 class Accepted:
@@ -82,8 +86,8 @@ class Accepted:
 
     def __init__(self, items):
         """:raises UserError: an item that is none of these"""
-        self._uids = {int(item.split()[1]) for item in items if UID.match(item)}
-        self._rules = [self._read(item) for item in items if not UID.match(item)]
+        self._uids = {int(item.split()[1]) for item in items if _UID.match(item)}
+        self._rules = [self._read(item) for item in items if not _UID.match(item)]
 
     def covers(self, account, address, uid=None):
         """Whether it is meant that this account (str or None) is refused from this address (str).
@@ -149,18 +153,24 @@ def sentence(cutoffs, total=None):
 
 
 def grouped(cutoffs):
-    """Cut-offs by account; those that only one user of the host wrote of, by that user.
+    """Cut-offs by account; those that only one user of the host wrote of, by that user; many from one network that no
+    journal proves, by that.
 
     :param list cutoffs: as :func:`preview` gives them
     :returns: list of dict, in the order of the first of each: ``accept`` (str, what accepts all of them, as an item of
         ``accepted_cutoffs``), ``accounts``, ``addresses``, ``logins`` (int), ``in_journal`` (bool, of one of them),
         ``uid`` (int or None)
     """
-    groups = OrderedDict()
+    groups, accounts = OrderedDict(), {}
+    for cutoff in cutoffs:
+        if not cutoff["in_journal"]:
+            accounts.setdefault(network_of(cutoff["address"]), set()).add(cutoff["account"])
     for cutoff in cutoffs:
         uid, account = cutoff["uid"], cutoff["account"]
         if uid is not None:
             accept = "uid {0}".format(uid)
+        elif not cutoff["in_journal"] and len(accounts[network_of(cutoff["address"])]) >= MANY:
+            accept = network_of(cutoff["address"])
         else:
             accept = cutoff["address"] if account is None or not _can_be_named(account) else account
         groups.setdefault((uid is None, accept), []).append(cutoff)
@@ -229,6 +239,23 @@ def _order(cutoff):
         address.version,
         address,
     )
+
+
+def _taking_turns(cutoffs):
+    """The same, in which the networks of those that are not proved take turns: no flood from one hides another."""
+    seen, turns = {}, []
+    for position, cutoff in enumerate(cutoffs):
+        *head, since, _account, _version, _address = _order(cutoff)
+        place = tuple(head), since, network_of(cutoff["address"])
+        turn = 0 if cutoff["in_journal"] else seen.get(place, 0)
+        seen[place] = turn + 1
+        turns.append((head, since, turn, position))
+    return [cutoffs[position] for _head, _since, _turn, position in sorted(turns)]
+
+
+def network_of(address):
+    """The network (str) that an address (str) is taken to share with others of its owner: /24 or, of IPv6, /64."""
+    return str(ipaddress.ip_network((address, 64 if ":" in address else 24), strict=False))
 
 
 def _proof(login):

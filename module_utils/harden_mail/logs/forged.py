@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 from .cutoffs import NO_ACCOUNT, as_utc
 from .journal import user_name
-from .logins import Left
+from .logins import Left, logins
+from .reader import ALONE, DOUBTFUL, SAME
 
 # So many accounts with their addresses are kept apart; of what comes after them only the number is known.
 MOST_REMEMBERED = 100000
@@ -16,8 +17,8 @@ NAMED = 3
 MOST_REPEATS = 1000
 
 BY_OTHERS = (
-    "{0} log line{1} of log-ins {2} forged and counted for nothing: {3} wrote {4} into the journal as if the mail server "
-    "had, for example of {5}. Find out what runs there as that user."
+    "{0} log line{1} of log-ins {2} forged and counted for nothing: {3} wrote {4} into the journal as if the mail "
+    "server had, for example of {5}. Find out what runs there as that user."
 )
 IN_FILES = (
     "Log-ins of {0} account{1} and address{2} stand in a log file alone, while the journal has what the mail server "
@@ -34,11 +35,12 @@ class Sieve:
     :ivar int lines: how many lines others are known to have forged
     """
 
-    def __init__(self, since):
+    def __init__(self, since, unsigned=None):
         """
         :param since: epoch seconds; what is before it is not remembered
+        :param unsigned: :meth:`reader.Logs.unsigned`, asked when all went through (None: there is no journal)
         """
-        self._since = since
+        self._since, self._unsigned = since, unsigned
         self.lines = 0
         # user id -> number of lines
         self._writers = {}
@@ -70,6 +72,7 @@ class Sieve:
 
         :returns: iterator of :class:`logins.Login`
         """
+        self._ask_again()
         for (login, number, _last), is_forged in self._alone():
             if not is_forged:
                 for _time in range(min(number, MOST_REPEATS)):
@@ -116,6 +119,20 @@ class Sieve:
             plural = ("", "") if number == 1 else ("s", "es")
             found.append(IN_FILES.format(number, plural[0], plural[1], _named(alone)))
         return found
+
+    def _ask_again(self):
+        """Take for doubtful what the journal has without saying who wrote it: journald can't always find that out."""
+        alone = {pair: kept for pair, kept in self._held.items() if kept[0].writer == ALONE and pair not in self._known}
+        if not alone or self._unsigned is None:
+            return
+        times = [kept[0].time for kept in alone.values()] + [kept[2] for kept in alone.values()]
+        programs = {kept[0].service.partition("/")[0] if kept[0].service.startswith("dovecot/") else kept[0].service
+                    for kept in alone.values()}  # fmt: skip
+        lines, is_whole = self._unsigned(programs, min(times) - SAME, max(times) + SAME)
+        known = {(login.account, login.address) for login in logins(lines)}
+        for pair, kept in alone.items():
+            if pair in known or not is_whole:
+                kept[0] = kept[0]._replace(writer=DOUBTFUL)
 
     def _alone(self):
         """What stands in files alone: iterator of ([Login, number, last], bool: whether it is forged)."""

@@ -23,8 +23,8 @@ GUARD_ARGUMENTS = {
 MOST_LISTED = 10000
 
 UNPROVED = (
-    "{0} of them stand in logs that every user of the host can write to, and no journal says who wrote it: {1}{2}. Those "
-    "that are made up are accepted by these words in accepted_cutoffs; cutoff_groups has all groups."
+    "{0} of them stand in logs that every user of the host can write to, and no journal says who wrote it: {1}{2}. "
+    "Those that are made up are accepted by these words in accepted_cutoffs; cutoff_groups has all groups."
 )
 
 ADVICE = "Let them in"
@@ -49,8 +49,8 @@ def guard(system, params, is_refused, what, window=None):
     :param pop_cutoffs.Window window: whoever logged in to read mail shortly before is not refused (None: that means
         nothing)
     :returns: dict: ``cutoffs`` (list of dict as :func:`cutoffs.preview` gives them, with what ``window`` adds to them;
-        capped), ``cutoffs_total`` (int), ``cutoff_groups`` (list of dict as :func:`cutoffs.grouped` gives them, of those
-        that are not accepted; capped), ``cutoff_groups_total`` (int), ``forged`` (list of dict as
+        capped), ``cutoffs_total`` (int), ``cutoff_groups`` (list of dict as :func:`cutoffs.grouped` gives them, of
+        those that are not accepted; capped), ``cutoff_groups_total`` (int), ``forged`` (list of dict as
         :meth:`forged.Sieve.forged` gives them; capped), ``forged_total`` (int), ``findings`` (list of sentences: on who
         was made up), ``covered_since`` (str, UTC, or None: no log was read), ``warnings`` (list of sentences)
     :raises UserError: ``on_cutoff`` is ``fail`` and somebody who isn't accepted would be cut off; its ``result`` is
@@ -74,13 +74,14 @@ def guard(system, params, is_refused, what, window=None):
         return _result([], most, Sieve(0), system)
 
     since = int(time.time()) - days * DAY
-    sieve = Sieve(since)
     files = params["log_files"] or [path for path in USUAL_FILES if system.exists(path)]
     if window is None:
         logs = Logs(system, files, params["log_journal"], since, wanted=WANTED)
+        sieve = Sieve(since, logs.unsigned)
         found = sieve.through(logins(logs.lines()))
     else:
         logs = Logs(system, files, params["log_journal"], since - window.lead, wanted=WANTED + window.wanted)
+        sieve = Sieve(since, logs.unsigned)
         found = window.unproven(sieve.through(events(logs.lines())), since)
     # Of what may not be true it is not asked whether it followed a log-in to read mail.
     cutoffs = preview(chain(found, sieve.doubtful()), is_refused, params["accepted_cutoffs"])
@@ -122,7 +123,7 @@ def _result(cutoffs, most, sieve, system):
 
 
 def _unproved(surprises, result):
-    """What to do with who is not proved, where others are or where it is known who wrote of them: list of sentences."""
+    """What to do with those that no journal proves, unless all are such and few: a list of none or one sentence."""
     unproved = [cutoff for cutoff in surprises if not cutoff["in_journal"]]
     if len(unproved) == len(surprises) and len(unproved) <= NAMED:
         return []
@@ -159,9 +160,8 @@ def _coverage(covered_since, since, days, is_whole):
     """What isn't known for want of logs: a list of none or one sentence."""
     if covered_since is None and not is_whole:
         return [
-            "Not all of the mail log of the last {0} days could be read: who else would be cut off is not known.".format(
-                days
-            )
+            "Not all of the mail log of the last {0} days could be read: who else would be cut off is not "
+            "known.".format(days)
         ]
     if covered_since is None:
         return ["No mail log of the last {0} days was found: who would be cut off is not known.".format(days)]

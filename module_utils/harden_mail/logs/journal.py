@@ -91,18 +91,36 @@ class Journal:
             return
         # A line of several lines, or a program's name with a line feed in it, can't pass for more than one here.
         argv = ["--output=json"] + self._times() + [MAIL] + ["_UID={0}".format(uid) for uid in uids]
-        end, number = time.monotonic() + MOST_SECONDS, 0
-        for line in self._lines(argv, self._wanted):
-            number += 1
-            if number > MOST_OTHERS or time.monotonic() > end:
+        end = time.monotonic() + MOST_SECONDS
+        for number, line in enumerate(self._lines(argv, self._wanted)):
+            if number >= MOST_OTHERS or time.monotonic() > end:
                 self._note(
-                    "The journal's mail lines of users who are no mail server are more than {0:,}, or took more than {1} "
-                    "seconds; the rest of them was not read.".format(MOST_OTHERS, MOST_SECONDS)
+                    "The journal's mail lines of users who are no mail server are more than {0:,}, or took more than "
+                    "{1} seconds; the rest of them was not read.".format(MOST_OTHERS, MOST_SECONDS)
                 )
                 return
             entry = _entry(line)
             if entry is not None and entry[0] >= self._since and (self._until is None or entry[0] < self._until):
                 yield entry
+
+    def unsigned(self, programs, since, until):
+        """What some programs wrote of which journald could not find out who did.
+
+        :param programs: of str, as in the journal: "postfix/submission/smtpd"
+        :param since, until: epoch seconds
+        :returns: (list of (epoch seconds, str as above), bool: whether all of it was looked at)
+        """
+        argv = ["--output=json", "--since=@{0}".format(int(since)), "--until=@{0}".format(int(until))]
+        argv += ["SYSLOG_IDENTIFIER={0}".format(program) for program in sorted(programs)]
+        end, found = time.monotonic() + MOST_SECONDS, []
+        for number, line in enumerate(self._lines(argv, self._wanted)):
+            if number >= MOST_OTHERS or time.monotonic() > end:
+                return found, False
+            # Most lines say who, and need no closer look.
+            entry = None if b'"_UID"' in line else _entry(line, None)
+            if entry is not None:
+                found.append(entry[:2])
+        return found, True
 
     def _other_uids(self):
         """User ids, ascending, of whom the journal has lines, without root and the mail servers' own."""
@@ -120,17 +138,20 @@ class Journal:
     def _lines(self, options, wanted):
         try:
             with self._system.stream(COMMAND + options, SILENCE) as handle:
-                for line in bounded_lines(handle, wanted):
-                    yield line
+                yield from bounded_lines(handle, wanted)
         except CommandError as error:
             self._note("The journal could not be read: {0}.".format(str(error).rstrip(".")))
 
 
-def _entry(line):
-    """(epoch seconds, text, user id) of an entry in JSON (bytes), or None."""
+def _entry(line, *unknown):
+    """(epoch seconds, text, user id) of an entry in JSON (bytes), or None.
+
+    :param unknown: what stands for a user id that is not known; with none, such an entry is None
+    """
     try:
         entry = json.loads(as_text(line))
-        stamp, uid = int(entry["__REALTIME_TIMESTAMP"]) // 1000000, int(entry["_UID"])
+        stamp = int(entry["__REALTIME_TIMESTAMP"]) // 1000000
+        uid = unknown[0] if unknown and "_UID" not in entry else int(entry["_UID"])
         program, message = entry["SYSLOG_IDENTIFIER"], entry["MESSAGE"]
     except (ValueError, KeyError, TypeError):
         return None

@@ -17,8 +17,8 @@ USUAL_FILES = (
     "/usr/local/psa/var/log/maillog",
 )
 
-# Where rsyslog listens for what Postfix writes in its chroot when it has lost the journal's socket (Debian): a line that
-# came by it is in no journal, and is true.
+# Where rsyslog listens for what Postfix writes in its chroot when it has lost the journal's socket (Debian): what came
+# that way is in no journal, and is true.
 CHROOT_SOCKETS = "/var/spool/postfix*/dev/log"
 
 # So many seconds after a line of its own in the journal, a program's lines are taken to be in the journal.
@@ -50,8 +50,8 @@ class Logs:
 
     The journal comes first where it has lines of a program that the program itself wrote: who writes to it can't be
     forged, while every local user can write to syslog's files. What the files have besides comes with it, in the order
-    of time; of a line that is in both the file's copy is left out. A stamp without a year is taken for the last such day before the file's last change: a log that goes
-    back more than a year without rotation is read wrongly.
+    of time; of a line that is in both the file's copy is left out. A stamp without a year is taken for the last such
+    day before the file's last change: a log that goes back more than a year without rotation is read wrongly.
 
     :ivar covered_since: once read: epoch seconds since when the logs reach without a gap, at the earliest ``since``;
         None when there is no log; without the files when not all of them could be read
@@ -98,6 +98,12 @@ class Logs:
         starts = [start for start in starts[0 if self.is_whole else 1 :] if start is not None]
         self.covered_since = max(self.since, min(starts)) if starts else None
 
+    def unsigned(self, programs, since, until):
+        """As :meth:`journal.Journal.unsigned`; of no journal: nothing, all of it."""
+        if not self.journal:
+            return [], True
+        return Journal(self.system, (since, until), self.wanted, self._note).unsigned(programs, since, until)
+
     def _note(self, sentence):
         if sentence not in self.notes:
             self.notes.append(sentence)
@@ -111,7 +117,8 @@ class _Judge:
         :param bool bypassed: whether Postfix's lines can reach a file without the journal
         """
         self._bypassed = bypassed
-        # family, and what one server logs as -> time of the last line that it wrote itself; hosts (bytes) that the journal's lines name
+        # family, and what one server logs as -> time of the last line that it wrote itself; then hosts (bytes) that
+        # the journal's lines name
         self._last, self._hosts = {}, set()
         self._processes = set()
         # What the journal's last lines say -> time

@@ -96,11 +96,10 @@ def bounded_lines(handle, wanted, pause=None):
 
     :param pause: function () -> bool, asked now and then: whether to stop here (None: never)
     """
-    whole, reads = True, 0
-    for line in iter(lambda: handle.readline(LONGEST_LINE), b""):
+    whole = True
+    for number, line in enumerate(iter(lambda: handle.readline(LONGEST_LINE), b""), 1):
         started, whole = whole, line.endswith(b"\n")
-        reads += 1
-        if not reads % PAUSE and pause is not None and pause():
+        if not number % PAUSE and pause is not None and pause():
             return
         # The last line may still lack its end; the next run reads it.
         if started and whole:

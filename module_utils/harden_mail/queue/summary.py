@@ -152,13 +152,24 @@ class Summary:
 
 
 def origin_text(message):
-    """Who sent a message, in a word and its value; the account before the script before the user before the address."""
+    """Who sent a message, in a word and its value; the account before the user before the address.
+
+    The user says which script it was, and can say what it likes: "uid 33 (says script contact.php)".
+    """
     if message.sasl_user is not None:
         return "account " + message.sasl_user
-    if message.script is not None:
-        return "script " + message.script
     if message.uid is not None:
-        return "uid {0}".format(message.uid)
+        text = "uid {0}".format(message.uid)
+        return text if message.script is None else "{0} (says script {1})".format(text, _of_uid(message))
     if message.client is not None:
         return "client " + message.client
     return None
+
+
+def _of_uid(message):
+    """The script, without PHP's word on the user id as far as it is true."""
+    said = "{0}:".format(message.uid)
+    if message.script.startswith(said):
+        return message.script[len(said) :]
+    site, blank, script = message.script.partition(" ")
+    return site + blank + script[len(said) :] if script.startswith(said) else message.script
