@@ -21,6 +21,7 @@ from harden_mail.passwords.stores import (
 from harden_mail.system import Completed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panel_hosts import ROOT, UIDS, passwd
 
 ODD = "tab\t back\\slash \\n new\nline\r bar| 'quotes\" %u ; -- NULL \\N 日本 é"
 
@@ -345,6 +346,7 @@ def test_what_a_kill_left_is_overwritten(tmp_path):
         ("postgresql", Completed(3, "", 'ERROR:  42P01: relation "b" does not exist\nLINE 1: s3cret'), 'relation "b"'),
         ("postgresql", Completed(3, "", 'FEHLER:  22P02: invalid input syntax: "s3cret"\n'), "SQLSTATE 22P02"),
         ("postgresql", Completed(2, "", "psql: error: connection refused"), "connection refused"),
+        ("mysql", Completed(124, "", ""), "gives no answer within 300 seconds"),
         ("mysql", Completed(127, "", "env: 'mysql': No such file or directory"), "could not be asked"),
     ),
 )
@@ -371,6 +373,65 @@ def test_a_server_that_goes_silent_is_a_problem(tmp_path, declared):
     assert "no answer within 120 seconds" in sentence
 
 
+def test_an_answer_without_end_is_cut(tmp_path, monkeypatch):
+    rows = "".join("u{0}@example.com\tx\n".format(number) for number in range(5))
+    connection = sql_client.Connection("mysql", name="mails")
+    for most, size, left in ((3, 1 << 20, 3), (9, 40, 2), (9, 1 << 20, 5)):
+        monkeypatch.setattr(sql_client, "MOST_BYTES", size)
+        client = Client(tmp_path, rows)
+        answer = sql_client.rows(FakeSystem(tmp_path, {"sh": client}), connection, "SELECT 1", None, most)
+        found = []
+        try:
+            found += iter(answer)
+        except sql_client.DatabaseError as error:
+            assert "the rest is not read" in str(error) and left < 5
+        assert len(found) == left
+        # The server itself gives no more than shows that there are more, and its client has little memory and time.
+        assert "sql_select_limit = {0};".format(most + 1) in client.statements[0]
+        assert client.argv[0][2] == 'ulimit -v 1048576 2>/dev/null; exec timeout -k 3 300 "$@" <"$0"'
+
+
+def test_what_was_read_before_an_end_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(sql_client, "MOST_BYTES", 40)
+    client = Client(tmp_path, "".join("u{0}@example.com\tx\n".format(number) for number in range(5)))
+    found, told = read(tmp_path, client, database="mysql", db_name="mails", **OWN)
+    assert len(found) == 2 and len(told) == 1 and told[0].startswith("MySQL database mails: has more than ")
+
+
+@pytest.mark.parametrize("database, is_read", (("mysql", False), ("postgresql", True)))
+@pytest.mark.parametrize("is_open", (True, False))
+def test_a_clients_own_file_must_be_roots(tmp_path, database, is_read, is_open):
+    passwd(tmp_path)
+    write(tmp_path, "/srv/www/my.cnf", "[client]\nplugin-dir=/srv/www\n", 0o606 if is_open else 0o600)
+    if not is_open and ROOT:
+        # PostgreSQL's has nothing in it that a client runs, so the mail system may have it, too.
+        os.chown(str(tmp_path / "srv/www/my.cnf"), UIDS["mail"], UIDS["mail"])
+    client = Client(tmp_path, "info@example.com\tx\n")
+    opened = registry.open_store(
+        FakeSystem(tmp_path, {"sh": client}), dict(OWN, database=database, credentials_file="/srv/www/my.cnf")
+    )
+    names = [account.name for account in opened.accounts()]
+    if is_open:
+        assert names == [] and client.argv == []
+        assert "can be written by others than root (chmod go-w it)" in " ".join(opened.problems)
+    elif is_read or not ROOT:
+        assert names == ["info@example.com"] and opened.problems == []
+    else:
+        assert names == [] and client.argv == [] and "belongs to" in opened.problems[0]
+
+
+@pytest.mark.parametrize("name, is_read", (("mail", True), ("alpha", False)) if ROOT else ())
+def test_dovecots_file_is_roots_or_the_mail_systems(tmp_path, name, is_read):
+    sqlite_base(tmp_path / "a.sqlite", "CREATE TABLE l (c, password)", "INSERT INTO l VALUES ('c@example.com', 'z')")
+    query = "SELECT c AS user, password FROM l WHERE c = '%u'"
+    passwd(tmp_path)
+    write(tmp_path, "/etc/sql.conf", "driver = sqlite\nconnect = /a.sqlite\npassword_query = {0}\n".format(query))
+    os.chown(str(tmp_path / "etc/sql.conf"), UIDS[name], UIDS[name])
+    opened = registry.open_store(FakeSystem(tmp_path), {"store": "dovecot-sql", "path": "/etc/sql.conf"})
+    assert [account.name for account in opened.accounts()] == (["c@example.com"] if is_read else [])
+    assert is_read or "belongs to user {0}, so it is not read".format(UIDS["alpha"]) in opened.problems[0]
+
+
 def test_rows_of_another_shape_are_problems(tmp_path):
     _found, told = read(tmp_path, Client(tmp_path, "only\n"), database="mysql", **OWN)
     assert len(told) == 1 and "two columns" in told[0]
@@ -387,7 +448,7 @@ def test_any_answer_is_accounts_or_problems(tmp_path_factory, answer, database):
     read(root, Client(root, answer.decode("utf-8", "surrogateescape")), database=database, **OWN)
 
 
-# --- SQLite -----------------------------------------------------------------------------------------------------
+# --- SQLite: see test_passwords_store_sqlite.py ------------------------------------------------------------------
 
 
 def sqlite_base(path, *statements):
@@ -401,104 +462,6 @@ def sqlite_base(path, *statements):
 def lite(root, **options):
     opened = registry.open_store(FakeSystem(root), dict(options, store="sql", database="sqlite", path="/a b?.sqlite"))
     return list(opened.accounts()), opened.problems
-
-
-def test_sqlite_keeps_every_byte_and_is_only_read(tmp_path):
-    path = tmp_path / "a b?.sqlite"
-    sqlite_base(
-        path,
-        "CREATE TABLE people (name, secret, note)",
-        ("INSERT INTO people VALUES (?, ?, ?)", ("odd@example.com", "{PLAIN}a\0" + ODD, 7)),
-        ("INSERT INTO people VALUES (?, ?, ?)", ("raw@example.com", b"\xff\0", None)),
-    )
-    before = path.read_bytes()
-    found, told = lite(tmp_path, query="SELECT name, secret, note FROM people")
-    assert [account[:2] + account[4:5] for account in found] == [
-        ("odd@example.com", "{PLAIN}a\0" + ODD, ("7",)),
-        ("raw@example.com", "\udcff\0", ()),
-    ]
-    assert not told and path.read_bytes() == before and os.listdir(str(tmp_path)) == ["a b?.sqlite"]
-
-
-def with_a_log(path, *values):
-    """A database with a write-ahead log, as a program leaves it that has ended."""
-    base = sqlite3.connect(str(path))
-    base.execute("PRAGMA journal_mode=wal")
-    base.execute("CREATE TABLE IF NOT EXISTS people (a, b)")
-    for value in values:
-        base.execute("INSERT INTO people VALUES (?, ?)", value)
-    base.commit()
-    return base
-
-
-def test_sqlite_with_a_log_that_nobody_has_open_gets_no_files_beside(tmp_path):
-    path = tmp_path / "real" / "a b?.sqlite"
-    path.parent.mkdir()
-    with_a_log(path, ("info@example.com", "x")).close()
-    (tmp_path / "a b?.sqlite").symlink_to(path)
-    assert os.listdir(str(path.parent)) == [path.name]
-    found, told = lite(tmp_path, query="SELECT a, b FROM people")
-    assert [account[0] for account in found] == ["info@example.com"] and not told
-    assert os.listdir(str(path.parent)) == [path.name]
-    # An empty one, as after a checkpoint with truncation, is as good as none.
-    (path.parent / (path.name + "-wal")).write_bytes(b"")
-    assert len(lite(tmp_path, query="SELECT a, b FROM people")[0]) == 1
-    assert sorted(os.listdir(str(path.parent))) == [path.name, path.name + "-wal"]
-    assert "no such table" in lite(tmp_path, query="SELECT a, b FROM nobody")[1][0]
-
-
-def test_sqlite_with_a_log_that_somebody_has_open_is_read_with_it(tmp_path):
-    writer = with_a_log(tmp_path / "a b?.sqlite", ("info@example.com", "x"))
-    assert (tmp_path / "a b?.sqlite-wal").stat().st_size
-    assert len(lite(tmp_path, query="SELECT a, b FROM people")[0]) == 1
-    writer.close()
-
-
-@pytest.mark.parametrize("is_open", (False, True))
-@pytest.mark.parametrize("fails", (False, True))
-def test_sqlite_that_is_written_to_meanwhile_is_read_once_more(tmp_path, monkeypatch, is_open, fails):
-    path = tmp_path / "a b?.sqlite"
-    with_a_log(path, ("info@example.com", "x")).close()
-    writers, asked = [], []
-    once = sql_client._sqlite_found
-
-    def disturbed(real, how, query):
-        asked.append(how)
-        found = once(real, how, query)
-        if not writers:
-            writers.append(with_a_log(path, ("new@example.com", "y" * 9000)))
-            if not is_open:
-                writers[0].close()
-            if fails:
-                raise sqlite3.DatabaseError("malformed")
-        return found
-
-    monkeypatch.setattr(sql_client, "_sqlite_found", disturbed)
-    found, told = lite(tmp_path, query="SELECT a, b FROM people")
-    assert [account[0] for account in found] == ["info@example.com", "new@example.com"] and not told
-    assert asked == ["mode=ro&immutable=1", "mode=ro"]
-    writers[0].close()
-
-
-def test_sqlite_is_opened_to_read_only(tmp_path):
-    sqlite_base(tmp_path / "a.sqlite", "CREATE TABLE people (a, b)")
-    connection = sql_client.Connection("sqlite", path="/a.sqlite")
-    with pytest.raises(sql_client.DatabaseError) as raised:
-        list(sql_client.rows(FakeSystem(tmp_path), connection, "INSERT INTO people VALUES (1, 2)", problems.Problems()))
-    assert "readonly" in str(raised.value)
-
-
-def test_sqlite_that_can_not_be_read_is_a_problem(tmp_path):
-    query = "SELECT a, b FROM people"
-    assert "can't be read" in lite(tmp_path, query=query)[1][0]
-    assert os.listdir(str(tmp_path)) == []  # asked for, not made
-    os.mkfifo(str(tmp_path / "a b?.sqlite"))
-    assert "no plain file" in lite(tmp_path, query=query)[1][0]
-    os.remove(str(tmp_path / "a b?.sqlite"))
-    (tmp_path / "a b?.sqlite").write_bytes(b"x" * 5000)
-    assert "not a database" in lite(tmp_path, query=query)[1][0]
-    (tmp_path / "a b?.sqlite").write_bytes(b"")
-    assert "no such table" in lite(tmp_path, query=query)[1][0]
 
 
 # --- presets ----------------------------------------------------------------------------------------------------

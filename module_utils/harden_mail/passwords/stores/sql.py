@@ -4,14 +4,18 @@ import os
 import re
 
 from ...errors import UserError
-from ...host.lines import read_lines
-from .sql_client import Connection, DatabaseError, place, rows
+from ...host.users import MAIL_SYSTEM, refuse_others, uids
+from ...untrusted import NotRead, opened
+from .sql_client import MOST_COLUMNS, Connection, DatabaseError, place, rows
 from .sql_presets import PRESETS, Missing, Tables, account_of, columns_query
 from .sql_settings import DRIVERS, from_connect, settings_file
 from .sql_text import DATABASES, MYSQL, SQLITE, reading
 from .store import Store
 
 DEFAULT_SCHEME = "CRYPT"
+
+# A file with a way into a database, in bytes.
+_LARGEST = 1 << 20
 
 
 class Sql(Store):
@@ -121,19 +125,29 @@ class Sql(Store):
 
 
 def private_text(store, path):
-    """Text of a file with a password in it, or None; that others can read it is a problem as well."""
-    # Who may read the file may read all accounts.
-    lines = [line for _number, line in read_lines(store.system, path, store)]
+    """Text of a file with a password in it, or None; that others can read it is a problem as well.
+
+    It says where accounts are and who asks for them, so it must be root's or the mail system's.
+    """
+    owners = uids(store.system, MAIL_SYSTEM)
     try:
-        mode = os.stat(store.system.real(path)).st_mode
-    except OSError:
+        with opened(store.system, path, _LARGEST, owners) as handle:
+            about = os.fstat(handle.fileno())
+            refuse_others(path, about, owners)
+            text = handle.read(_LARGEST).decode("utf-8", "surrogateescape")
+    except NotRead as error:
+        store.problem(path, error.why)
         return None
-    if not lines:
-        store.problem(path, "is empty, or can't be read, so the database can't be reached")
+    except OSError as error:
+        store.problem(path, "can't be read ({0})".format(error.strerror or error))
         return None
-    if mode & 0o007:
+    if not text.strip() or "\0" in text:
+        store.problem(path, "is empty, or no text, so the database can't be reached")
+        return None
+    # Who may read the file may read all accounts.
+    if about.st_mode & 0o007:
         store.remark(path, "holds a password, and everybody on the host can read it (chmod o= it)")
-    return "\n".join(lines)
+    return text.replace("\r\n", "\n")
 
 
 def accounts_of(store, connection, preset, query, scheme=DEFAULT_SCHEME):
@@ -165,5 +179,6 @@ def _selects(store, connection, preset, query):
     if query is not None:
         yield query, None
         return
-    pairs = list(rows(store.system, connection, columns_query(connection.database), store))
+    query = columns_query(connection.database)
+    pairs = [pair for pair in rows(store.system, connection, query, store, MOST_COLUMNS) if None not in pair]
     yield from PRESETS[preset].selects(Tables(connection.database, pairs))

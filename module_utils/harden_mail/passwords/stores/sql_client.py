@@ -6,21 +6,18 @@ is removed as soon as the database answers. A kill leaves the file there, where 
 
 import contextlib
 import io
-import os
 import re
-import stat
+import time
 from collections import namedtuple
-from urllib.parse import quote
-
-try:
-    import sqlite3
-except ImportError:
-    sqlite3 = None
 
 from ...errors import CommandError, UserError
 from ...host.lines import numbered
+from ...host.users import MAIL_SYSTEM, text_of_root, uids
 from ...queue.text import printable
-from .sql_rows import copied, text_of, unescaped
+from ...system import GRACE
+from ...untrusted import NotRead
+from . import sqlite_rows
+from .sql_rows import copied, unescaped
 from .sql_text import MYSQL, POSTGRESQL
 
 # How to reach a database. What is None is the client's own default; without user and password that is root's way in.
@@ -36,18 +33,31 @@ STATEMENT = DIRECTORY + "/statement.sql"
 OPTIONS = DIRECTORY + "/client.cnf"
 LOCK = "/run/harden-mail/passwords.lock"
 
-# Seconds to wait for a connection, and for a lock of SQLite's.
+# Seconds to wait for a connection.
 PATIENCE = 10
 
 # Seconds without a byte from a client, which waits for its server; longer than all that the server may wait for.
 SILENCE = 120
 
+# Of one query: seconds, rows and bytes; and pairs of a table and a column, of one that asks for these. Whoever manages
+# the accounts, as a web application, can write rows without end.
+MOST_SECONDS, MOST_ROWS, MOST_BYTES = 300, 500000, 256 << 20
+MOST_COLUMNS = 200000
+_TOO_MUCH = "has more than {0:,} rows, or {1:,} bytes, or takes more than {2} seconds; the rest is not read"
+
+# Memory of a client (KiB), which holds all of an answer.
+_CLIENTS_MEMORY = 1 << 20
+
 # Seconds to wait for a table that somebody has locked; servers' own default is a year, or for ever.
 LOCK_PATIENCE = 60
 
+# The third is MySQL's way to say how long a query may take, in milliseconds, the fourth MariaDB's.
 _MYSQL_STATEMENT = """\
 /*!50605 SET SESSION TRANSACTION READ ONLY */;
 /*!50605 SET SESSION lock_wait_timeout = {0} */;
+/*!50708 SET SESSION max_execution_time = {2}000 */;
+/*M!100101 SET SESSION max_statement_time = {2} */;
+SET SESSION sql_select_limit = {3};
 {1};
 """
 # Releases before 9.3 have no lock_timeout, so it is set where it is. The answer to that is none of ours.
@@ -56,13 +66,18 @@ BEGIN TRANSACTION READ ONLY;
 \\o /dev/null
 SELECT set_config(name, '{0}s', true) FROM pg_settings WHERE name = 'lock_timeout';
 \\o
+SET LOCAL statement_timeout = '{2}s';
 COPY ({1}) TO STDOUT;
 COMMIT;
 """
 
+# By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else.
+_SCRIPT = 'ulimit -v {0} 2>/dev/null; exec timeout -k {1} {2} "$@" <"$0"'.format(_CLIENTS_MEMORY, GRACE, MOST_SECONDS)
+
 # Errors of MySQL whose text has names only (access denied, no such database, table or column, a server that is not
 # there, syntax). The text of others may quote what is in a column.
-_MYSQL_HARMLESS = (1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1205, 1698, 1792, 2002, 2003, 2005, 2013, 2026)
+_MYSQL_HARMLESS = (1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1205, 1698, 1792, 1969, 2002, 2003, 2005, 2008)
+_MYSQL_HARMLESS += (2013, 2020, 2026, 3024)
 
 
 class DatabaseError(UserError):
@@ -75,46 +90,78 @@ def place(connection):
     return "{0} database {1}".format(kind, connection.path or connection.name or "(default)")
 
 
-def rows(system, connection, query, problems):
-    """Rows of a query, in constant memory but for SQLite's.
+def rows(system, connection, query, problems, most=MOST_ROWS):
+    """Rows of a query, in constant memory.
 
-    :param query: str, on one line, which reads only (see ``sql_text.reading``)
+    :param query: str, on one line, which reads only (see ``sql_text.reading``); None: pairs of a table and a column
     :param problems: told about rows that can't be read
+    :param int most: rows
     :returns: iterator of tuples of str or None
-    :raises DatabaseError: the database gives no answer
+    :raises DatabaseError: the database gives no answer, or one that is too much; rows that came before were yielded
     """
     if connection.database == MYSQL:
-        return _client_rows(system, connection, _mysql(system, connection), query, problems)
+        return _client_rows(system, connection, _mysql(system, connection), query, problems, most)
     if connection.database == POSTGRESQL:
-        return _client_rows(system, connection, _psql(connection), query, problems)
+        return _client_rows(system, connection, _psql(connection), query, problems, most)
     return _sqlite_rows(system, connection, query)
 
 
-def _client_rows(system, connection, argv, query, problems):
+def _sqlite_rows(system, connection, query):
+    try:
+        if query is None:
+            yield from sqlite_rows.columns(system, connection.path)
+        else:
+            yield from sqlite_rows.rows(system, connection.path, query)
+    except NotRead as error:
+        raise DatabaseError(error.why) from None
+
+
+def _client_rows(system, connection, argv, query, problems, most):
+    _check_options_file(system, connection)
     if connection.database == MYSQL:
         # Older servers than 5.6 take the first for a comment. What the client has not yet passed on it keeps in its
         # own memory (no --quick): a slow audit must not hold the server's locks.
-        statement = _MYSQL_STATEMENT.format(LOCK_PATIENCE, query)
+        statement = _MYSQL_STATEMENT.format(LOCK_PATIENCE, query, MOST_SECONDS, most + 1)
         read, options = unescaped, _mysql_options(connection)
     else:
-        statement = _POSTGRESQL_STATEMENT.format(LOCK_PATIENCE, query)
+        statement = _POSTGRESQL_STATEMENT.format(LOCK_PATIENCE, query, MOST_SECONDS)
         read, options = copied, _pgpass(connection)
     try:
         with contextlib.ExitStack() as stack:
             with _private_files(system, statement, options):
-                # By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else.
                 output = stack.enter_context(
-                    system.stream(["sh", "-c", 'exec "$@" < "$0"', system.real(STATEMENT)] + argv, SILENCE)
+                    system.stream(["sh", "-c", _SCRIPT, system.real(STATEMENT)] + argv, SILENCE)
                 )
                 output = io.BufferedReader(output)
                 output.peek(1)
+            deadline, left = time.monotonic() + MOST_SECONDS, MOST_BYTES
             for number, line in numbered(output, carriage_return=False):
+                left -= len(line or "")
+                if number > most or left < 0 or time.monotonic() > deadline:
+                    raise DatabaseError(_TOO_MUCH.format(most, MOST_BYTES, MOST_SECONDS))
                 if line is None:
                     problems.add(place(connection), "a row that is too long", number)
                 else:
                     yield tuple(read(field) for field in line.split(b"\t"))
     except CommandError as error:
         raise DatabaseError(_why(connection, error)) from None
+
+
+def _check_options_file(system, connection):
+    """Refuse a file that a client follows as root, unless root alone can have written it.
+
+    MySQL's says which code its client loads (plugin-dir); PostgreSQL's has passwords only, and may be the mail
+    system's as well.
+    """
+    path = connection.options_file
+    if path is None:
+        return
+    try:
+        owners = uids(system, MAIL_SYSTEM) if connection.database == POSTGRESQL else ()
+        if text_of_root(system, path, owners) is None:
+            raise NotRead(path, "is not there")
+    except NotRead as error:
+        raise DatabaseError("can't be asked: {0}".format(error)) from None
 
 
 @contextlib.contextmanager
@@ -144,7 +191,7 @@ def _mysql(system, connection):
         # root's own ~/.my.cnf and login path, which are read later, would win.
         argv = ["env", "HOME=" + DIRECTORY, "MYSQL_TEST_LOGIN_FILE=" + DIRECTORY + "/none"] + argv
         argv.append("--defaults-extra-file=" + system.real(file))
-    argv += ["--batch", "--skip-column-names", "--default-character-set=utf8mb4"]
+    argv += ["--batch", "--skip-column-names", "--default-character-set=utf8mb4", "--max-allowed-packet=1M"]
     argv.append("--connect-timeout={0}".format(PATIENCE))
     if connection.name:
         argv.append("--database=" + connection.name)
@@ -218,73 +265,6 @@ def _pgpass(connection):
     return "*:*:*:*:{0}\n".format(connection.password.replace("\\", "\\\\").replace(":", "\\:"))
 
 
-# --- SQLite --------------------------------------------------------------------------------------------------------
-
-
-def _sqlite_rows(system, connection, query):
-    """By Python's own module: it is SQLite itself, and gives values as they are."""
-    if sqlite3 is None:
-        raise DatabaseError("can't be read: the host's Python has no module sqlite3")
-    # Where a link leads, the files beside the database are.
-    path = os.path.realpath(system.real(connection.path))
-    try:
-        before = _at_rest(path)
-        found = _sqlite_found(path, "mode=ro", query) if before is None else _undisturbed(path, before, query)
-    except OSError as error:
-        raise DatabaseError("can't be read ({0})".format(error.strerror or error)) from None
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise DatabaseError("can't be asked ({0})".format(printable(str(error)))) from None
-    for row in found:
-        yield tuple(text_of(value) for value in row)
-
-
-def _undisturbed(path, before, query):
-    """Rows of a database that nobody else has open; what :func:`_at_rest` said of it before is ``before``.
-
-    Whoever opens one with a write-ahead log makes two files beside it, even to read, unless it is told that nobody
-    changes it. If somebody did all the same, what was read may be anything, so it is read once more.
-    """
-    try:
-        found = _sqlite_found(path, "mode=ro&immutable=1", query)
-    except sqlite3.Error:
-        if _at_rest(path) == before:
-            raise
-    else:
-        if _at_rest(path) == before:
-            return found
-    return _sqlite_found(path, "mode=ro", query)
-
-
-def _at_rest(path):
-    """What tells a change of a database with a write-ahead log; None: it has none, or somebody has it open.
-
-    Of its first bytes the 19th and 20th are 2 if there is a log (https://www.sqlite.org/fileformat.html, 1.3.3), which
-    is ``-wal`` beside it; ``-shm`` is there for those who have it open.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as handle:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise DatabaseError("is no plain file, so it is not read")
-        start = handle.read(20)
-    if start[18:] != b"\2\2" or os.path.lexists(path + "-shm"):
-        return None
-    with contextlib.suppress(FileNotFoundError):
-        if os.stat(path + "-wal").st_size:
-            return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _sqlite_found(path, how, query):
-    base = sqlite3.connect("file:{0}?{1}".format(quote(path), how), uri=True, timeout=PATIENCE)
-    try:
-        base.text_factory = bytes
-        # All at once: while a query is unfinished, nobody can write to the database.
-        return base.execute(query).fetchall()
-    finally:
-        base.close()
-
-
 # --- errors --------------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +272,8 @@ def _why(connection, error):
     """Why a client gave no answer, without anything that a column holds."""
     if error.rc is None:
         return "could not be asked: {0}".format(printable(error.err))
+    if error.rc in (124, 137):
+        return "gives no answer within {0} seconds".format(MOST_SECONDS)
     if error.rc == 127:
         return "could not be asked: {0}".format(printable(error.err.strip()))
     if connection.database == MYSQL:
