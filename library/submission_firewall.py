@@ -55,14 +55,23 @@ options:
     default: [587, 465]
   backend:
     description:
-      - The host's firewall, as C(mail_host.firewall.backend) of M(mail_host_facts) has it.
-      - Needed when O(state=present).
+      - What holds the restriction. V(auto) takes a table of nftables wherever the kernel takes it (the module tries
+        C(nft -c) on the host), whatever the host's other rules are written in; nobody else's accept or NAT rule leads
+        around it. Elsewhere it takes O(host_backend). Any other value is honoured as it is.
+      - What another backend made earlier goes when the new one is in place.
+    type: str
+    choices: [auto, iptables, nftables, firewalld]
+    default: auto
+  host_backend:
+    description:
+      - What the host's own rules are kept in, as C(mail_host.firewall.backend) of M(mail_host_facts) has it.
     type: str
     choices: [iptables, nftables, firewalld]
   persistence:
     description:
       - How the rules outlive a reboot. V(auto) takes the host's own means, and where there is none a small systemd
         unit that loads them before the network comes up.
+      - With O(backend=auto), a value that is no means of the backend taken counts as V(auto), and the evidence says so.
     type: str
     choices: [auto, netfilter-persistent, iptables-services, nftables, plesk, unit]
     default: auto
@@ -103,7 +112,7 @@ author:
 EXAMPLES = r"""
 - name: Only the office and the VPN may submit mail
   submission_firewall:
-    backend: "{{ mail_host.firewall.backend }}"
+    host_backend: "{{ mail_host.firewall.backend }}"
     sources:
       - 203.0.113.0/24 # office
       - 2001:db8:10::/48 # office
@@ -228,7 +237,12 @@ def main():
             resolve_names={"type": "bool", "default": False},
             allow_any={"type": "bool", "default": False},
             ports={"type": "list", "elements": "int", "default": [587, 465]},
-            backend={"type": "str", "choices": ["iptables", "nftables", "firewalld"]},
+            backend={
+                "type": "str",
+                "choices": ["auto", "iptables", "nftables", "firewalld"],
+                "default": "auto",
+            },
+            host_backend={"type": "str", "choices": ["iptables", "nftables", "firewalld"]},
             persistence={
                 "type": "str",
                 "choices": ["auto", "netfilter-persistent", "iptables-services", "nftables", "plesk", "unit"],

@@ -12,6 +12,7 @@ OPTIONS = {
     "allow_any": False,
     "ports": [587, 465],
     "backend": "twofiles",
+    "host_backend": None,
     "persistence": "auto",
     "confirm_within": 0,
     "on_cutoff": "fail",
@@ -62,7 +63,6 @@ def run(host, check_mode=False, **options):
         ({"ports": [25], "sources": None}, "ports contains 25"),
         ({"confirm_within": -1}, "confirm_within is -1"),
         ({"confirm_within": 86400}, "from 1 to 3600"),
-        ({"backend": None}, "backend is not given"),
         ({"backend": "pf"}, "backend is 'pf': choose one of"),
     ],
 )

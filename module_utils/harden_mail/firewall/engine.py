@@ -29,7 +29,7 @@ def enforce(system, name, persistence, restriction, check_mode=False, confirm_wi
     """Bring the host to a restriction, or (``restriction`` None) back to what it was.
 
     :param System system: the host
-    :param str name: backend; with ``restriction`` None it may be None: all that are remembered
+    :param str name: backend; with ``restriction`` None it does not matter: all that there is goes
     :param str persistence: ``auto`` or a method of that backend
     :param Restriction restriction: what is wanted
     :param bool check_mode: only say what would change
@@ -77,15 +77,14 @@ def _plan(system, name, persistence, restriction, remembered):
         mine = memory.setdefault(name, {"former": {}})
         mine["persistence"] = persistence
         changes += _backend(system, name, persistence).changes(restriction, mine["former"])
-    elif name and name not in memory:
-        # Nothing is remembered of it, yet something of ours may stand there: a copied image, a lost /var.
-        changes += _backend(system, name, persistence).changes(None, {})
-    for other in sorted(memory):
-        if restriction is None or other != name:
-            kept = memory[other]
+    for other in sorted(BACKENDS):
+        if restriction is not None and other == name:
+            continue
+        # Of what nothing is remembered something may stand there all the same: a copied image, a lost /var.
+        if other in memory or BACKENDS[other](system).traces():
             # A copy: what it forgets while planning must be remembered until the work is done.
-            former = copy.deepcopy(kept["former"])
-            changes += _backend(system, other, kept["persistence"]).changes(None, former)
+            former = copy.deepcopy(memory.get(other, {}).get("former", {}))
+            changes += _former_backend(system, other).changes(None, former)
     left = {name: memory[name]} if restriction is not None else {}
     return _remembering(remembered, memory) + changes + _remembering(memory, left)
 
@@ -106,6 +105,15 @@ def _backend(system, name, persistence):
     missing = backend.missing()
     if missing:
         raise UserError("backend: {0} can't be used on this host: {1}.".format(name, missing.rstrip(".")))
+    return backend
+
+
+def _former_backend(system, name):
+    """A backend whose rules are to go. How they were to outlive a reboot no longer matters: all of it goes."""
+    backend = BACKENDS[name](system)
+    missing = backend.missing()
+    if missing:
+        raise UserError("What an earlier run made with {0} can't be taken away: {1}.".format(name, missing.rstrip(".")))
     return backend
 
 
@@ -143,4 +151,6 @@ def _result(system, name, persistence, restriction, changes):
         backend = _backend(system, name, persistence)
         result["evidence"] = backend.evidence()
         result["findings"] = backend.findings(restriction)
+        for other in sorted(set(BACKENDS) - {name}):
+            result["findings"] += BACKENDS[other](system).beside(restriction)
     return result

@@ -65,6 +65,7 @@ class Firewalld(Backend):
     """
 
     name = "firewalld"
+    methods = ("auto", "firewalld")
 
     def __init__(self, system, persistence="auto"):
         super().__init__(system, persistence)
@@ -77,8 +78,12 @@ class Firewalld(Backend):
             return "firewalld is not installed"
         return None
 
+    def traces(self):
+        files = [POLICY_PATH, STAND_IN_FILE, drop_in_of("firewalld.service")] + sorted(IPSET_PATHS.values())
+        return any(self.system.exists(path) for path in files)
+
     def changes(self, restriction, former):
-        if self.persistence not in ("auto", "firewalld"):
+        if self.persistence not in self.methods:
             raise UserError(
                 "persistence is '{0}': firewalld keeps its rules itself, leave it at 'auto'.".format(self.persistence)
             )
@@ -349,15 +354,7 @@ class Firewalld(Backend):
     def findings(self, restriction):
         if not self.state:
             return []
-        lines = []
-        for name in sorted(set(self.state["active_zones"]) | {self.state["default_zone"]}):
-            if self._opens_none(self.state["zones"][name], restriction.ports):
-                lines.append(
-                    "Zone {0} of firewalld does not open {1}: allowed sources are refused there too "
-                    "(firewall-cmd --permanent --zone={0} --add-port={2}/tcp, reload, and run again).".format(
-                        name, _either(restriction.ports), restriction.ports[-1]
-                    )
-                )
+        lines = self._closed_zones(restriction, ", reload, and run again")
         listing = self.system.run(["nft", "list", "ruleset"], check=False).out
         published = published_ports(listing, restriction.ports)
         if published:
@@ -379,6 +376,21 @@ class Firewalld(Backend):
                 "not run. Disable one of them."
             )
         return lines
+
+    def beside(self, restriction):
+        # A packet that the table of nftables lets through still has to get past firewalld.
+        return self._closed_zones(restriction, ", and reload") if self.state else []
+
+    def _closed_zones(self, restriction, then):
+        """A sentence for each zone in use that lets nobody in; ``then``: what to do after opening it."""
+        return [
+            "Zone {0} of firewalld does not open {1}: allowed sources are refused there too "
+            "(firewall-cmd --permanent --zone={0} --add-port={2}/tcp{3}).".format(
+                name, _either(restriction.ports), restriction.ports[-1], then
+            )
+            for name in sorted(set(self.state["active_zones"]) | {self.state["default_zone"]})
+            if self._opens_none(self.state["zones"][name], restriction.ports)
+        ]
 
     def _opens_none(self, settings, ports):
         """Whether a zone opens none of our ports to anybody."""

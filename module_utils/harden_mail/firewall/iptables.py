@@ -10,7 +10,7 @@ from ..changes import Change, Run
 from ..errors import UserError
 from . import ipset
 from .accepts import covers, first_accepting, is_enforced, jumps, jumps_in_order
-from .iptables_boot import PROGRAMS, Boot, restore_argv
+from .iptables_boot import METHODS, PROGRAMS, Boot, restore_argv
 from .plan import Backend
 from .rules_file import Part, Table, options, parse
 
@@ -31,6 +31,7 @@ class Iptables(Backend):
     """The backend ``iptables``."""
 
     name = "iptables"
+    methods = METHODS
 
     def __init__(self, system, persistence="auto"):
         super().__init__(system, persistence)
@@ -42,6 +43,12 @@ class Iptables(Backend):
             if not all(self.system.which(program + suffix) for suffix in ("", "-save", "-restore")):
                 return "{0} is not installed".format(program)
         return self.boot.missing(self._families())
+
+    def traces(self):
+        if self.boot.traces():
+            return True
+        commands = [[PROGRAMS[family] + "-save"] for family in self._families()]
+        return any(CHAIN in self.system.run(command, check=False).out for command in commands)
 
     def changes(self, restriction, former):
         tables = {family: self._tables(family) for family in self._families()}

@@ -19,7 +19,7 @@ from collections import namedtuple
 from ..changes import file_change
 from . import rules_file
 from .accepts import is_enforced
-from .unit import ENABLED_LINKS, RULES_DIR, drop_in_changes, unit_changes
+from .unit import DIRECTORY, ENABLED_LINKS, RULES_DIR, drop_in_changes, unit_changes
 
 # A rule file of the host.
 #   method:     str, its word in ``persistence``
@@ -126,6 +126,13 @@ class Boot:
         if not set_text:
             changes += file_change(self.system, SETS, None)
         return changes
+
+    def traces(self):
+        """Whether anything of ours is loaded at boot, or lies there for it."""
+        files = [DIRECTORY + UNIT, SETS, PLESK_DROP_IN] + list(RULES.values())
+        return any(self.system.exists(path) for path in files) or any(
+            self.chain in (self.system.read(file.path) or "") for file in HOST_FILES
+        )
 
     def evidence(self):
         """What is loaded at boot, each a line."""

@@ -12,7 +12,7 @@ import re
 from ..changes import Change, Run, file_change
 from ..errors import CommandError, UserError
 from .plan import Backend
-from .unit import RULES_DIR, drop_in_changes, drop_in_of, unit_changes
+from .unit import DIRECTORY, RULES_DIR, drop_in_changes, drop_in_of, unit_changes
 
 TABLE = "harden_mail_submission"
 RULES_FILE = RULES_DIR + "/submission.nft"
@@ -127,6 +127,7 @@ class Nftables(Backend):
     """See :class:`plan.Backend`."""
 
     name = "nftables"
+    methods = METHODS
 
     def missing(self):
         if not self.system.which("nft"):
@@ -137,6 +138,26 @@ class Nftables(Backend):
         if listing.rc != 0:
             return "nft -j list tables says: {0}".format((listing.err or listing.out).strip().split("\n")[0])
         return None
+
+    def refusal(self, restriction):
+        missing = self.missing()
+        if missing:
+            return missing
+        # nft hands this to the kernel too, which takes it all in and then does not do it. The sources are left out:
+        # they need nothing of the kernel that an empty set of their kind does not need.
+        text = ruleset(restriction._replace(networks4=(), networks6=()))
+        tried = self.system.run(["nft", "-c", "-f", "-"], stdin=text, check=False)
+        if tried.rc != 0:
+            return "nft -c refuses the table: {0}".format((tried.err or tried.out).strip().split("\n")[0])
+        return None
+
+    def traces(self):
+        files = (RULES_FILE, DIRECTORY + UNIT, drop_in_of(SERVICE))
+        if any(self.system.exists(path) for path in files):
+            return True
+        if any(RULES_FILE in (self.system.read(path) or "") for path in KNOWN_CONFIGS):
+            return True
+        return self.system.run(["nft", "list", "table", "inet", TABLE], check=False).rc == 0
 
     def changes(self, restriction, former):
         if restriction is None:

@@ -34,10 +34,13 @@ class Backend:
 
     name = ""
 
+    #: words for ``persistence`` that this backend knows
+    methods = ("auto",)
+
     def __init__(self, system, persistence="auto"):
         """
         :param System system: the host
-        :param str persistence: how rules outlive a reboot: ``auto`` or a name in persistence.METHODS
+        :param str persistence: how rules outlive a reboot: one of ``methods``
         """
         self.system = system
         self.persistence = persistence
@@ -58,6 +61,19 @@ class Backend:
         :raises UserError: the host is in a state that must not be touched, and why
         """
         raise NotImplementedError
+
+    def traces(self):
+        """Whether anything of ours made by this backend is on the host, remembered or not (a copied image, a lost
+        /var). It must not raise where the backend can't be used."""
+        return False
+
+    def refusal(self, restriction):
+        """Why this host can't hold the restriction by this backend (a clause), or None; asks, and changes nothing."""
+        return self.missing()
+
+    def beside(self, restriction):
+        """Findings where another backend holds the restriction and this firewall runs too, each a sentence."""
+        return []
 
     def findings(self, restriction):
         """What this backend can't cover, each a sentence: a published port that goes around it, a zone that

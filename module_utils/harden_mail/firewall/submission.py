@@ -5,6 +5,7 @@ from ..errors import UserError
 from ..logs.guard import guard
 from ..postfix_config import Instance, port_of
 from . import engine
+from .choice import choose
 from .sources import contains, parse_ports, restriction
 
 NOTHING_DECLARED = (
@@ -33,23 +34,18 @@ def run(system, params, check_mode):
     if params["state"] == "confirmed":
         return engine.confirm(system, check_mode)
     if params["state"] == "absent":
-        return engine.enforce(system, params["backend"], params["persistence"], None, check_mode)
+        return engine.enforce(system, None, None, None, check_mode)
     if params["sources"] is None:
         parse_ports(params["ports"])
         return {"changed": False, "findings": [NOTHING_DECLARED]}
-    if params["backend"] is None:
-        raise UserError(
-            "backend is not given, and no firewall was found on this host: install nftables, or choose one of "
-            "{0}.".format(", ".join(sorted(engine.BACKENDS)))
-        )
-
     wanted, sources = restriction(params["sources"], params["ports"], params["allow_any"])
-    return _restrict(system, params, check_mode, wanted, sources)
+    choice = choose(system, engine.BACKENDS, params["backend"], params["persistence"], params["host_backend"], wanted)
+    return _restrict(system, params, check_mode, wanted, sources, choice)
 
 
-def _restrict(system, params, check_mode, wanted, sources):
+def _restrict(system, params, check_mode, wanted, sources, choice):
     def prospective(check):
-        return engine.enforce(system, params["backend"], params["persistence"], wanted, check, params["confirm_within"])
+        return engine.enforce(system, choice.backend, choice.persistence, wanted, check, params["confirm_within"])
 
     preview = {}
     result = prospective(True)
@@ -73,7 +69,7 @@ def _restrict(system, params, check_mode, wanted, sources):
         "folded": sources.folded[:FOLDED_SHOWN],
         "folded_total": len(sources.folded),
     }
-    result["evidence"] = _families(wanted) + result["evidence"]
+    result["evidence"] = _families(wanted) + choice.evidence + result["evidence"]
     address = controller_address(system)
     result["controller"] = {"address": address, "allowed": contains(wanted, address) if address else None}
     result["listening"] = [port for port in wanted.ports if port in listening_ports(system)]

@@ -18,6 +18,7 @@ OPTIONS = {
     "allow_any": False,
     "ports": [587, 465],
     "persistence": "auto",
+    "host_backend": None,
     "on_cutoff": "ignore",
     "accepted_cutoffs": [],
     "lookback_days": 1,

@@ -67,7 +67,8 @@ def as_found(lab):
     yield
     after = snapshots(lab)
     for name in before:
-        assert not snapshot.differences(before[name], after[name]), name
+        differences = snapshot.differences(before[name], after[name])
+        assert not differences, "{0}:\n{1}".format(name, differences)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,17 +90,17 @@ def sources(lab):
     return [lab.client(name).address(family) for name in ("allowed", "controller") for family in (4, 6)]
 
 
-def run(host, state, fatal=0, addresses=(), confirm_within=0):
+def run(host, state, fatal=0, addresses=(), confirm_within=0, backend=BACKEND):
     """Run the module's work on a host; returns (exit status, its result or its output)."""
     command = 'python3 -B {0}/mortal.py {1} {2} {3} {4} {5}; echo " rc=$?"'.format(
-        ON_HOST, state, BACKEND, fatal, confirm_within, " ".join(addresses)
+        ON_HOST, state, backend, fatal, confirm_within, " ".join(addresses)
     )
     output, code = host.run("bash -c '{0}'".format(command), timeout=120).rsplit(" rc=", 1)
     return int(code), json.loads(output) if code.strip() == "0" else output
 
 
-def present(host, addresses):
-    code, result = run(host, "present", 0, addresses)
+def present(host, addresses, backend=BACKEND):
+    code, result = run(host, "present", 0, addresses, backend=backend)
     assert code == 0, result
     return result
 
@@ -129,6 +130,7 @@ def playbook(lab, host, *arguments):
     return subprocess.run(
         [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", lab.path("inventory.json")]
         + ["--limit", host.name, os.path.join(SHARED, "submission.yml")]
+        + ["-e", json.dumps({"submission_firewall_backend": BACKEND})]
         + list(arguments),
         cwd=PROJECT,
         env=dict(os.environ, ANSIBLE_CONFIG=os.path.join(PROJECT, "ansible.cfg")),
