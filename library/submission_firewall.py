@@ -45,13 +45,15 @@ options:
     type: bool
     default: false
   allow_any:
-    description: Accept C(0.0.0.0/0) or C(::/0) as a source.
+    description:
+      - Accept sources that cover, all in all, an eighth of IPv4 or a /12 of IPv6 or more, C(0.0.0.0/0) and C(::/0)
+        among them.
     type: bool
     default: false
   ports:
-    description: TCP ports to restrict. 25 is refused.
+    description: TCP ports to restrict, whole numbers. 25 is refused.
     type: list
-    elements: int
+    elements: raw
     default: [587, 465]
   backend:
     description:
@@ -236,7 +238,7 @@ def main():
             source_files={"type": "list", "elements": "path", "default": []},
             resolve_names={"type": "bool", "default": False},
             allow_any={"type": "bool", "default": False},
-            ports={"type": "list", "elements": "int", "default": [587, 465]},
+            ports={"type": "list", "elements": "raw", "default": [587, 465]},
             backend={
                 "type": "str",
                 "choices": ["auto", "iptables", "nftables", "firewalld"],

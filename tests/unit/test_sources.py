@@ -23,6 +23,8 @@ ACCEPTED = [
     (["203.0.113.5", "203.0.113.0/24"], ["203.0.113.0/24"]),
     (["203.0.112.0/24", "203.0.113.0/24"], ["203.0.112.0/23"]),
     (["10.0.0.0/8", "fd00::/8"], ["10.0.0.0/8", "fd00::/8"]),
+    # A large country's, and all that is local.
+    (["16.0.0.0/4", "2a00::/13", "fc00::/7"], ["16.0.0.0/4", "2a00::/13", "fc00::/7"]),
 ]
 
 REFUSED = [
@@ -34,6 +36,16 @@ REFUSED = [
     (["::/0"], "allow_any: true"),
     (["0.0.0.0/1", "128.0.0.0/1"], "every IPv4 address"),
     (["0.0.0.0-255.255.255.255"], "every IPv4 address"),
+    (["0.0.0.0/1"], "covers, all in all, 50 % of 0.0.0.0/0 (the widest is 0.0.0.0/1)"),
+    (["32.0.0.0/3"], "12.5 %"),
+    (["8.0.0.0/5", "16.0.0.0/4", "32.0.0.0/5", "203.0.113.5"], "12.5 % of 0.0.0.0/0 (the widest is 16.0.0.0/4)"),
+    (["::/1", "8000::/1"], "every IPv6 address"),
+    (["::/1"], "covers every IPv6 address (::/1)"),
+    (["2000::/3"], "covers every IPv6 address (2000::/3)"),
+    (["2000::/4", "3000::/4"], "every IPv6 address"),
+    (["3000::/4"], "50 % of 2000::/3"),
+    (["2a00::/12"], "is no restriction any more"),
+    (["2a00::/13", "2600::/13"], "say submission_firewall_allow_any: true"),
     (["203.0.113.0/33"], "'33' is not a prefix length; IPv4 takes /0 to /32"),
     (["203.0.113.0/-1"], "203.0.113.0/-1"),
     (["203.0.113.0/"], "'' is not a prefix length"),
@@ -78,7 +90,7 @@ def test_refused_with_a_sentence(entries, sentence):
         parse_sources(entries)
     message = str(refusal.value)
     assert sentence in message
-    assert message.startswith("sources ")
+    assert message.startswith("submission_firewall_sources ")
     assert message.endswith(".")
 
 
@@ -91,20 +103,36 @@ def test_refused_with_a_sentence(entries, sentence):
         ([0], "from 1 to 65535"),
         ([65536], "from 1 to 65535"),
         ([-1], "from 1 to 65535"),
+        ([True], "submission_firewall_ports contains True: a TCP port is a whole number"),
+        ([587, False], "contains False"),
+        ([587.5], "submission_firewall_ports contains 587.5: a TCP port is a whole number"),
+        ([587.0], "contains 587.0"),
+        ([float("inf")], "contains inf"),
+        (["587.5"], "contains '587.5'"),
+        (["587,465"], "contains '587,465'"),
+        (["submission"], "contains 'submission'"),
+        (["25"], "lose inbound mail"),
+        ([None], "contains None"),
+        ([[587]], "contains [587]"),
+        (["٥٨٧"], "contains '٥٨٧'"),
         (list(range(1000, 1016)), "no more than 15"),
     ],
 )
 def test_refused_ports(ports, sentence):
-    with pytest.raises(UserError, match=sentence):
+    with pytest.raises(UserError) as refusal:
         parse_ports(ports)
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).startswith("submission_firewall_ports ")
 
 
 def test_ports_are_sorted_and_unique():
+    assert parse_ports(["587", 465, 587]) == (465, 587)
     assert parse_ports([587, 465, 587]) == (465, 587)
 
 
 def test_everyone_only_when_asked():
     assert str(parse_sources(["0.0.0.0/0"], allow_any=True).networks4[0]) == "0.0.0.0/0"
+    assert str(parse_sources(["2000::/3"], allow_any=True).networks6[0]) == "2000::/3"
 
 
 def test_what_was_folded_is_said():

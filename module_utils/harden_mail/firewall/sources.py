@@ -11,6 +11,15 @@ from .plan import Restriction
 # iptables' multiport match takes no more.
 MAX_PORTS = 15
 
+# What the whole world connects from, and the most of it (a number of addresses) that can still be a list of who may
+# submit mail.
+# - IPv4: an eighth. Lists of a whole country stay below it, but for one country's, which is a third of the world.
+# - IPv6: 2000::/3 is all that is routed, and little of it is in use: a whole registry (Europe's, say) gives out a /12,
+#   so some /12 are everybody, and the largest country's list stays below one. Local addresses (fc00::/7) don't count.
+WORLD = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("2000::/3")}
+MOST_OF_IT = {4: 2**29, 6: 2**116}
+IN_WORDS = {4: "a /3, an eighth of all addresses", 6: "a /12 of 2000::/3, what a whole registry gives out"}
+
 # networks4, networks6: tuples of ipaddress networks, folded and ascending
 # declared: int, how many entries were written
 # folded: list of str, which entries say nothing new, each as a sentence
@@ -37,43 +46,53 @@ def parse_sources(entries, allow_any=False):
         declared += bool(_without_comment(entry))
     if not declared:
         raise UserError(
-            "sources is an empty list: that could mean closed to everyone or open to everyone. List the addresses "
-            "that may submit mail, or leave sources out."
+            "submission_firewall_sources is an empty list: that could mean closed to everyone or open to everyone. "
+            "List the addresses that may submit mail, or leave it out."
         )
     folded = []
     networks = {}
     for family, pairs in by_family.items():
         networks[family] = tuple(ipaddress.collapse_addresses(network for network, _text in pairs))
         folded += _folded(networks[family], pairs)
-        for network in networks[family]:
-            if network.prefixlen == 0 and not allow_any:
-                raise UserError(
-                    "sources covers every IPv{0} address ({1}), which restricts nothing: narrow it, or say "
-                    "allow_any: true if the whole world may open submission.".format(family, network)
-                )
+        if not allow_any:
+            _refuse_half_the_world(family, networks[family])
     return Sources(networks[4], networks[6], declared, folded)
 
 
 def parse_ports(ports):
     """Check TCP ports to restrict.
 
-    :param list ports: of int
+    :param list ports: of int, or of str with digits
     :returns: tuple of int, ascending, without duplicates
     :raises UserError: none, too many, out of range, or 25
     """
     if not ports:
-        raise UserError("ports is an empty list: name the submission ports to restrict, such as [587, 465].")
+        raise UserError(
+            "submission_firewall_ports is an empty list: name the submission ports to restrict, such as [587, 465]."
+        )
+    numbers = set()
     for port in ports:
-        if port == 25:
+        # YAML's yes is True, which is 1; a fraction would be cut off to another port.
+        is_number = isinstance(port, int) and not isinstance(port, bool)
+        is_digits = isinstance(port, str) and re.match(r"^[0-9]{1,5}\Z", port)
+        if not (is_number or is_digits) or not 1 <= int(port) <= 65535:
             raise UserError(
-                "ports contains 25: other mail servers deliver to it, so restricting it would lose inbound mail. "
-                "Restrict the submission ports (587, 465); AUTH on 25 is a matter of smtp25_without_auth."
+                "submission_firewall_ports contains {0}: a TCP port is a whole number from 1 to 65535.".format(
+                    port if is_number or isinstance(port, float) else repr(port)
+                )
             )
-        if not 1 <= port <= 65535:
-            raise UserError("ports contains {0}: a TCP port is a number from 1 to 65535.".format(port))
-    unique = tuple(sorted(set(ports)))
+        if int(port) == 25:
+            raise UserError(
+                "submission_firewall_ports contains 25: other mail servers deliver to it, so restricting it would lose "
+                "inbound mail. Restrict the submission ports (587, 465); AUTH on 25 is a matter of "
+                "submission_firewall_no_auth_on_25."
+            )
+        numbers.add(int(port))
+    unique = tuple(sorted(numbers))
     if len(unique) > MAX_PORTS:
-        raise UserError("ports names {0} ports: no more than {1} fit one rule.".format(len(unique), MAX_PORTS))
+        raise UserError(
+            "submission_firewall_ports names {0} ports: no more than {1} fit one rule.".format(len(unique), MAX_PORTS)
+        )
     return unique
 
 
@@ -101,6 +120,35 @@ def _container(networks, address):
     return None
 
 
+def _refuse_half_the_world(family, networks):
+    """Networks that are, together, so much of all addresses that they restrict next to nothing.
+
+    :param tuple networks: of ipaddress networks of one family, folded
+    :raises UserError: they are
+    """
+    world, covered, widest = WORLD[family], 0, None
+    for network in networks:
+        # One of two networks that overlap lies in the other.
+        common = network if network.prefixlen > world.prefixlen else world
+        if network.overlaps(world):
+            covered += common.num_addresses
+            widest = widest or network
+            widest = min(widest, network, key=lambda one: one.prefixlen)
+    if covered == world.num_addresses:
+        raise UserError(
+            "submission_firewall_sources covers every IPv{0} address ({1}), which restricts nothing: narrow it, or say "
+            "submission_firewall_allow_any: true if the whole world may open submission.".format(family, widest)
+        )
+    if covered >= MOST_OF_IT[family]:
+        raise UserError(
+            "submission_firewall_sources covers, all in all, {0:.3g} % of {1} (the widest is {2}), and what reaches "
+            "{3} is no restriction any more: narrow it, or say submission_firewall_allow_any: true if so much "
+            "of the world may open submission.".format(
+                100.0 * covered / world.num_addresses, world, widest, IN_WORDS[family]
+            )
+        )
+
+
 def _folded(networks, pairs):
     """Sentences on entries that duplicate another or lie inside one."""
     sentences = []
@@ -124,15 +172,19 @@ def _parse_entry(entry):
     """An entry as a list of (network, text as written); empty for a comment."""
     if not isinstance(entry, str):
         raise UserError(
-            "sources contains {0!r}, which is not text: write each source as an address, a network in CIDR form or "
-            "a range, in quotes.".format(entry)
+            "submission_firewall_sources contains {0!r}, which is not text: write each source as an address, a network "
+            "in CIDR form or a range, in quotes.".format(entry)
         )
     text = _without_comment(entry)
     where = " (noted: {0})".format(entry.split("#", 1)[1].strip()) if "#" in entry else ""
     if not text:
         return []
     if re.search(r"[\s,;]", re.sub(r"\s*-\s*", "-", text)):
-        raise UserError("sources contains '{0}'{1}: write one source in each item of the list.".format(text, where))
+        raise UserError(
+            "submission_firewall_sources contains '{0}'{1}: write one source in each item of the list.".format(
+                text, where
+            )
+        )
     if "-" in text and not re.search(r"[g-zG-Z]", text):
         networks = _parse_range(text, where)
     else:
@@ -147,13 +199,14 @@ def _parse_range(text, where):
     first, last = _parse_address(first_text, text, where), _parse_address(last_text, text, where)
     if first.version != last.version:
         raise UserError(
-            "sources contains the range '{0}'{1}, which mixes IPv4 and IPv6: write one range for each.".format(
-                text, where
-            )
+            "submission_firewall_sources contains the range '{0}'{1}, which mixes IPv4 and IPv6: write one range for "
+            "each.".format(text, where)
         )
     if first > last:
         raise UserError(
-            "sources contains the range '{0}'{1}, which runs backwards: write {2}-{3}.".format(text, where, last, first)
+            "submission_firewall_sources contains the range '{0}'{1}, which runs backwards: write {2}-{3}.".format(
+                text, where, last, first
+            )
         )
     return list(ipaddress.summarize_address_range(first, last))
 
@@ -166,15 +219,14 @@ def _parse_network(text, where):
     prefix = _prefix_length(mask, address.version)
     if prefix is None:
         raise UserError(
-            "sources contains '{0}'{1}: '{2}' is not a prefix length; IPv{3} takes /0 to /{4}.".format(
-                text, where, mask, address.version, address.max_prefixlen
-            )
+            "submission_firewall_sources contains '{0}'{1}: '{2}' is not a prefix length; IPv{3} takes /0 to "
+            "/{4}.".format(text, where, mask, address.version, address.max_prefixlen)
         )
     network = ipaddress.ip_network("{0}/{1}".format(address, prefix), strict=False)
     if network.network_address != address:
         raise UserError(
-            "sources contains '{0}'{1}, whose address lies inside the network: write {2} for the network, or {3} for "
-            "the one address.".format(text, where, network, address)
+            "submission_firewall_sources contains '{0}'{1}, whose address lies inside the network: write {2} for "
+            "the network, or {3} for the one address.".format(text, where, network, address)
         )
     return network
 
@@ -195,7 +247,7 @@ def _prefix_length(mask, version):
 
 
 def _parse_address(address_text, text, where):
-    said = "sources contains '{0}'{1}".format(text, where)
+    said = "submission_firewall_sources contains '{0}'{1}".format(text, where)
     if re.search(r"(^|\.)0[0-9]", address_text):
         raise UserError(
             "{0}: a part of the address begins with 0, which some programs read as octal; leave the zero out.".format(
@@ -208,7 +260,7 @@ def _parse_address(address_text, text, where):
         if re.search(r"[g-zG-Z]", address_text) and ":" not in address_text:
             raise UserError(
                 "{0}, which is a host name: a firewall holds addresses. Write the address, or say "
-                "resolve_names: true to have names looked up on the controller.".format(said)
+                "submission_firewall_resolve_names: true to have names looked up on the controller.".format(said)
             ) from None
         raise UserError(
             "{0}, which is no IP address: write one like 203.0.113.5, 203.0.113.0/24, 203.0.113.5-203.0.113.9 or "
@@ -226,9 +278,11 @@ def _refuse_senseless(network, text, where):
     if network.prefixlen == 0:
         return
     if network.is_multicast:
-        raise UserError("sources contains '{0}'{1}: multicast addresses send no mail.".format(text, where))
+        raise UserError(
+            "submission_firewall_sources contains '{0}'{1}: multicast addresses send no mail.".format(text, where)
+        )
     if network.is_unspecified or network == ipaddress.ip_network("255.255.255.255/32"):
         raise UserError(
-            "sources contains '{0}'{1}, which is no host's address: name the host, or 0.0.0.0/0 with "
-            "allow_any: true for everyone.".format(text, where)
+            "submission_firewall_sources contains '{0}'{1}, which is no host's address: name the host, or "
+            "0.0.0.0/0 with submission_firewall_allow_any: true for everyone.".format(text, where)
         )

@@ -28,8 +28,8 @@ def run(system, params, check_mode):
     """
     if params["confirm_within"] < 0 or params["confirm_within"] > 3600:
         raise UserError(
-            "confirm_within is {0}: give the seconds until an unconfirmed change undoes itself, from 1 to 3600, or 0 "
-            "for never.".format(params["confirm_within"])
+            "submission_firewall_confirm_within is {0}: give the seconds until an unconfirmed change undoes itself, "
+            "from 1 to 3600, or 0 for never.".format(params["confirm_within"])
         )
     if params["state"] == "confirmed":
         return engine.confirm(system, check_mode)

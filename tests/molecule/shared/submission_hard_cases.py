@@ -247,9 +247,9 @@ def test_a_change_that_does_no_harm_is_confirmed(lab):
     ("options", "sentence"),
     [
         ({"submission_firewall_sources": []}, "sources is an empty list"),
-        ({"submission_firewall_sources": ["203.0.113.5/24"]}, "write 203.0.113.0/24 for the network"),
         ({"submission_firewall_sources": ["mail.example.com"]}, "resolve_names: true"),
-        ({"submission_firewall_ports": [25]}, "ports contains 25"),
+        ({"submission_firewall_sources": ["::/1"]}, "submission_firewall_sources covers every IPv6 address"),
+        ({"submission_firewall_ports": [True, 587.5]}, "submission_firewall_ports contains True"),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(lab, options, sentence):
