@@ -67,6 +67,8 @@ def guests(lab):  # noqa: F811
     with contextlib.ExitStack() as stack:
         for host in lab.hosts():
             stack.enter_context(guest(lab, host))
+            # Tables are listed in the order in which they were loaded: from here on, as after each test.
+            host.run("iptables-save | iptables-restore")
         yield
 
 
