@@ -46,6 +46,22 @@ def run(request, tmp_path, monkeypatch):
     return log_in
 
 
+def test_a_shell_that_can_start_no_process_refuses_nobody(tmp_path):
+    text = hook.script(System(), 20, 128)
+    # As dash ends when fork fails: by its own error, in the middle.
+    broken = text.replace("\n*) ", "\n*) : ${no:?cannot fork}; ", 1)
+    assert broken != text
+    done = subprocess.run(
+        ["/bin/sh", "-c", broken, "post-login", "printf", "%s|", "let in", "two  words", "", "*"],
+        env=dict(os.environ, IP="192.0.2.1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"let in|two  words||*|"), done.stderr
+    assert b"cannot fork" in done.stderr
+
+
 def make(path):
     base = sqlite3.connect(path, isolation_level=None)
     base.execute(database.SCHEMA)

@@ -43,7 +43,7 @@ def netstring(text):
 def ask(base, request, meaning=BOTH, prefix6=128):
     """The answer (str) to one request (str)."""
     tables = {"relay": policy_lookup.relay_answers(meaning), "ehlo": ("chunking,dsn", None)}
-    return policy_lookup.answer_to(request, tables, prefix6, base.path)
+    return policy_lookup.answer_to(request, tables, database.look_up("x", "?", 20, prefix6), base.path)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,7 @@ def ask(base, request, meaning=BOTH, prefix6=128):
         ("192.0.2.1", "OK DUNNO", "OK OK", "OK chunking,dsn"),
         ("192.0.2.2", "OK REJECT", "OK DUNNO", "NOTFOUND "),  # expired
         ("192.0.2.3", "OK REJECT", "OK DUNNO", "NOTFOUND "),
+        ("192.0.2.4", "OK REJECT", "OK DUNNO", "NOTFOUND "),  # of tomorrow
         ("2001:db8::5", "OK DUNNO", "OK OK", "OK chunking,dsn"),
         ("2001:db8::6", "OK REJECT", "OK DUNNO", "NOTFOUND "),
         # Names prove nothing, and the rest is no address.
@@ -65,6 +66,7 @@ def ask(base, request, meaning=BOTH, prefix6=128):
 def test_what_is_answered_about_whom(base, address, both, either, ehlo):
     base.read("192.0.2.1")
     base.read("192.0.2.2", ago=20 * 60)
+    base.read("192.0.2.4", ago=-86400)
     base.read("2001:db8::5")
     answer = ask(base, "relay " + address)
     assert answer == both or answer.startswith(both + " ")
@@ -133,7 +135,7 @@ def installed(base, tmp_path, monkeypatch):
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from harden_mail.pop import database, policy_lookup; "
         "database.PATH = sys.argv.pop(1); sys.exit(policy_lookup.main())"
     )
-    options = ["--meaning", "both", "--prefix6", "128", "--ehlo", "silent-discard"]
+    options = ["--meaning", "both", "--minutes", "20", "--prefix6", "128", "--ehlo", "silent-discard"]
     return [text[2:].split(" ")[0], "-I", "-c", code, str(path), base.path, *options]
 
 

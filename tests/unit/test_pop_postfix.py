@@ -179,7 +179,7 @@ def test_a_postfix_without_sqlite_tables_asks_a_program(without_sqlite):
     assert options["smtpd_discard_ehlo_keyword_address_maps"].endswith(",socketmap:unix:private/harden-mail-pop:ehlo")
     assert text.splitlines()[-1] == (
         "harden-mail-pop unix - n n - 0 spawn user=dovecot argv=/usr/local/lib/harden-mail/pop-lookup "
-        "--meaning both --prefix6 64 --ehlo silent-discard"
+        "--meaning both --minutes 20 --prefix6 64 --ehlo silent-discard"
     )
     assert part.system.listdir(DIR) == [
         "harden-mail-pop-exempt-ehlo.cidr",

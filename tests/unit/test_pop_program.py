@@ -59,12 +59,47 @@ def test_the_file_is_its_groups_and_its_directory_sticky(path):
     assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o3770
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(path, tmp_path):
+def a_link(path, elsewhere):
+    os.symlink(elsewhere, path)
+
+
+def a_second_name(path, elsewhere):
+    os.link(elsewhere, path)
+
+
+def a_pipe(path, _elsewhere):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("put", [a_link, a_second_name, a_pipe])
+def test_what_the_writer_puts_in_the_place_of_the_file_is_not_made_ours(path, tmp_path, put):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("of root's")
+    elsewhere.chmod(0o600)
     os.unlink(path)
-    os.symlink(str(tmp_path / "elsewhere"), path)
-    with pytest.raises(OSError, match="symbolic"):
-        program.make(os.getegid(), os.path.dirname(path), path)
-    assert not os.path.exists(str(tmp_path / "elsewhere"))
+    put(path, str(elsewhere))
+    program.make(os.getegid(), os.path.dirname(path), path)
+    assert (elsewhere.read_text(), stat.S_IMODE(elsewhere.stat().st_mode)) == ("of root's", 0o600)
+    assert stat.S_ISREG(os.lstat(path).st_mode)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    assert program.keep(path, CONFIG, ["192.0.2.1"]) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_a_journal_that_a_look_by_root_made_roots_is_given_back_and_nothing_else(path, tmp_path):
+    for end in program.BESIDE:
+        with open(path + end, "w", encoding="ascii"):
+            os.chmod(path + end, 0o640)
+    os.unlink(path + "-shm")
+    (tmp_path / "passwd").write_text("of root's")
+    os.link(str(tmp_path / "passwd"), path + "-shm")
+    os.unlink(path + "-wal")
+    os.mkfifo(path + "-wal")
+    program.give_back(65534, 65534, path)
+    assert os.stat(path + "-journal").st_uid == 65534
+    assert stat.S_IMODE(os.stat(path + "-journal").st_mode) == 0o660
+    assert os.stat(str(tmp_path / "passwd")).st_uid == 0
+    assert os.stat(path + "-wal").st_uid == 0
 
 
 @pytest.mark.parametrize("size", [600, 4096, 20000])
@@ -73,6 +108,48 @@ def test_a_spoiled_file_is_known_as_such(path, size, capfd):
         handle.write(b"x" * size)
     assert program.keep(path, CONFIG, []) == program.SPOILED
     assert path in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE seen; CREATE VIEW seen AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+        "SELECT '192.0.2.66' AS ip, x AS expires FROM n",
+        "CREATE TRIGGER t AFTER INSERT ON seen BEGIN DELETE FROM seen; END",
+        "DROP TABLE seen; CREATE TABLE seen (ip TEXT PRIMARY KEY, expires)",
+        "CREATE TABLE more (x)",
+    ],
+)
+def test_what_is_no_table_of_log_ins_is_made_anew(path, statement):
+    assert program.keep(path, CONFIG, []) == 0
+    base = sqlite3.connect(path, isolation_level=None)
+    base.executescript(statement)
+    base.close()
+    assert program.keep(path, CONFIG, []) == program.SPOILED
+
+
+def test_a_file_of_any_size_is_not_read(path, capfd):
+    os.truncate(path, program.LARGEST + 1)
+    assert program.keep(path, CONFIG, []) == program.SPOILED
+    assert "256 MiB" in capfd.readouterr().err
+
+
+def test_a_shorter_time_and_rows_from_the_future(path):
+    assert program.keep(path, dict(CONFIG, minutes=60), ["192.0.2.1"]) == 0
+    base = sqlite3.connect(path, isolation_level=None)
+    base.execute("INSERT INTO seen VALUES ('192.0.2.66', {0} + 99999999)".format(database.NOW))
+    assert program.keep(path, CONFIG, []) == 0
+    found = rows(path)
+    assert list(found) == ["192.0.2.1"]
+    assert 1190 <= found["192.0.2.1"] <= 1200
+
+
+def test_the_writers_way_of_keeping_a_journal_is_not_kept(path):
+    base = sqlite3.connect(path, isolation_level=None)
+    base.execute("PRAGMA journal_mode=WAL")
+    base.close()
+    assert program.keep(path, CONFIG, ["192.0.2.1"]) == 0
+    assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 def test_a_busy_database_is_not_thrown_away(path, monkeypatch):

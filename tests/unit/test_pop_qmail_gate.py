@@ -55,6 +55,11 @@ AUTH_OFFERED, NO_AUTH = (True, {}), (False, {})
 RELAYS = (True, {"RELAYCLIENT": ""})
 
 
+def test_a_log_in_of_tomorrow_is_none(both):
+    both.read("192.0.2.1", ago=-86400)
+    assert both.gate("192.0.2.1") == NO_AUTH
+
+
 def test_both_asks_for_a_log_in_before_auth(both):
     assert both.gate("192.0.2.1") == NO_AUTH
     both.read("192.0.2.1")

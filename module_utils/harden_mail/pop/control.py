@@ -6,10 +6,7 @@ from ..errors import NotApplicable, UserError
 from ..logs.guard import guard
 from ..logs.pop_cutoffs import Window
 from . import engine
-from .plan import BOTH, Wanted
-
-# A window of days would mean that whoever read mail there once may send, which is no longer what this is about.
-MOST_MINUTES = 1440
+from .plan import BOTH, MOST_MINUTES, Wanted
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

@@ -12,6 +12,8 @@ SCRIPT = """\
 # Dovecot runs this after each log-in by POP or IMAP, before the client gets its answer: the address may send mail
 # for some minutes. Made by harden-mail; changes are undone by its next run.
 # Whatever goes wrong here, the log-in goes on; what is said to stderr is in Dovecot's log.
+# Also where the shell itself ends, as it does when there is no process to be had.
+trap 'exec "$@"' EXIT
 umask 027
 ip=${{IP#::ffff:}}
 case $ip in

@@ -10,6 +10,9 @@ FORMER_PATH = STATE_DIR + "/former.json"
 # both: a log-in to read mail *and* SMTP AUTH; either: one of them is enough.
 BOTH, EITHER = "both", "either"
 
+# A window of days would mean that whoever read mail there once may send, which is no longer what this is about.
+MOST_MINUTES = 1440
+
 # A log-in counts for some minutes.
 #   meaning:  str, BOTH or EITHER
 #   minutes:  int, how long a log-in counts

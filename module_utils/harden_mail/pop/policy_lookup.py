@@ -31,11 +31,13 @@ def main():
     """Answer until who asks hangs up."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--meaning", choices=[BOTH, EITHER], required=True)
+    parser.add_argument("--minutes", type=int, required=True, help="how long a log-in counts")
     parser.add_argument("--prefix6", type=int, choices=[128, 64], required=True)
     parser.add_argument("--ehlo", required=True, help="words that are hidden from who has read mail")
     options = parser.parse_args()
     tables = {"relay": relay_answers(options.meaning), "ehlo": (options.ehlo, None)}
-    serve(sys.stdin.buffer, sys.stdout.buffer, tables, options.prefix6, database.PATH)
+    query = database.look_up("x", "?", options.minutes, options.prefix6)
+    serve(sys.stdin.buffer, sys.stdout.buffer, tables, query, database.PATH)
     return 0
 
 
@@ -44,13 +46,13 @@ def relay_answers(meaning):
     return ("DUNNO", REFUSED) if meaning == BOTH else ("OK", "DUNNO")
 
 
-def serve(requests, answers, tables, prefix6, path):
+def serve(requests, answers, tables, query, path):
     """Answer requests until there are no more.
 
     :param requests: binary file
     :param answers: binary file
     :param dict tables: {name: (answer for who has read mail, answer for who has not)}; None: not in the table
-    :param int prefix6: see :func:`database.key`
+    :param str query: gives a row for an address (its one parameter) whose log-in counts
     :param str path: of the database
     :raises ValueError: what was asked is no netstring
     """
@@ -58,7 +60,7 @@ def serve(requests, answers, tables, prefix6, path):
         request = read_netstring(requests)
         if request is None:
             return
-        answer = answer_to(request.decode("utf-8", "replace"), tables, prefix6, path).encode()
+        answer = answer_to(request.decode("utf-8", "replace"), tables, query, path).encode()
         answers.write(b"%d:%s," % (len(answer), answer))
         answers.flush()
 
@@ -83,7 +85,7 @@ def read_netstring(file):
     return text[:-1]
 
 
-def answer_to(request, tables, prefix6, path):
+def answer_to(request, tables, query, path):
     """The answer (str) to a request (str)."""
     name, _blank, key = request.partition(" ")
     if name not in tables:
@@ -92,7 +94,7 @@ def answer_to(request, tables, prefix6, path):
     if not is_address(key):
         return "NOTFOUND "
     try:
-        has_read = look_up(path, key, prefix6)
+        has_read = look_up(path, key, query)
     except sqlite3.Error as error:
         return "TEMP {0}: {1}".format(path, error)
     answer = tables[name][0 if has_read else 1]
@@ -107,11 +109,11 @@ def is_address(text):
     return False
 
 
-def look_up(path, address, prefix6):
+def look_up(path, address, query):
     """Whether a client (its address, as Postfix writes it) has read mail lately.
 
     :raises sqlite3.Error: that can't be said
     """
     uri = "file:{0}?mode=ro".format(path)
     with contextlib.closing(sqlite3.connect(uri, timeout=database.BUSY_SECONDS, uri=True)) as base:
-        return base.execute(database.look_up("x", "?", prefix6), (address,)).fetchone() is not None
+        return base.execute(query, (address,)).fetchone() is not None

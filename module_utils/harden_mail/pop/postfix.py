@@ -29,7 +29,8 @@ from .plan import BOTH
 PROGRAM = "/usr/local/lib/harden-mail/pop-lookup"
 SPAWNED = "harden-mail-pop"
 SERVICE = (
-    SPAWNED + " unix - n n - 0 spawn user={user} argv={program} --meaning {meaning} --prefix6 {prefix6} --ehlo {ehlo}"
+    SPAWNED + " unix - n n - 0 spawn user={user} argv={program} --meaning {meaning} --minutes {minutes} "
+    "--prefix6 {prefix6} --ehlo {ehlo}"
 )
 
 TABLE = """\
@@ -282,6 +283,7 @@ class PostfixPart:
                 user=self.writer(),
                 program=PROGRAM,
                 meaning=wanted.meaning,
+                minutes=wanted.minutes,
                 prefix6=wanted.prefix6,
                 ehlo=",".join(_own_keywords(bare)),
             )
@@ -314,11 +316,11 @@ def _tables(instance, wanted, has_sqlite):
     tables["harden-mail-pop-exempt-ehlo.cidr"] = _exempt(wanted, own)
     if not has_sqlite:
         return tables
-    counts = database.look_up("x", "'%s'", wanted.prefix6)
+    counts = database.look_up("x", "'%s'", wanted.minutes, wanted.prefix6)
     relay = "SELECT CASE WHEN EXISTS ({0}) THEN '{1}' ELSE '{2}' END WHERE '%s' GLOB '*:*' OR '%s' NOT GLOB '*[^0-9.]*'"
     yes, no = policy_lookup.relay_answers(wanted.meaning)
     tables["harden-mail-pop-relay.cf"] = _table(relay.format("\0", yes, no), counts)
-    tables["harden-mail-pop-ehlo.cf"] = _table("\0", database.look_up(own, "'%s'", wanted.prefix6))
+    tables["harden-mail-pop-ehlo.cf"] = _table("\0", database.look_up(own, "'%s'", wanted.minutes, wanted.prefix6))
     return tables
 
 

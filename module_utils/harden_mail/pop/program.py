@@ -9,19 +9,24 @@ is read and written by a process with the rights of its writer, who may have put
 """
 
 import contextlib
+import errno
 import ipaddress
 import json
 import os
 import pwd
+import resource
+import signal
 import smtplib
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
 
 from ..errors import UserError
 from . import database, readers
+from .plan import MOST_MINUTES
 
 CONFIG = "/etc/harden-mail/pop-before-smtp.json"
 
@@ -33,6 +38,15 @@ PATIENCE = 20
 
 # Exit status of the writer's process.
 SPOILED = 3
+
+# What the writer has made of its file must not keep this busy: seconds that the work may take, of the processor's and
+# in all; bytes of memory; and bytes of the file, some millions of log-ins.
+WORKING, WAITING = 20, 90
+MEMORY = 512 << 20
+LARGEST = 256 << 20
+
+# What SQLite puts beside the file.
+BESIDE = ("-journal", "-wal", "-shm")
 
 
 def main():
@@ -56,6 +70,7 @@ def main():
         about = pwd.getpwnam(config["writer"])
         make(about.pw_gid)
         let_in(config)
+        give_back(about.pw_uid, about.pw_gid)
         connected = sorted({address for argv in config["sessions"] for address in addresses(said(argv))})
         status = as_writer(about, config, connected)
         if status == SPOILED:
@@ -112,17 +127,56 @@ def make(group, directory=database.DIRECTORY, path=database.PATH):
     """Make the directory and an empty file where they are missing, and have them belong to whom they ought to."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
-    belong(directory, os.O_RDONLY | os.O_DIRECTORY, group, database.DIRECTORY_MODE)
-    belong(path, os.O_RDWR | os.O_CREAT, group, database.FILE_MODE)
+    belong(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), group, database.DIRECTORY_MODE)
+    how = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, how)
+    except OSError as error:
+        # A link is the writer's, for root makes none here.
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        descriptor = None
+    if descriptor is not None and not is_alone(descriptor, os.geteuid()):
+        os.close(descriptor)
+        descriptor = None
+    if descriptor is None:
+        # Whatever the writer has put there is not made ours: it may be a second name of a file of root's.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        descriptor = os.open(path, how | os.O_CREAT | os.O_EXCL, 0o600)
+    belong(descriptor, group, database.FILE_MODE)
 
 
-def belong(path, how, group, mode):
-    descriptor = os.open(path, how | os.O_NOFOLLOW, 0o600)
+def is_alone(descriptor, owner):
+    """Whether that is a user's (its number) plain file and has no other name."""
+    about = os.fstat(descriptor)
+    return stat.S_ISREG(about.st_mode) and about.st_nlink == 1 and about.st_uid == owner
+
+
+def belong(descriptor, group, mode):
     try:
         os.fchown(descriptor, os.geteuid(), group)
         os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
+
+
+def give_back(user, group, path=database.PATH):
+    """Give the writer the journal that SQLite made root's, when root looked into a database that a kill had left.
+
+    In a sticky directory the writer could not remove it, and without that nobody could write any more.
+    """
+    for name in BESIDE:
+        try:
+            descriptor = os.open(path + name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue  # it is not there, or no file of root's
+        try:
+            if is_alone(descriptor, os.geteuid()):
+                os.fchown(descriptor, user, group)
+                os.fchmod(descriptor, database.FILE_MODE)
+        finally:
+            os.close(descriptor)
 
 
 def said(argv):
@@ -161,13 +215,22 @@ def as_writer(about, config, connected):
     child = os.fork()
     if child:
         status = os.waitpid(child, 0)[1]
-        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
+        if os.WIFEXITED(status):
+            return os.WEXITSTATUS(status)
+        sys.stderr.write("{0}: the work on it was ended by signal {1}\n".format(database.PATH, os.WTERMSIG(status)))
+        # What takes so much of the processor is none of our rows.
+        return SPOILED if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGSEGV) else 1
     status = 1
     try:
         os.initgroups(about.pw_name, about.pw_gid)
         os.setgid(about.pw_gid)
         os.setuid(about.pw_uid)
         os.umask(0o777 & ~database.FILE_MODE)
+        resource.setrlimit(resource.RLIMIT_CPU, (WORKING, WORKING + 1))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(WAITING)
         status = keep(database.PATH, config, connected)
     finally:
         os._exit(status)
@@ -186,19 +249,35 @@ def keep(path, config, connected):
         sys.stderr.write("{0}: {1}\n".format(path, error))
         # Busy, or a full disk: no reason to throw away what others can read.
         return 1 if isinstance(error, sqlite3.OperationalError) else SPOILED
+    except MemoryError:
+        sys.stderr.write("{0}: it takes more than {1} MiB\n".format(path, MEMORY >> 20))
+        return SPOILED
     return 0
 
 
 def work(path, config, connected):
+    minutes = config["minutes"]
+    if os.stat(path).st_size > LARGEST:
+        raise sqlite3.DatabaseError("larger than {0} MiB".format(LARGEST >> 20))
     with contextlib.closing(open_(path)) as base:
+        # A view or a trigger would have its writer's statements run by whoever reads it.
+        made = base.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchmany(2)
+        if made not in ([], [(database.TABLE,)]):
+            raise sqlite3.DatabaseError("something else than the table of log-ins is in it")
+        base.execute("PRAGMA journal_mode=DELETE").fetchone()
         if base.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("spoiled")
         base.execute("BEGIN IMMEDIATE")
         base.execute(database.SCHEMA)
-        statement = database.write("?", config["minutes"], config["prefix6"])
+        (former,) = base.execute("PRAGMA user_version").fetchone()
+        if minutes < former <= MOST_MINUTES:
+            base.execute(database.shorten(former, minutes))
+        if former != minutes:
+            base.execute("PRAGMA user_version={0:d}".format(minutes))
+        statement = database.write("?", minutes, config["prefix6"])
         for address in connected:
             base.execute(statement, (address,))
-        base.execute(database.PRUNE)
+        base.execute(database.prune(minutes))
         base.execute("COMMIT")
 
 
@@ -210,7 +289,7 @@ def open_(path):
 
 
 def remove(path=database.PATH):
-    for name in (path + "-journal", path):
+    for name in [path + end for end in BESIDE] + [path]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
 

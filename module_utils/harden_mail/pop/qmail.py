@@ -194,7 +194,7 @@ def settings(wanted):
     """What the program is told: see :data:`qmail_gate.SETTINGS`."""
     return {
         "path": database.PATH,
-        "query": database.look_up("x", "?", wanted.prefix6),
+        "query": database.look_up("x", "?", wanted.minutes, wanted.prefix6),
         "both": wanted.meaning == "both",
         "exempt": [
             (int(network.network_address), int(network.netmask), network.max_prefixlen // 8)

@@ -1,0 +1,168 @@
+"""What who writes the database, a clock that moves, a kill, or a host without processes to spare makes of it."""
+
+import contextlib
+import errno
+
+import pytest
+from hosts.lab import Lab
+from pop_clients import DATABASE, PROGRAM, REFUSED, forget, imap, pop, sql, submit, tidy_up
+
+LAB = Lab.current()
+HOSTS = [host.name for host in LAB.hosts()]
+
+USER, BOT = LAB.client("allowed"), LAB.client("refused")
+
+HOOK = "/usr/local/lib/harden-mail/pop-login"
+
+# What makes the database anew neither runs nor is about to.
+QUIET = "systemctl stop harden-mail-pop.timer harden-mail-pop.service"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidied_up():
+    yield
+    for made in LAB.hosts():
+        tidy_up(made)
+
+
+@pytest.fixture(params=HOSTS)
+def host(request):
+    made = LAB.host(request.param)
+    made.run(QUIET)
+    forget(made)
+    yield made
+    # Or systemd takes so many starts for a loop.
+    made.run("systemctl reset-failed 'harden-mail-pop*'; systemctl start harden-mail-pop.timer")
+
+
+def test_a_row_from_the_future_lets_nobody_in_and_keeps_nobody_out(host):
+    for seconds in (120, 86400, 10 * 365 * 86400):
+        for client in (USER, BOT):
+            sql(
+                host,
+                "INSERT OR REPLACE INTO seen VALUES ('{0}', strftime('%s','now') + {1})".format(
+                    client.address(4), seconds
+                ),
+            )
+            assert submit(client, host) == REFUSED, seconds
+        pop(USER, host)
+        assert submit(USER, host) == ("offered", 235, 250)
+        assert submit(BOT, host) == REFUSED
+    host.run(PROGRAM)
+    assert [address for (address,) in sql(host, "SELECT ip FROM seen")] == [USER.address(4)]
+
+
+def test_a_clock_that_is_set_back_opens_nothing(host):
+    """To the look-up, that is the same as log-ins that are as much later."""
+    pop(USER, host)
+    assert submit(USER, host) == ("offered", 235, 250)
+    sql(host, "UPDATE seen SET expires = expires + strftime('%s','now')")
+    assert submit(USER, host) == REFUSED
+    pop(USER, host)
+    assert submit(USER, host) == ("offered", 235, 250)
+
+
+# Runs the hook where the kernel gives no process more: a filter (seccomp(2)) of the system calls that make one.
+FAILING = """\
+#!/usr/bin/python3
+import ctypes, os, platform, struct, sys
+numbers = {{"x86_64": (56, 57, 58, 435), "aarch64": (220, 435)}}[platform.machine()]
+steps = [(0x20, 0, 0, 0)] + [(0x15, len(numbers) - n, 0, number) for n, number in enumerate(numbers)]
+steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | {error})]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Filter(len(steps), ctypes.addressof(code))), 0, 0) == 0
+os.execv("{shell}", ["{shell}", "{hook}.real"] + sys.argv[1:])
+"""
+
+
+@contextlib.contextmanager
+def without_processes(host, error, shell):
+    text = FAILING.format(error=int(error), shell=shell, hook=HOOK)
+    host.run("cp -p {0} {0}.real; cat >{0}".format(HOOK), stdin=text.encode())
+    try:
+        yield
+    finally:
+        host.run("mv {0}.real {0}".format(HOOK))
+
+
+# Bash tries again for a quarter of a minute where it is told to, so it is not told to here.
+@pytest.mark.parametrize(
+    ("error", "shell"), [(errno.EAGAIN, "/bin/sh"), (errno.ENOMEM, "/bin/sh"), (errno.ENOMEM, "/bin/bash")]
+)
+def test_a_log_in_goes_on_where_no_process_is_to_be_had(host, error, shell):
+    with without_processes(host, error, shell):
+        pop(USER, host)
+        session = imap(USER, host)
+        assert session.noop()[0] == "OK"
+        session.logout()
+        assert sql(host, "SELECT * FROM seen") == []
+        said = host.run("IP=192.0.2.1 {0} printf '%s|' 'let in' 'two  words' '' '*' 2>/dev/null".format(HOOK))
+        assert said == "let in|two  words||*|"
+    pop(USER, host)
+    assert submit(USER, host) == ("offered", 235, 250)
+
+
+# A writer that is killed when a part of what it writes is in the file and the rest is not.
+KILLED = """\
+import os, sqlite3
+base = sqlite3.connect("file:{0}?mode=rw", uri=True, isolation_level=None)
+base.execute("PRAGMA cache_size=1")
+base.execute("BEGIN IMMEDIATE")
+for number in range(3000):
+    base.execute("INSERT INTO seen VALUES (?, 1)", ("x" * 100 + str(number),))
+os.kill(os.getpid(), 9)
+"""
+
+# What an administrator does who wants to know who is in there.
+LOOK = "sqlite3.connect('file:{0}?mode={1}', uri=True).execute('SELECT count(*) FROM seen').fetchone()"
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_a_look_by_root_after_a_kill_stops_nothing_for_long(host, mode):
+    pop(USER, host)
+    host.run('runuser -u dovecot -- python3 -c "$(cat)" || true', stdin=KILLED.format(DATABASE).encode())
+    journal = DATABASE + "-journal"
+    assert host.run("stat -c %U " + journal).strip() == "dovecot"
+    host.run('python3 -c "import sqlite3; {0}" || true'.format(LOOK.format(DATABASE, mode)))
+    if mode == "ro":
+        # SQLite has given it to the owner of the database; in a sticky directory the writer can't remove it then.
+        assert host.run("stat -c %U " + journal).strip() == "root"
+    host.run(PROGRAM)
+    assert "journal" not in host.run("ls " + DATABASE.rsplit("/", 1)[0])
+    assert submit(USER, host) == ("offered", 235, 250)
+    forget(host)
+    pop(USER, host)
+    assert submit(USER, host) == ("offered", 235, 250)
+
+
+VIEW = (
+    "DROP TABLE seen; CREATE VIEW seen AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+    "SELECT 'nobody' AS ip, x AS expires FROM n"
+)
+
+
+def test_a_view_in_the_place_of_the_table_is_taken_away(host):
+    code = "import sqlite3; sqlite3.connect('{0}').executescript(\"{1}\")".format(DATABASE, VIEW)
+    host.run('exec runuser -u dovecot -- python3 -c "$(cat)"', stdin=code.encode())
+    host.run(PROGRAM)
+    # Postfix waits for a minute before it starts anew what has failed at its start.
+    host.run("systemctl restart postfix")
+    pop(USER, host)
+    assert submit(USER, host) == ("offered", 235, 250)
+    assert submit(BOT, host) == REFUSED
+
+
+# The first is a second name of a file of root's, as anybody can make where fs.protected_hardlinks is off.
+@pytest.mark.parametrize("put", ["ln /etc/shadow", "runuser -u dovecot -- ln -s /etc/shadow", "mkfifo -m 666"])
+def test_what_is_put_in_the_place_of_a_missing_file_is_not_made_the_writers(host, put):
+    before = host.run("stat -c '%a %u %g %h' /etc/shadow")
+    host.run("rm {0}; {1} {0}; {2}".format(DATABASE, put, PROGRAM))
+    assert host.run("stat -c '%a %u %g %h' /etc/shadow") == before
+    assert host.run("stat -c '%F %a' " + DATABASE).strip() == "regular file 660"
+    host.run("systemctl restart postfix")
+    pop(USER, host)
+    assert submit(USER, host) == ("offered", 235, 250)
