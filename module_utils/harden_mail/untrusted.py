@@ -187,7 +187,7 @@ def write_untrusted(system, path, text, mode=0o644):
     :raises NotRead: the way there can't be trusted
     :raises OSError: the disk is full, and the like
     """
-    with walked(system, path) as (directory, name, about):
+    with walked(system, path, replaces=True) as (directory, name, about):
         if about is not None and not (stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode)):
             raise NotRead(path, "is no plain file, so it is not written")
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory.descriptor)
@@ -213,13 +213,25 @@ def write_untrusted(system, path, text, mode=0o644):
 
 
 def remove_untrusted(system, path):
-    """Remove a file, or a link itself, by the same steps; nothing happens when it is not there.
+    """Remove a file, or a link itself, and what a killed call of :func:`write_untrusted` has left beside it.
+
+    By the same steps; nothing happens when it is not there.
 
     :raises NotRead: the way there can't be trusted
     """
-    with contextlib.suppress(FileNotFoundError), walked(system, path) as (directory, name, about):
+    with contextlib.suppress(FileNotFoundError), walked(system, path, replaces=True) as (directory, name, about):
+        _remove_left(directory.descriptor, name)
         if about is not None:
             os.unlink(name, dir_fd=directory.descriptor)
+
+
+def is_there_untrusted(system, path):
+    """Whether :func:`remove_untrusted` would remove something."""
+    try:
+        with walked(system, path, replaces=True) as (directory, name, about):
+            return about is not None or any(entry.startswith(_left(name)) for entry in _names(directory.descriptor))
+    except NotRead:
+        return False
 
 
 def owner_of(system, path):

@@ -57,20 +57,22 @@ def trusted_users():
 
 
 @contextlib.contextmanager
-def walked(system, path):
+def walked(system, path, replaces=False):
     """The directory, name and ``os.stat_result`` (or None) of what a path leads to; a link only if it is not followed.
 
+    :param bool replaces: what is there is only replaced or removed, which who owns its directory could do as well, so
+        that it is no matter whose it is
     :raises NotRead: a directory on the way is missing, or a step is not safe
     """
     way = [_directory_of(os.open(system.real("/"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), "")]
     try:
-        yield _walk(way, path, _kernels_places(system))
+        yield _walk(way, path, _kernels_places(system), replaces)
     finally:
         for directory in way:
             os.close(directory.descriptor)
 
 
-def _walk(way, path, forbidden):
+def _walk(way, path, forbidden, replaces):
     """See :func:`walked`; ``way`` is the list of directories until here, whose descriptors the caller closes."""
     left, links = [part for part in path.split("/") if part not in ("", ".")][::-1], 0
     while left:
@@ -94,7 +96,8 @@ def _walk(way, path, forbidden):
                 raise NotRead(path, "has too many symbolic links on the way")
             left += _target(way, path, here, name)
             continue
-        _check_step(path, here, about)
+        if left or not replaces:
+            _check_step(path, here, about)
         if not left:
             return here, name, about
         with as_not_read(path):

@@ -283,7 +283,9 @@ def test_writing_follows_no_link_and_waits_for_no_fifo(host, owners):
     give(host, "/var/prom/q.prom", owners[0])
     os.mkfifo(host.real("/var/prom/.q.prom.harden-mail"))
     file(host, "/var/prom/.q.prom.harden-mail-left", uid=0)
-    untrusted.write_untrusted(host, "/var/prom/q.prom", "metrics\n")
+    for _ in range(2):
+        # The second time, it is a file of root's in somebody's directory.
+        untrusted.write_untrusted(host, "/var/prom/q.prom", "metrics\n")
     with open(host.real("/etc/shadow")) as handle:
         assert handle.read() == "secret\n"
     assert not os.path.islink(host.real("/var/prom/q.prom"))
@@ -302,8 +304,13 @@ def test_writing_follows_no_link_and_waits_for_no_fifo(host, owners):
         untrusted.write_untrusted(host, "/var/prom/dir/new", "metrics\n")
     with pytest.raises(NotRead):
         untrusted.remove_untrusted(host, "/var/prom/dir/shadow")
+    assert untrusted.is_there_untrusted(host, "/var/prom/dir")
     untrusted.remove_untrusted(host, "/var/prom/dir")
     untrusted.remove_untrusted(host, "/var/prom/nothing")
+    file(host, "/var/prom/roots", uid=0)
+    file(host, "/var/prom/.roots.harden-mail-left", uid=0)
+    untrusted.remove_untrusted(host, "/var/prom/roots")
+    assert not untrusted.is_there_untrusted(host, "/var/prom/roots")
     assert os.path.exists(host.real("/etc/shadow"))
 
 
