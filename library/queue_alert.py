@@ -11,7 +11,9 @@ description:
     nothing but Python's standard library; Ansible is not involved when it runs.
   - An alert goes by the first of O(ways) that accepts it, so put those first that do not use this host's own queue.
     What no way accepts is kept, and tried again by the next run.
-  - Jobs of cron that count the queue already are named as findings.
+  - That the queue can't be counted is told by the same ways, and that it can be counted again.
+  - Jobs of cron that count the queue already are named as findings, and so are ways by which a secret goes without TLS
+    or to a relay whose certificate is not verified.
 options:
   state:
     description:
@@ -34,9 +36,15 @@ options:
       - V(auto) takes three times the 95th percentile of the hourly peaks of the last four weeks, at least 50, and at
         most 300 in the first week. Hours with an alarm do not count, so a host whose usual queue is longer than 300
         needs a number. The result says what it is at present.
+      - V(auto) doubles at most in four weeks, and is never more than O(auto_limit_most), for who keeps the queue just
+        below its limit teaches it. What would be learned beyond that is told by the ways once a week, and a finding.
       - If only the other conditions are to be an alarm, give a number that is never reached.
     type: str
     default: "300"
+  auto_limit_most:
+    description: With O(limit=auto), more messages than this are always an alarm. 50 at least.
+    type: int
+    default: 1000
   clear_below:
     description:
       - The alarm ends when there are this many messages or fewer. Left out, 80 % of the limit, as for each of the
@@ -273,6 +281,7 @@ def main():
             "scheduler": {"type": "str", "choices": ["auto", "cron", "timer"], "default": "auto"},
             "interval": {"type": "int", "default": 5},
             "limit": {"type": "str", "default": "300"},
+            "auto_limit_most": {"type": "int", "default": 1000},
             "clear_below": {"type": "int"},
             "oldest_minutes": {"type": "int"},
             "growth_messages": {"type": "int"},

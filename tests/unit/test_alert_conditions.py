@@ -4,7 +4,7 @@ import time
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.alert import conditions
+from harden_mail.alert import conditions, limit
 from harden_mail.alert.conditions import Counts
 from harden_mail.alert.settings import check
 from harden_mail.alert.store import DIRECTORY, EMPTY, KEPT_ASIDE, SPARE, STATE, WAITING, Store
@@ -156,6 +156,53 @@ def test_the_automatic_limit_of_a_quiet_host_is_50(store):
     assert learn(store, check({"limit": "auto"}), 9, 2) == 50
 
 
+def attack(store, settings, days, share):
+    """Keep a queue at a share of its limit, hour after hour.
+
+    :returns: (the highest limit, days until it was there, alarms, how often people would be told)
+    """
+    learn(store, settings, 28, 10)
+    highest, reached, alarms, told = 0, 0, 0, 0
+    for hour in range(days * 24):
+        now = START + 28 * DAY + hour * HOUR
+        total = int(conditions.current_limit(settings, store, now) * share)
+        alarms += conditions.decide(settings, store, counts(total), now)[0] == "alarm"
+        told += limit.tell_held_back(settings, store, now) is not None
+        if conditions.current_limit(settings, store, now) > highest:
+            highest, reached = conditions.current_limit(settings, store, now), hour // 24
+    return highest, reached, alarms, told
+
+
+def test_who_keeps_the_queue_at_its_limit_for_months_gets_not_far_and_people_are_told(store):
+    highest, reached, alarms, told = attack(store, check({"limit": "auto"}), 300, 1)
+    assert (highest, alarms) == (1000, 0)
+    # 50, 100, 200, 400, 800, 1000.
+    assert reached > 3 * 28
+    assert told > 30
+
+
+def test_who_does_so_slowly_does_not_get_further(store):
+    highest, reached, _alarms, _told = attack(store, check({"limit": "auto", "auto_limit_most": 700}), 300, 0.6)
+    assert highest == 700
+    assert reached > 2 * 28
+
+
+def test_a_clock_that_jumps_about_does_not_let_it_grow(store):
+    settings = check({"limit": "auto"})
+    learn(store, settings, 28, 10)
+    assert conditions.current_limit(settings, store, START + 28 * DAY) == 50
+    for number in range(20):
+        at = START + (0 if number % 2 else 29) * DAY
+        conditions.decide(settings, store, counts(50), at)
+        assert conditions.current_limit(settings, store, at) <= 300
+
+
+def test_a_number_is_what_it_is(store):
+    settings = check({"limit": 5000, "auto_limit_most": 60})
+    assert learn(store, settings, 40, 4000) == 5000
+    assert limit.held_back(settings, store, START + 40 * DAY) is None
+
+
 def test_what_is_remembered_is_bounded(store):
     learn(store, check({"limit": "auto"}), 60, 200)
     assert len(store.hours) <= 4 * 7 * 24 + 1
@@ -172,7 +219,7 @@ def test_a_clock_set_back_leaves_nothing_in_the_future(store):
 @given(st.lists(st.integers(0, 1000), max_size=60))
 def test_alarms_and_ends_alternate(totals):
     class Memory:
-        alarm = ended = begun = None
+        alarm = ended = begun = learned = None
         recent, hours = (), ()
 
     told = [kind for kind in kinds(Memory(), check({"repeat_minutes": 10}), totals) if kind in ("alarm", "clear")]

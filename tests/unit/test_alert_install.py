@@ -15,7 +15,7 @@ import zipfile
 import pytest
 from fake_system import FakeSystem
 from harden_mail import archive
-from harden_mail.alert import install, program
+from harden_mail.alert import install, program, turn
 from harden_mail.alert.install import CONFIG, CRON, LIBRARY, PROGRAM, SERVICE, TIMER, TIMER_NAME
 from harden_mail.alert.settings import DEFAULTS
 from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
@@ -303,8 +303,9 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
     host.put(METRICS + "2", "kept\n")
     host.put(SPARE, "{}")
     host.put(DIRECTORY + "/refused-1.1.alarm.txt", "said to nobody\n")
-    for path in (CONFIG, PROGRAM, STATE, SPARE, METRICS):
+    for path in (CONFIG, PROGRAM, STATE, SPARE):
         host.put(host.system.temporary(path), CANARY)
+    host.put(host.system.temporary(METRICS) + "-0123456789abcdef", "1\n")
     predicted = host.run(state="absent", check_mode=True)
     assert host.run(state="absent") == predicted
     assert predicted["changed"]
@@ -324,7 +325,7 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
 def test_absent_waits_for_a_run_that_is_at_work(cron_host, monkeypatch):
     cron_host.run()
     monkeypatch.setattr(install, "PATIENCE", 0.1)
-    with program.only_one(cron_host.system), pytest.raises(UserError, match="is at work"):
+    with turn.only_one(cron_host.system), pytest.raises(UserError, match="is at work"):
         cron_host.run(state="absent")
     assert not cron_host.system.exists(CRON)
     assert cron_host.run(state="absent")["changed"]
@@ -377,7 +378,7 @@ def test_a_job_that_has_not_run_for_long_is_a_finding(host, monkeypatch):
     monkeypatch.setattr(install.time, "monotonic", lambda: 10**6)
     host.run()
     job = host.system.real(CRON if host.system.exists(CRON) else TIMER)
-    longest = 3 * 5 * 60 + program.LONGEST
+    longest = 3 * 5 * 60 + turn.LONGEST
     assert host.run()["findings"] == [], "it has just been put there"
     now = os.stat(job).st_mtime
     os.utime(job, (now - 2 * longest, now - 2 * longest))
@@ -396,11 +397,11 @@ def test_a_job_that_has_not_run_for_long_is_a_finding(host, monkeypatch):
 
 
 def test_the_automatic_limit_is_said(cron_host):
-    assert cron_host.run(limit="auto")["evidence"][2] == "limit: auto, at present 300"
+    assert cron_host.run(limit="auto")["evidence"][2] == "limit: auto, at present 300, at most 1000"
     store = Store(cron_host.system)
     store.hours, store.begun = [[int(time.time()) - 3600, 20]], int(time.time()) - 3600
     store.save()
-    assert cron_host.run(limit="auto")["evidence"][2] == "limit: auto, at present 60"
+    assert cron_host.run(limit="auto")["evidence"][2] == "limit: auto, at present 60, at most 1000"
     assert cron_host.run(limit="500")["evidence"][2] == "limit: 500"
 
 
@@ -519,45 +520,6 @@ def test_killed_anywhere_the_next_run_completes_it(tmp_path, monkeypatch, former
             break
     assert not died
     assert fatal > (3 if former == "another" or wanted != {"state": "absent"} else 0)
-
-
-# --- home-made jobs -----------------------------------------------------------------------------------------
-
-
-def test_home_made_jobs_are_found_and_named(cron_host):
-    cron_host.put("/root/cron-qstat.sh", "#!/bin/bash\nN=$(/var/qmail/bin/qmail-qstat | head -1)\n")
-    cron_host.put("/opt/watch", "#!/bin/sh\npostqueue -p | tail -1\n")
-    cron_host.put("/var/spool/cron/root", "MAILTO=x\n# watch\n*/5 * * * * /bin/bash /root/cron-qstat.sh; true\n")
-    cron_host.put("/etc/cron.d/watch", "*/5 * * * * root test -x /opt/watch && '/opt/watch' --token=" + CANARY + "\n")
-    cron_host.put("/etc/cron.d/direct", "SHELL=/bin/sh\n*/5 * * * * root mailq | grep -c '^[A-F0-9]'\n")
-    cron_host.put("/var/spool/cron/crontabs/bob", "* * * * * cron-qstat.sh\n")
-    cron_host.put("/etc/cron.daily/queue", "#!/bin/sh\n\nqshape deferred\n")
-    cron_host.put("/usr/local/bin/look-at-queue", "#!/bin/sh\nmailq | wc -l\n")
-    os.chmod(cron_host.system.real("/usr/local/bin/look-at-queue"), 0o755)
-    cron_host.put("/etc/cron.d/by-name", "*/5 * * * * root look-at-queue\n")
-    findings = cron_host.run()["findings"]
-    assert [re.match(r"(\S+), line (\d+), ", finding).groups() for finding in findings] == [
-        ("/etc/cron.d/by-name", "1"),
-        ("/etc/cron.d/direct", "2"),
-        ("/etc/cron.d/watch", "1"),
-        ("/etc/cron.daily/queue", "3"),
-        ("/var/spool/cron/root", "3"),
-        ("/var/spool/cron/crontabs/bob", "1"),
-    ]
-    assert CANARY not in json.dumps(findings)
-
-
-def test_other_jobs_and_comments_are_no_home_made_jobs(cron_host):
-    cron_host.run()
-    cron_host.put("/opt/backup", "#!/bin/sh\n# unlike mailq, this is quick\ntar c /etc # not postqueue -p\n")
-    cron_host.put("/opt/big", "mailq\n" + "#" * 200000)
-    cron_host.put("/etc/cron.d/backup", "# mailq\n@daily root /opt/backup # no mailq\n@daily root /opt/big\n")
-    cron_host.put("/etc/crontab", "17 * * * * root cd / && run-parts --report /etc/cron.hourly\n")
-    cron_host.put("/etc/cron.daily/mailqueue-report", "#!/bin/sh\necho hello >/var/spool/mailq2\n")
-    os.makedirs(cron_host.system.real("/etc/cron.d/directory"))
-    os.symlink("/no/where", cron_host.system.real("/etc/cron.d/dangling"))
-    cron_host.put("/etc/cron.d/binary", "\udcff\x00\n")
-    assert cron_host.run()["findings"] == []
 
 
 # --- the program --------------------------------------------------------------------------------------------

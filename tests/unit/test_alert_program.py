@@ -13,7 +13,7 @@ import pytest
 from alert_servers import HttpServer, SmtpServer, make_sendmail
 from fake_queue import FakeQueue
 from fake_system import FakeSystem
-from harden_mail.alert import program, ways
+from harden_mail.alert import look, program, turn, ways
 from harden_mail.alert import store as store_module
 from harden_mail.alert.notice import message_id
 from harden_mail.alert.settings import check
@@ -58,7 +58,7 @@ class Host:
         self.logged, self.told, self.tried, self.down = [], [], [], set()
         self.now = START
         self.settings = self.check()
-        monkeypatch.setattr(program, "open_queue", lambda system, settings: self.queue)
+        monkeypatch.setattr(look, "open_queue", lambda system, settings: self.queue)
         monkeypatch.setattr(program, "host_name", lambda: "vps1.example.com")
         monkeypatch.setattr(ways.syslog, "syslog", lambda level, text: self.logged.append(text))
         self.monkeypatch = monkeypatch
@@ -261,7 +261,7 @@ def test_no_way_may_use_up_the_time_of_the_next(host):
     host.run(301)
     assert len(given) == 9
     assert min(given) > 10
-    assert clock[0] + program.READING < program.LONGEST
+    assert clock[0] + look.READING < turn.LONGEST
 
 
 def test_what_there_is_no_time_for_waits_for_the_next_run(host):
@@ -298,18 +298,143 @@ def test_an_alert_names_the_host_as_the_inventory_does(host):
     assert "--limit web1\n" in host.told[0][1]["text"]
 
 
+def goes_blind(host, error):
+    def gone(system, settings):
+        raise error
+
+    host.monkeypatch.setattr(look, "open_queue", gone)
+
+
+def sees_again(host):
+    host.monkeypatch.setattr(look, "open_queue", lambda system, settings: host.queue)
+
+
+def run_blind(host, times=1, minutes=5):
+    for _ in range(times):
+        with pytest.raises((UserError, OSError, TypeError)):
+            host.run(301, minutes)
+
+
 def test_a_queue_that_cannot_be_read_holds_nothing_back(host):
     host.down = {1, 2}
     host.run(301)
     host.down = set()
+    goes_blind(host, UserError("there is no queue"))
+    run_blind(host)
+    assert host.kinds() == ["alarm", "blind"]
 
-    def gone(system, settings):
-        raise UserError("there is no queue")
 
-    host.monkeypatch.setattr(program, "open_queue", gone)
-    with pytest.raises(UserError):
-        host.run(301)
-    assert host.kinds() == ["alarm"]
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("There is no queue in /var/spool/postfix."), "There is no queue in /var/spool/postfix."),
+        (OSError(5, "Input/output error", "/var/spool/postfix/active"), "Input/output error (/var/spool/postfix/act"),
+        (TypeError(CANARY), "a defect of harden-mail: TypeError at "),
+    ],
+)
+def test_who_cannot_count_says_so_and_when_it_is_over(host, error, said):
+    host.run(0)
+    goes_blind(host, error)
+    # Told at once, and again in an hour.
+    run_blind(host, 13)
+    assert host.kinds() == ["blind", "still_blind"]
+    first = host.told[0][1]
+    assert first["subject"] == "Mail queue on vps1.example.com can't be counted"
+    assert said in first["text"]
+    assert CANARY not in json.dumps(host.told) + "".join(host.logged)
+    sees_again(host)
+    host.run(7)
+    host.run(7)
+    assert host.kinds() == ["blind", "still_blind", "sighted"]
+    assert host.told[2][1]["subject"] == "Mail queue on vps1.example.com can be counted again: 7 messages"
+    keys = [message_id(kept) for _, kept in host.told]
+    assert len(set(keys)) == len(keys)
+
+
+def test_while_it_is_blind_no_alarm_ends(host):
+    host.run(301)
+    goes_blind(host, OSError(5, "Input/output error", "/q"))
+    run_blind(host, 3)
+    assert host.kinds() == ["alarm", "blind"]
+    assert "is not over" in host.told[1][1]["text"]
+    sees_again(host)
+    host.run(301)
+    host.run(0)
+    assert host.kinds() == ["alarm", "blind", "sighted", "clear"]
+
+
+def test_who_is_blind_every_other_time_says_so_no_more_often(host):
+    for _ in range(24):
+        goes_blind(host, OSError(5, "Input/output error", "/q"))
+        run_blind(host)
+        sees_again(host)
+        host.run(0)
+    # Four hours.
+    assert 4 <= host.kinds().count("blind") <= 5
+    assert host.kinds().count("sighted") == host.kinds().count("blind")
+
+
+def test_at_night_a_blindness_begins_and_is_not_repeated(host):
+    span = "{0}-{1}".format(*(time.strftime("%H:%M", time.localtime(START + hours * 3600)) for hours in (-1, 8)))
+    host.settings = host.check(quiet_hours=span, language="ja")
+    goes_blind(host, UserError("there is no queue"))
+    run_blind(host, 6 * 12)
+    assert host.kinds() == ["blind"]
+    assert "件数を確認できません" in host.told[0][1]["subject"]
+    run_blind(host, 4 * 12)
+    assert host.kinds()[:2] == ["blind", "still_blind"]
+
+
+def test_what_is_told_of_a_blindness_waits_for_a_way_as_any_alert(host):
+    host.down = {1, 2}
+    goes_blind(host, UserError("there is no queue"))
+    run_blind(host, 30)
+    assert host.waiting() == ["blind", "still_blind"]
+    host.down = set()
+    run_blind(host)
+    assert host.kinds() == ["blind", "still_blind"]
+    assert host.waiting() == []
+
+
+def test_a_count_that_takes_too_long_is_none(host):
+    host.monkeypatch.setattr(look, "COUNTING", 0.2)
+    host.monkeypatch.setattr(look, "count_queue", lambda queue: time.sleep(5))
+    with pytest.raises(UserError, match="took longer than"):
+        host.run(0)
+    assert host.kinds() == ["blind"]
+
+
+def test_a_run_that_was_ended_while_it_counted_is_told_before_the_next_one_hangs_there(host):
+    def hangs(queue):
+        assert host.kinds() == ["blind"]
+        assert host.system.read(turn.LOCK).split()[2:] == ["counting"]
+        raise KeyboardInterrupt
+
+    path = host.system.real(turn.LOCK)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as handle:
+        handle.write("1 1 counting")
+    host.monkeypatch.setattr(look, "count_queue", hangs)
+    seen = []
+    host.before_send = lambda kept: seen.append(host.system.read(turn.LOCK).split()[2:])
+    with pytest.raises(KeyboardInterrupt), turn.only_one(host.system) as handle:
+        program.run(host.system, host.settings, host.now, turn.Turn(handle))
+    assert seen == [[]]
+    host.monkeypatch.undo()
+    with turn.only_one(host.system) as handle:
+        assert not turn.Turn(handle).was_cut_off, "an end by an exception is told otherwise"
+
+
+def test_a_limit_that_would_be_learned_too_fast_is_told_once_a_week_and_not_at_night(host):
+    host.settings = host.check(limit="auto")
+    for _ in range(24 * 8):
+        host.run(10, 60)
+    assert host.told == []
+    for _ in range(24 * 14):
+        host.run(50, 60)
+    assert host.kinds() == ["held_back"] * 2
+    assert "would be 150." in host.told[0][1]["text"]
+    assert "stays at 100 " in host.told[0][1]["text"]
 
 
 def test_messages_that_cannot_be_read_hold_no_alert_back(host):
@@ -367,7 +492,7 @@ def test_messages_that_cannot_be_read_this_time_end_no_alarm(host):
 
 
 def test_reading_that_takes_long_is_cut_off_and_the_alert_says_so(host):
-    host.monkeypatch.setattr(program, "READING", 0.3)
+    host.monkeypatch.setattr(look, "READING", 0.3)
 
     def slow(wanted=None):
         yield from Counted.messages(host.queue)
@@ -383,7 +508,7 @@ def test_reading_that_takes_long_is_cut_off_and_the_alert_says_so(host):
 @pytest.mark.parametrize("given", [{}, {"one_origin": 2}])
 def test_of_a_million_messages_only_so_many_are_read_once(host, given):
     host.settings = host.check(**given)
-    host.monkeypatch.setattr(program, "READ", 10)
+    host.monkeypatch.setattr(look, "READ", 10)
     for number in range(30):
         host.queue.put("{0:02}".format(number))
     host.run(10**6)
@@ -594,7 +719,7 @@ def test_killed_anywhere_no_alert_is_lost_and_a_doubled_one_can_be_told(tmp_path
 
 def hold_lock(host, name, since):
     """Start a process of this name that holds the lock and hangs."""
-    path = host.system.real(program.LOCK)
+    path = host.system.real(turn.LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     code = (
         "import fcntl, os, sys, time\n"
@@ -617,15 +742,15 @@ def hold_lock(host, name, since):
     ("name", "age", "ends"), [("queue-alert", 20, True), ("queue-alert", 1, False), ("other", 20, False)]
 )
 def test_a_run_that_hangs_is_ended_and_one_that_works_is_not(host, name, age, ends):
-    host.monkeypatch.setattr(program, "LONGEST", 10)
+    host.monkeypatch.setattr(turn, "LONGEST", 10)
     holder = hold_lock(host, name, int(time.monotonic()) - age)
     try:
         if ends:
-            with program.only_one(host.system):
+            with turn.only_one(host.system):
                 pass
             assert holder.wait(5) == -signal.SIGKILL
         else:
-            with pytest.raises(program.Busy), program.only_one(host.system):
+            with pytest.raises(turn.Busy), turn.only_one(host.system):
                 pytest.fail("two at once")
             assert holder.poll() is None
     finally:
@@ -635,11 +760,11 @@ def test_a_run_that_hangs_is_ended_and_one_that_works_is_not(host, name, age, en
 
 def test_nobody_else_can_hold_the_lock(host):
     """Whoever can open its file can keep the alert from running."""
-    path = host.system.real(program.LOCK)
+    path = host.system.real(turn.LOCK)
     umask = os.umask(0)
     try:
         for _ in ("made", "left by a former version"):
-            with program.only_one(host.system):
+            with turn.only_one(host.system):
                 assert os.stat(path).st_mode & 0o777 == 0o600
             assert os.stat(os.path.dirname(path)).st_mode & 0o022 == 0
             os.chmod(path, 0o644)
@@ -649,13 +774,13 @@ def test_nobody_else_can_hold_the_lock(host):
 
 @pytest.mark.parametrize("text", ["", "x", "1 x", "1", "999999999 0", "-1 0"])
 def test_a_lock_that_says_nothing_useful_ends_nobody(host, text):
-    path = host.system.real(program.LOCK)
+    path = host.system.real(turn.LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as handle:
         handle.write(text)
         handle.flush()
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(program.Busy), program.only_one(host.system):
+        with pytest.raises(turn.Busy), turn.only_one(host.system):
             pytest.fail("two at once")
 
 
@@ -666,6 +791,8 @@ def test_a_lock_that_says_nothing_useful_ends_nobody(host, text):
 def command(host, monkeypatch, tmp_path):
     """Calls the program with its own configuration file; gives its exit status."""
     monkeypatch.setattr(program, "System", lambda: host.system)
+    # Of this process, they would be given up for all tests.
+    monkeypatch.setattr(program.privileges, "drop", lambda settings: None)
     umask = os.umask(0o022)
 
     def call(*arguments, **settings):
@@ -688,6 +815,7 @@ def test_it_counts(host, command, capsys):
 def test_a_drill_goes_by_every_way_for_real(host, command, capsys, monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.setattr(program, "System", lambda: host.system)
+    monkeypatch.setattr(program.privileges, "drop", lambda settings: None)
     read = make_sendmail(tmp_path / "sendmail")
     with SmtpServer() as relay, HttpServer(500) as hook:
         two = [

@@ -3,7 +3,9 @@
 import time
 from collections import namedtuple
 
-from .settings import AUTO, quiet_minutes
+from . import limit as automatic
+from .limit import current_limit
+from .settings import quiet_minutes
 
 # total: messages that are to be delivered (held ones are somebody's decision, and not counted)
 # held, todo: int; todo is None where the MTA has none
@@ -16,27 +18,6 @@ Excess = namedtuple("Excess", "name value limit")
 
 # The same of what may be over it; end: at this value and below, an alarm about it is over; sure: it is not more
 _Measure = namedtuple("_Measure", "name value limit end sure")
-
-HOUR = 3600
-WEEK = 7 * 24 * HOUR
-# How long the automatic limit remembers: a host's month has its newsletters in it.
-REMEMBERED = 4 * WEEK
-DEFAULT_LIMIT = 300
-LOWEST_AUTO = 50
-
-
-def current_limit(settings, store, now):
-    """The limit in messages. ``auto``: three times what the busiest hours without an alarm had (their 95th percentile),
-    50 at least, and 300 at most in the first week."""
-    if settings["limit"] != AUTO:
-        return settings["limit"]
-    peaks = sorted(count for _, count in store.hours)
-    if not peaks:
-        return DEFAULT_LIMIT
-    limit = max(LOWEST_AUTO, 3 * peaks[min(len(peaks) - 1, len(peaks) * 95 // 100)])
-    if store.begun is None or now - store.begun < WEEK:
-        limit = min(limit, DEFAULT_LIMIT)
-    return limit
 
 
 def needs_messages(settings, total):
@@ -53,14 +34,14 @@ def excesses(settings, store, counts, now):
 def decide(settings, store, counts, now):
     """Move the alarm on, and say what people are to be told.
 
-    Changes ``store.alarm`` (and puts one that is over into ``ended``), ``recent``, ``hours`` and ``begun``; saving is
-    the caller's.
+    Changes ``store.alarm`` (and puts one that is over into ``ended``), ``recent`` and what ``limit.remember`` changes;
+    saving is the caller's.
 
     :returns: (kind, excesses): kind is ``alarm``, ``repeat``, ``clear`` or None
     """
     measures = _measures(settings, store, counts, now)
     over = excesses(settings, store, counts, now)
-    _remember(store, counts.total, now, bool(over or store.alarm), settings["growth_minutes"])
+    _remember(store, counts.total, now, bool(over or store.alarm), settings)
     names = [excess.name for excess in over]
     if store.alarm is None:
         if not over:
@@ -75,9 +56,7 @@ def decide(settings, store, counts, now):
     if not any(one.name in alarm["over"] and (one.value > one.end or not one.sure) for one in measures):
         store.ended, store.alarm = alarm, None
         return ("clear" if settings["all_clear"] else None), over
-    # A clock that was set back must not hold back repeats until it is where it was.
-    is_due = not 0 <= now - alarm["last"] < 60 * settings["repeat_minutes"]
-    if is_due and not is_quiet(settings, now):
+    if is_due(settings, alarm["last"], now) and not is_quiet(settings, now):
         alarm["sequence"] += 1
         alarm["last"] = int(now)
         return "repeat", over
@@ -108,6 +87,12 @@ def _well_below(limit):
     return limit * 4 // 5
 
 
+def is_due(settings, last, now):
+    """Whether what was told last at a time (epoch seconds) is to be told again."""
+    # A clock that was set back must not hold back repeats until it is where it was.
+    return not 0 <= now - last < 60 * settings["repeat_minutes"]
+
+
 def is_quiet(settings, now):
     """Whether repeats are not wanted at this time of the host's day; an hour pair like 22:00-07:00 spans midnight."""
     span = quiet_minutes(settings["quiet_hours"])
@@ -119,17 +104,9 @@ def is_quiet(settings, now):
     return begin <= minute < end if begin <= end else minute >= begin or minute < end
 
 
-def _remember(store, total, now, alarmed, growth_minutes):
-    if store.begun is None:
-        store.begun = int(now)
+def _remember(store, total, now, alarmed, settings):
     # A clock that was set back must not leave entries in the future for ever.
-    store.recent = [[at, count] for at, count in store.recent if now - 60 * growth_minutes <= at <= now]
+    since = now - 60 * settings["growth_minutes"]
+    store.recent = [[at, count] for at, count in store.recent if since <= at <= now]
     store.recent.append([int(now), total])
-    store.hours = [[at, count] for at, count in store.hours if now - REMEMBERED <= at <= now]
-    if alarmed:
-        return
-    hour = int(now) // HOUR * HOUR
-    if store.hours and store.hours[-1][0] == hour:
-        store.hours[-1][1] = max(store.hours[-1][1], total)
-    else:
-        store.hours.append([hour, total])
+    automatic.remember(settings, store, total, now, alarmed)

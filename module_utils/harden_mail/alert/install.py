@@ -4,7 +4,6 @@ import contextlib
 import ipaddress
 import json
 import os
-import re
 import socket
 import stat
 import time
@@ -12,68 +11,26 @@ import time
 from ..archive import build_program
 from ..errors import UserError
 from ..host.services import find_services
+from ..queue.text import printable
 from ..system import System
 from ..systemd_units import RELOAD, is_outdated
-from . import conditions, program
+from ..untrusted import is_there_untrusted
+from . import conditions, metrics, program, turn
+from .home_made import home_made_jobs
+from .jobs import CRON, LIBRARY, PROGRAM, SERVICE, SERVICE_NAME, TIMER, TIMER_NAME, goes_by_timer, texts
+from .limit import held_back
+from .secrecy import exposed, hidden
 from .settings import AUTO, CONFIG, DEFAULTS, check, describe, uses_own_queue
 from .store import DIRECTORY, SPARE, Store
 
-LIBRARY = "/usr/local/lib/harden-mail"
-PROGRAM = LIBRARY + "/queue-alert"
-CRON = "/etc/cron.d/harden-mail-queue-alert"
-SERVICE = "/etc/systemd/system/harden-mail-queue-alert.service"
-TIMER = "/etc/systemd/system/harden-mail-queue-alert.timer"
-TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
+# In place of a mode: a file that goes, in a directory that others may own.
+OF_OTHERS = -1
 
 # Seconds to wait for a run of the program that is at work while it is taken away.
 PATIENCE = 30
 
-CRON_TEXT = """\
-# Tells people when the mail queue is too long. Made by harden-mail; changes are undone by its next run.
-SHELL=/bin/sh
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-MAILTO=""
-*/{minutes} * * * * root {program} >/dev/null 2>&1
-"""
-
-SERVICE_TEXT = """\
-[Unit]
-Description=Tell people when the mail queue is too long
-
-[Service]
-Type=oneshot
-ExecStart={program}
-# The next run waits for this one, so one that hangs is ended here.
-TimeoutStartSec={longest}
-"""
-
-TIMER_TEXT = """\
-[Unit]
-Description=Look at the length of the mail queue every {minutes} minutes
-
-[Timer]
-OnCalendar=*:0/{minutes}
-AccuracySec=10
-
-[Install]
-WantedBy=timers.target
-"""
-
 # Seconds; the program itself ends a drill earlier.
 DRILL_TAKES = program.DRILL + 60
-
-# Home-made jobs, as one finds them everywhere: a program that counts the queue, called by cron.
-COUNTS_A_QUEUE = re.compile(r"qmail-qstat|qmail-qread|cron-qstat|\bmailq\b|postqueue\s+-[pj]|qshape|mailqueuemng")
-CRON_PLACES = (
-    "/etc/crontab",
-    "/etc/anacrontab",
-    "/etc/cron.d/*",
-    "/etc/cron.hourly/*",
-    "/etc/cron.daily/*",
-    "/etc/cron.weekly/*",
-    "/var/spool/cron/*",
-    "/var/spool/cron/crontabs/*",
-)
 
 
 def run(system, params, check_mode):
@@ -101,7 +58,7 @@ class Install:
             raise UserError(
                 "interval is {0}: give a number of minutes by which an hour can be divided, 1 to 30.".format(minutes)
             )
-        by_timer = self._by_timer()
+        by_timer = goes_by_timer(self.system, self.services, self.params["scheduler"])
         files = _leftovers(PROGRAM, CONFIG) + [
             (PROGRAM, build_program(program), 0o755),
             (CONFIG, json.dumps(settings, indent=2, sort_keys=True) + "\n", 0o600),
@@ -109,30 +66,24 @@ class Install:
         former = self._metrics()
         if former and former != checked["prometheus_file"]:
             # Its numbers would stay what they are for ever; before the configuration that says whose it is.
-            files = _removed(former) + files
+            files = [(former, None, OF_OTHERS), *files]
         self._write_all(self._to_change(files), check_mode)
-        jobs = [
-            (CRON, None if by_timer else CRON_TEXT.format(minutes=minutes, program=PROGRAM), 0o644),
-            (SERVICE, SERVICE_TEXT.format(program=PROGRAM, longest=program.LONGEST) if by_timer else None, 0o644),
-            (TIMER, TIMER_TEXT.format(minutes=minutes) if by_timer else None, 0o644),
-        ]
-        self._schedule(jobs, by_timer, check_mode)
+        self._schedule(texts(checked, minutes, by_timer), by_timer, check_mode)
         drilled = self._drill() if self.params["drill"] and not check_mode else {}
         findings = self._no_way_out(checked) + self._not_run(by_timer, minutes)
-        if checked["prometheus_file"] and not self.system.is_dir(os.path.dirname(checked["prometheus_file"])):
-            findings.append(
-                "prometheus_file is {0}, but its directory is not there, so nothing is written; make it, or name that "
-                "of node_exporter's text file collector.".format(checked["prometheus_file"])
-            )
+        without = checked["prometheus_file"] and metrics.problem(self.system, checked["prometheus_file"])
+        findings += [without] if without else []
         findings += [
             "The drill's test alert was not taken by every way: {0}.".format(result["reason"])
             for result in drilled.get("drill", [])
             if not result["accepted"]
         ]
+        found, left_out = home_made_jobs(self.system, CRON)
         findings += [
             "{0}, line {1}, counts the queue, too. Its alert waits in that queue; take it away.".format(*job)
-            for job in home_made_jobs(self.system)
+            for job in found
         ]
+        findings += exposed(checked) + self._held_back(checked)
         return {
             **drilled,
             "changed": bool(self.differences),
@@ -142,20 +93,37 @@ class Install:
                 "{0} every {1} minutes by {2}".format(PROGRAM, minutes, TIMER_NAME if by_timer else CRON),
                 "ways out: " + ("; ".join(describe(way) for way in checked["ways"]) or "none"),
                 "limit: {0}".format(self._limit(checked)),
-            ],
+            ]
+            + _not_looked_at(left_out),
         }
 
     def _limit(self, settings):
         if settings["limit"] != AUTO:
             return settings["limit"]
-        return "auto, at present {0}".format(conditions.current_limit(settings, Store(self.system), time.time()))
+        now = time.time()
+        limit = conditions.current_limit(settings, Store(self.system), now)
+        return "auto, at present {0}, at most {1}".format(limit, settings["auto_limit_most"])
+
+    def _held_back(self, settings):
+        """Findings: what the queue has is more than the automatic limit believes."""
+        store, now = Store(self.system), time.time()
+        wished = held_back(settings, store, now)
+        if wished is None:
+            return []
+        limit = conditions.current_limit(settings, store, now)
+        return [
+            "limit is auto, and by what the queue has had would be {0}, but is held at {1}: if so many messages are "
+            "usual here, give a number (or a higher auto_limit_most); if not, look what fills the queue.".format(
+                wished, limit
+            )
+        ]
 
     def _not_run(self, by_timer, minutes):
         """Findings: what is there does not run, so that nobody looks at the queue."""
         cron = None if by_timer else self.services.get("cron", "crond")
         if cron and cron.active is False:
             return ["{0} is not running, so nobody looks at the queue; start it.".format(cron.name)]
-        longest = 3 * 60 * minutes + program.LONGEST
+        longest = 3 * 60 * minutes + turn.LONGEST
         job = TIMER if by_timer else CRON
         # Only what has had the time for it can be blamed, also since the host was booted.
         if self.differences or not self.system.exists(job) or time.monotonic() < longest:
@@ -170,22 +138,6 @@ class Install:
             "No run of {0} has counted the queue in the last {1} minutes, though {2} is there; the system's log has "
             "why (harden-mail-queue-alert), or the job is not run.".format(PROGRAM, longest // 60, job)
         ]
-
-    def _by_timer(self):
-        wanted = self.params["scheduler"]
-        services = self.services
-        if wanted == "timer":
-            if services.manager != "systemd":
-                raise UserError("scheduler is timer, but this host has no systemd; give cron.")
-            return True
-        # The directory alone says nothing: other packages bring it along.
-        cron = services.find_cron(self.system)[0]
-        has_cron = bool(cron["directory"] and (cron["service"] or services.manager is None))
-        if wanted == "cron" and not has_cron:
-            raise UserError("scheduler is cron, but this host has no cron with /etc/cron.d; install it, or give timer.")
-        if not has_cron and services.manager != "systemd":
-            raise UserError("scheduler is auto, but this host has neither cron with /etc/cron.d nor systemd.")
-        return not has_cron
 
     def _drill(self):
         done = self.system.run([PROGRAM, "--drill"], check=False, timeout=DRILL_TAKES)
@@ -211,10 +163,10 @@ class Install:
 
     def take_away(self, check_mode):
         self._schedule([(path, None, 0) for path in (CRON, TIMER, SERVICE)], False, check_mode)
-        metrics = self._metrics()
+        named = self._metrics()
         with self._nobody_at_work(check_mode):
             files = [(DIRECTORY + "/" + name, None, 0) for name in self.system.listdir(DIRECTORY)] + _removed(SPARE)
-            files += (_removed(metrics) if metrics else []) + _removed(PROGRAM)
+            files += ([(named, None, OF_OTHERS)] if named else []) + _removed(PROGRAM)
             # What says which file of metrics is ours goes last.
             self._write_all(self._to_change(files + _removed(CONFIG)), check_mode)
         if not check_mode:
@@ -231,11 +183,11 @@ class Install:
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                with program.only_one(self.system):
+                with turn.only_one(self.system):
                     yield
-                    self.system.remove(program.LOCK)
+                    self.system.remove(turn.LOCK)
                 return
-            except program.Busy:
+            except turn.Busy:
                 if time.monotonic() > end:
                     raise UserError(
                         "A run of {0} is at work and has not ended within {1} seconds; its job is taken away, the rest "
@@ -259,7 +211,9 @@ class Install:
 
     def _write_all(self, files, check_mode):
         for path, content, mode in [] if check_mode else files:
-            if content is None:
+            if mode == OF_OTHERS:
+                metrics.take_away(self.system, path)
+            elif content is None:
                 self.system.remove(path)
             else:
                 self._write(path, content, mode)
@@ -314,6 +268,11 @@ class Install:
         self.system.write(path, content, mode)
 
     def _differs(self, path, content, mode):
+        if mode == OF_OTHERS:
+            if is_there_untrusted(self.system, path):
+                self.differences.append((path, "the numbers of the last run\n", ""))
+                return True
+            return False
         before = self.system.read(path)
         if before == content and (content is None or self._is_ours(path, mode)):
             return False
@@ -329,22 +288,6 @@ class Install:
             {"before_header": path, "after_header": path, "before": before, "after": after}
             for path, before, after in self.differences
         ]
-
-
-def home_made_jobs(system):
-    """[(file of cron, number of the line)] of jobs that count the queue, themselves or by a script that they call.
-
-    The lines themselves may hold passwords.
-    """
-    found = []
-    for pattern in CRON_PLACES:
-        for path in system.glob(pattern):
-            text = None if path == CRON or system.is_dir(path) else system.read(path)
-            for number, line in enumerate((text or "").splitlines(), 1):
-                if _counts_a_queue(system, line):
-                    found.append((path, number))
-                    break
-    return found
 
 
 def _is_this_host(way):
@@ -364,25 +307,13 @@ def _is_this_host(way):
     return True
 
 
-def _counts_a_queue(system, line):
-    code = _code(line)
-    words = [word.strip("\"'`;|&()<>") for word in code.split()]
-    # What was made at home is in /usr/local, or is called by its whole name.
-    local = [system.which(word) for word in words if re.match(r"[A-Za-z][A-Za-z0-9._-]*\Z", word)]
-    scripts = [path for path in local if path and path.startswith("/usr/local/")]
-    scripts += [word for word in words if word.startswith("/") and not word.startswith(("/dev/", "/bin/", "/usr/bin/"))]
-    texts = [code] + [_code(system.read(path) or "") for path in scripts[:5] if _is_script(system, path)]
-    return any(map(COUNTS_A_QUEUE.search, texts))
-
-
-def _code(script):
-    """A shell script without its comments."""
-    return re.sub(r"(?m)(^|\s)#.*$", "", script)
-
-
-def _is_script(system, path):
-    real = system.real(path)
-    return os.path.isfile(real) and os.path.getsize(real) < 100000
+def _not_looked_at(clauses):
+    """Evidence on the files of cron that were not read, as far as anybody reads on."""
+    if not clauses:
+        return []
+    more = "; ..." if len(clauses) > 3 else ""
+    shown = "; ".join(printable(clause, 300) for clause in clauses[:3])
+    return ["jobs of cron that were not looked at ({0}): {1}{2}".format(len(clauses), shown, more)]
 
 
 def _removed(path):
@@ -411,18 +342,3 @@ def _shown(path, content):
 def _said(way):
     """Of a way, what was said: Ansible adds every option there is as None."""
     return {name: value for name, value in way.items() if value is not None}
-
-
-def hidden(text):
-    """A configuration without its secrets: passwords, headers, and URLs, whose path is often a password."""
-    try:
-        settings = json.loads(text)
-        for way in settings.get("ways", []):
-            for name in ("password", "headers", "url"):
-                if way.get(name):
-                    way[name] = "(not shown)"
-        if settings.get("ping_url"):
-            settings["ping_url"] = "(not shown)"
-    except (ValueError, AttributeError, TypeError):
-        return "(not readable, not shown)\n"
-    return json.dumps(settings, indent=2, sort_keys=True) + "\n"

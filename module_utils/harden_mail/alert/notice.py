@@ -33,6 +33,18 @@ WORDS = {
         "over_origin": "{value} messages come from one origin; the limit is {limit}.",
         "over_todo": "{value} messages are not yet preprocessed (todo); the limit is {limit}.",
         "clear_text": "The queue is down to {total} messages. The alarm lasted from {since}; at most {peak} were seen.",
+        "blind": "Mail queue on {host} can't be counted",
+        "still_blind": "Still: mail queue on {host} can't be counted",
+        "sighted": "Mail queue on {host} can be counted again: {total} messages",
+        "blind_text": "How many messages are in the mail queue on {host} has not been known since {since}:\n"
+        "  {reason}\n"
+        "Until that is mended, no alarm can come from this host, however long its queue is.",
+        "alarm_goes_on": "The alarm that was on before is not over; nobody knows.",
+        "sighted_text": "The queue on {host} can be counted again; it could not be since {since}.",
+        "held_back": "Mail queue on {host}: its automatic limit is held at {limit}",
+        "held_back_text": "By what the queue has had in its busiest hours, the automatic limit would be {value}.\n"
+        "It may not grow so fast or so far, and stays at {limit} for now. If so many messages are usual here, give\n"
+        "queue_alert_limit a number. If not, look what fills the queue: what stays just below the limit is no alarm.",
         "aside": "Earlier notices that no way has taken ({number}), in files on the host:",
         "host": "Host",
         "count": "Messages",
@@ -67,6 +79,20 @@ WORDS = {
         "over_origin": "同じ送信元からのメールが{value}通あります (上限 {limit}通)。",
         "over_todo": "未処理 (todo) のメールが{value}通あります (上限 {limit}通)。",
         "clear_text": "キューは{total}通まで減りました。警告の開始は {since}、期間中の最大は{peak}通でした。",
+        "blind": "【警告】メールキュー {host}: 件数を確認できません",
+        "still_blind": "【継続中】メールキュー {host}: 件数を確認できません",
+        "sighted": "【解消】メールキュー {host}: 件数を確認できるようになりました ({total}通)",
+        "blind_text": "{host} のメールキューは、{since} から件数を確認できていません。原因:\n"
+        "  {reason}\n"
+        "復旧するまでは、キューがどれだけ長くなっても、このホストから警告は届きません。",
+        "alarm_goes_on": "以前から継続中の警告は解消していません (現在の状態は不明です)。",
+        "sighted_text": "{host} のメールキューの件数を、再び確認できるようになりました。\n"
+        "{since} からは確認できない状態でした。",
+        "held_back": "【確認】メールキュー {host}: 自動の上限を{limit}通に抑えています",
+        "held_back_text": "混雑する時間帯の実績によると、自動の上限は{value}通になります。\n"
+        "ただし引き上げには速さと大きさの制限があるため、当面は{limit}通のままです。\n"
+        "この件数が通常どおりであれば、queue_alert_limit に数値を指定してください。そうでなければ、\n"
+        "キューを占めているメールを確認してください。上限を超えない限り、警告は発生しません。",
         "aside": "どの経路でも受け付けられなかった以前の通知 ({number}件) は、ホスト上の次のファイルにあります:",
         "host": "ホスト",
         "count": "メール数",
@@ -90,6 +116,15 @@ WORDS = {
 
 _HALF_WIDTH = re.compile("[\uff61-\uff9f]+")
 
+# What a notice says that is of no alarm: its kind -> its words.
+_OTHERS = {
+    "drill": "drill_text",
+    "blind": "blind_text",
+    "still_blind": "blind_text",
+    "sighted": "sighted_text",
+    "held_back": "held_back_text",
+}
+
 # Lines of each list of the busiest.
 NAMED = 5
 
@@ -97,14 +132,15 @@ NAMED = 5
 def notice(kind, host, language, now, sequence, since, **facts):
     """A notice as it is kept until a way has accepted it.
 
-    :param str kind: alarm, repeat, clear or drill
+    :param str kind: alarm, repeat, clear, drill, blind, still_blind, sighted or held_back
     :param float now: epoch seconds
     :param int since: epoch seconds of the alarm's beginning; with ``sequence`` it makes the key, which is the same when
         a notice is sent once more after a crash
     :param dict facts: total, held, todo, limit, peak; ``over`` (list of Excess); ``summary`` (of
         ``queue.summary.Summary.result``, or None); ``read``: messages in it when not all were read, or None;
         ``target``: the host's name in the inventory, where it has another there; ``aside``: list of lines, notices
-        that were set aside
+        that were set aside; ``reason``: why the queue can't be counted; ``alarm``: whether one was on before;
+        ``value``: what the limit would be
     :returns: dict of str, int and None: JSON; ``brief`` is the text without anything that the queue's messages say, for
         who takes the subject of spam for spam
     """
@@ -118,9 +154,12 @@ def notice(kind, host, language, now, sequence, since, **facts):
         subject = words[kind + "_by"].format(host=host, what=lines[0])
     if kind == "clear":
         lines.append(words["clear_text"].format(**known))
-    if kind == "drill":
-        lines.append(words["drill_text"].format(**known))
-    else:
+    if kind in _OTHERS:
+        lines.append(words[_OTHERS[kind]].format(**known))
+    if kind in ("blind", "still_blind"):
+        lines += [words["alarm_goes_on"]] if facts.get("alarm") else []
+        lines += _set_aside(words, facts.get("aside"))
+    elif kind != "drill":
         lines += [""] + _table(words, known) + _set_aside(words, facts.get("aside"))
     busiest, commands = [], []
     if kind in ("alarm", "repeat"):

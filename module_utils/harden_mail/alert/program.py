@@ -4,45 +4,33 @@
     queue-alert --drill [--config FILE]     send a marked test alert by every way; JSON; exit status 1: none took it
     queue-alert --count [--config FILE]     only count; JSON
 
-A run takes its lock; one that hangs longer than ``LONGEST`` is ended by the next. What is to be said is on disk before
+A run takes its turn; one that hangs is ended by the next (``turn.py``). What is to be said is on disk before
 it is sent (``store.py``).
 """
 
 import argparse
-import contextlib
-import errno
-import fcntl
 import json
 import os
 import re
-import signal
 import socket
 import sys
 import syslog
 import time
 
 from ..errors import UserError
-from ..queue.count import count_queue
-from ..queue.queues import open_queue
-from ..queue.summary import Summary
 from ..queue.text import printable
 from ..surface import place_of
 from ..system import System
-from . import conditions, ways
-from .notice import NAMED, notice
+from . import blind, conditions, privileges, ways
+from .limit import tell_held_back
+from .look import look
+from .metrics import write_metrics
+from .notice import notice
 from .settings import CONFIG, check
 from .store import WAITING, Store
+from .turn import ALONE, Turn, only_one
 
-LOCK = "/run/harden-mail/queue-alert.lock"
-
-# Seconds after which a run counts as hanging.
-LONGEST = 240
-
-# Messages that are read for the text of an alarm; with more, it says so.
-READ = 100000
-
-# Seconds that reading them, and the ways out, may take together; with the counting, a run must end before LONGEST.
-READING = 40
+# Seconds that the ways out may take together; with looking, a run must end before turn.LONGEST.
 SENDING = 150
 
 # Runs in which every way refuses a notice for what is in it, until it is set aside.
@@ -50,14 +38,6 @@ REFUSALS = 6
 
 # Seconds that a drill may take, less than who started it waits.
 DRILL = 600
-
-
-# Of a traceback, which is what a process that read a part of the queue leaves of itself.
-_PLACE = re.compile(r'File "[^"]*?([^/"]+)", line ([0-9]+)')
-
-
-class Busy(UserError):
-    """Another run is at work, and has not been so for long."""
 
 
 def main(arguments=None):
@@ -74,10 +54,10 @@ def main(arguments=None):
     except UserError as error:
         reason, status = str(error), 2
     except OSError as error:
-        reason, status = "the host's file system said: {0} ({1})".format(error.strerror, error.filename), 2
+        reason, status = _why(error), 2
     except Exception as error:
         # Cron throws away what is printed, and the exception may quote a secret.
-        reason, status = "a defect of harden-mail: {0}; please report it".format(place_of(error)), 3
+        reason, status = _why(error) + "; please report it", 3
     ways.log(reason, syslog.LOG_ERR)
     print("queue-alert: {0}".format(printable(reason, 1000)), file=sys.stderr)
     return status
@@ -86,6 +66,7 @@ def main(arguments=None):
 def work(system, options):
     """:returns: the exit status"""
     settings = check(read_config(system, options.config))
+    privileges.drop(settings)
     if options.count:
         print(json.dumps(look(system, settings)[0]._asdict()))
         return 0
@@ -96,8 +77,8 @@ def work(system, options):
     # So that whatever it starts can be ended with it.
     if os.getpgrp() != os.getpid():
         os.setpgrp()
-    with only_one(system):
-        return 0 if run(system, settings, time.time()) else 1
+    with only_one(system) as handle:
+        return 0 if run(system, settings, time.time(), Turn(handle)) else 1
 
 
 def read_config(system, path):
@@ -117,7 +98,7 @@ def read_config(system, path):
     return given
 
 
-def run(system, settings, now):
+def run(system, settings, now, turn=ALONE):
     """One run: count, decide, keep, send.
 
     :returns: whether nothing is left to be said
@@ -125,44 +106,8 @@ def run(system, settings, now):
     store = Store(system)
     if store.damaged:
         ways.log("the state file was damaged; beginning anew", syslog.LOG_ERR)
-    try:
-        counts, seen = look(system, settings)
-    except (UserError, OSError):
-        # What waits has nothing to do with it.
-        deliver(store, settings)
-        raise
-    kind, over = conditions.decide(settings, store, counts, now)
-    limit = conditions.current_limit(settings, store, now)
-    if kind:
-        ways.log("{0}: {1} messages (limit {2})".format(kind, counts.total, limit))
-        about = store.alarm or store.ended
-        if kind in ("alarm", "repeat"):
-            seen.read()
-        made = notice(
-            kind,
-            host_name(),
-            settings["language"],
-            now,
-            about["sequence"],
-            about["since"],
-            total=counts.total,
-            held=counts.held,
-            todo=counts.todo,
-            limit=limit,
-            peak=about["peak"],
-            over=over,
-            summary=seen.summary,
-            read=seen.only,
-            target=settings["inventory_name"],
-            aside=store.aside,
-        )
-        store.aside = []
-        if kind == "repeat":
-            # A newer number of the same alarm takes the place of one that nobody took.
-            store.waiting = [kept for kept in store.waiting if kept["kind"] != "repeat"]
-        store.waiting.append(made)
-        for kept in store.overflow():
-            set_aside(store, kept, "more than {0} notices wait".format(WAITING))
+    counts, seen = looked(system, settings, store, now, turn)
+    limit = say(settings, store, counts, seen, now)
     save(store)
     deliver(store, settings)
     if settings["prometheus_file"]:
@@ -180,6 +125,89 @@ def run(system, settings, now):
     return is_good
 
 
+def looked(system, settings, store, now, turn):
+    """As :func:`look.look`; what goes wrong there is told."""
+    if turn.was_cut_off:
+        # This one may hang in the same place: what is to be said goes out first.
+        tell_blind(store, settings, now, "the run before was ended while it counted")
+    try:
+        with turn.counting():
+            return look(system, settings)
+    except Exception as error:
+        # What waits has nothing to do with it; and what can't be counted must not look like order.
+        tell_blind(store, settings, now, _why(error))
+        raise
+
+
+def say(settings, store, counts, seen, now):
+    """Decide, and keep what people are to be told.
+
+    :returns: the limit in messages
+    """
+    kind, over = conditions.decide(settings, store, counts, now)
+    limit = conditions.current_limit(settings, store, now)
+    usual = {"total": counts.total, "held": counts.held, "todo": counts.todo, "limit": limit}
+    if blind.can_count(settings, store, now):
+        keep(store, settings, now, "sighted", store.blind, **usual)
+    if kind:
+        ways.log("{0}: {1} messages (limit {2})".format(kind, counts.total, limit))
+        about = store.alarm or store.ended
+        if kind in ("alarm", "repeat"):
+            seen.read()
+        more = {"peak": about["peak"], "over": over, "summary": seen.summary, "read": seen.only}
+        keep(store, settings, now, kind, about, **usual, **more)
+    wished = None if conditions.is_quiet(settings, now) else tell_held_back(settings, store, now)
+    if wished:
+        ways.log("the automatic limit is held at {0}; it would be {1}".format(limit, wished))
+        keep(store, settings, now, "held_back", {"since": int(now), "sequence": 1}, value=wished, **usual)
+    return limit
+
+
+def tell_blind(store, settings, now, reason):
+    """Have people told that the queue can't be counted, unless they were lately; what waits goes out, too."""
+    kind = blind.cannot_count(settings, store, now)
+    if kind:
+        ways.log("{0}: {1}".format(kind, reason), syslog.LOG_ERR)
+        keep(store, settings, now, kind, store.blind, reason=printable(reason, 500), alarm=bool(store.alarm))
+    save(store)
+    # The run may deliver once more.
+    deliver(store, settings, SENDING / 2)
+
+
+def keep(store, settings, now, kind, about, **facts):
+    """Make a notice, and have it wait for a way.
+
+    :param dict about: what it is about: ``since`` and ``sequence``
+    """
+    made = notice(
+        kind,
+        host_name(),
+        settings["language"],
+        now,
+        about["sequence"],
+        about["since"],
+        target=settings["inventory_name"],
+        aside=store.aside,
+        **facts,
+    )
+    store.aside = []
+    if kind in ("repeat", "still_blind"):
+        # A newer number of the same takes the place of one that nobody took.
+        store.waiting = [kept for kept in store.waiting if kept["kind"] != kind]
+    store.waiting.append(made)
+    for kept in store.overflow():
+        set_aside(store, kept, "more than {0} notices wait".format(WAITING))
+
+
+def _why(error):
+    """Why the queue can't be counted: a sentence without anything that the queue's messages say."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        return "the host's file system said: {0} ({1})".format(error.strerror, error.filename)
+    return "a defect of harden-mail: {0}".format(place_of(error))
+
+
 def save(store):
     """Keep the state; what can't be kept is told nevertheless, for a clogged queue may have filled the disk."""
     try:
@@ -191,13 +219,15 @@ def save(store):
         ways.log("what is remembered can't be written to disk, {0}: {1}".format(where, error.strerror), syslog.LOG_ERR)
 
 
-def deliver(store, settings):
+def deliver(store, settings, seconds=None):
     """Hand what waits to the ways, in their order, until one accepts it. Each acceptance is on disk before the next.
 
     A way that is down is left alone for the rest of the run, and none may use up the time of those after it. One that
     only refuses a notice is asked about the next; what all refuse for good holds up nothing, and is set aside at last.
+
+    :param float seconds: for all of it; SENDING, if left out
     """
-    left, end = list(settings["ways"]), time.monotonic() + SENDING
+    left, end = list(settings["ways"]), time.monotonic() + (SENDING if seconds is None else seconds)
     for kept in list(store.waiting):
         refusals = 0
         for way in list(left):
@@ -262,132 +292,6 @@ def host_name():
     """This host's name as it stands in an alert's headers; no name server is asked if the host knows its whole name."""
     name = os.uname().nodename
     return re.sub(r"[^A-Za-z0-9.-]", "-", name if "." in name else socket.getfqdn(name)) or "localhost"
-
-
-def look(system, settings):
-    """Count the queue; messages are read only where a condition needs it.
-
-    :returns: (Counts, Seen)
-    """
-    queue = open_queue(system, settings)
-    total, held, todo = count_queue(queue)
-    seen = Seen(queue)
-    if conditions.needs_messages(settings, total):
-        seen.read()
-    return conditions.Counts(total, held, todo, seen.oldest, seen.top(), seen.only is not None), seen
-
-
-class Seen:
-    """What the messages that are to be delivered have in common: of as many as can be read in a short time.
-
-    :ivar dict summary: see ``queue.summary.Summary.result``; None before ``read``
-    :ivar int oldest: epoch seconds of the oldest one, or None
-    :ivar int only: how many were read, if not all, else None
-    """
-
-    def __init__(self, queue):
-        self.summary = self.oldest = self.only = None
-        self._queue = queue
-
-    def read(self):
-        """Read the messages, if that was not done yet. Where it fails there is an alert nevertheless."""
-        if self.summary is not None:
-            return
-        found, is_all = Summary(NAMED), False
-        try:
-            with ways.deadline(READING):
-                for message in self._queue.messages():
-                    if found.matched >= READ:
-                        break
-                    if "hold" not in message.states:
-                        found.add(message)
-                else:
-                    is_all = True
-        except (ways.WayError, UserError, OSError) as error:
-            ways.log("not all messages could be read: {0}".format(error))
-        except Exception as error:
-            # Spammers write what is read here; a defect that one of them finds must not keep the rest from being told.
-            places = _PLACE.findall(str(error))
-            where = "at {0}:{1}".format(*places[-1]) if places else place_of(error)
-            ways.log("not all messages could be read; a defect of harden-mail: {0}".format(where))
-        self.summary = found.result()
-        self.oldest = self.summary["oldest"]
-        self.only = None if is_all else found.matched
-
-    def top(self):
-        """(origin or envelope sender, messages) of the busiest one, or None; bounces have no sender to be busy."""
-        if self.summary is None:
-            return None
-        entries = [entry for name in ("top_origins", "top_senders") for entry in self.summary[name]]
-        return max(
-            ((entry["value"], entry["count"]) for entry in entries if entry["value"] != "<>"),
-            key=lambda one: one[1],
-            default=None,
-        )
-
-
-def write_metrics(system, path, counts, limit, store, now):
-    """The same numbers for node_exporter's text file collector (exposition format 0.0.4).
-
-    :raises OSError: it can't be written; a directory that is not there is not made, for nobody would take it away
-    """
-    if not system.is_dir(os.path.dirname(path)):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.dirname(path))
-    values = [
-        ("messages", "Messages that are to be delivered.", counts.total),
-        ("held_messages", "Messages on hold.", counts.held),
-        ("limit_messages", "Messages above which there is an alarm.", limit),
-        ("alarm", "Whether there is an alarm.", int(store.alarm is not None)),
-        ("notices_waiting", "Notices that no way has accepted yet.", len(store.waiting)),
-        ("last_run_seconds", "When this was written, in seconds since 1970.", int(now)),
-    ]
-    if counts.todo is not None:
-        values.append(("todo_messages", "Messages not yet preprocessed.", counts.todo))
-    lines = []
-    for name, text, value in values:
-        full = "harden_mail_queue_" + name
-        lines += ["# HELP {0} {1}".format(full, text), "# TYPE {0} gauge".format(full), "{0} {1}".format(full, value)]
-    system.write(path, "\n".join(lines) + "\n", mode=0o644)
-
-
-@contextlib.contextmanager
-def only_one(system):
-    """Hold the lock of the program; whoever has held it too long is ended.
-
-    :raises Busy: another run is at work, and has not been so for long
-    :raises UserError: one that hangs could not be ended
-    """
-    with system.open_lock(LOCK) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _end_hanging(handle)
-        handle.seek(0)
-        handle.truncate()
-        handle.write("{0} {1}".format(os.getpid(), int(time.monotonic())))
-        handle.flush()
-        yield
-
-
-def _end_hanging(handle):
-    handle.seek(0)
-    # Who holds the lock writes its number and the time into it; between the two there is nothing to go by.
-    holder, _, since = handle.read().strip().partition(" ")
-    hung = time.monotonic() - int(since) if holder.isdigit() and since.isdigit() else 0
-    if hung < LONGEST or "queue-alert" not in (System().read("/proc/{0}/cmdline".format(holder)) or ""):
-        raise Busy("another run is still at work")
-    ways.log("ending a run that has hung for {0:.0f} seconds".format(hung), syslog.LOG_ERR)
-    with contextlib.suppress(ProcessLookupError):
-        end = os.killpg if os.getpgid(int(holder)) == int(holder) else os.kill
-        end(int(holder), signal.SIGKILL)
-    for _ in range(50):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
-            return
-    raise UserError("a run that hangs could not be ended")
 
 
 if __name__ == "__main__":

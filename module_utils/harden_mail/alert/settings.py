@@ -13,6 +13,7 @@ SHAPES = ("slack", "mattermost", "teams", "chatwork", "json")
 # name: (type, default); what the values mean is said in library/queue_alert.py
 DEFAULTS = {
     "limit": ((int, str), 300),
+    "auto_limit_most": (int, 1000),
     "clear_below": (int, None),
     "oldest_minutes": (int, None),
     "growth_messages": (int, None),
@@ -112,6 +113,8 @@ def check(given):
         settings["limit"] = int(settings["limit"])
     for name, least, most in (
         ("limit", 0, _MOST),
+        # Less than the least that it ever is makes no sense.
+        ("auto_limit_most", 50, _MOST),
         ("clear_below", 0, _MOST),
         ("oldest_minutes", 1, _MOST),
         ("growth_messages", 1, _MOST),
@@ -154,12 +157,15 @@ def uses_own_queue(way):
         return False
     if way["type"] == "sendmail":
         return True
-    if way["port"] not in (25, 465, 587):
-        return False
+    return way["port"] in (25, 465, 587) and is_loopback(way["host"])
+
+
+def is_loopback(host):
+    """Whether a name or an address is that of the host itself, wherever it is said."""
     try:
-        return ipaddress.ip_address(way["host"].partition("%")[0]).is_loopback
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
-        return way["host"].lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost")
+        return host.lower().rstrip(".") in ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
 def quiet_minutes(hours):

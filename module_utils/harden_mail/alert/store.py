@@ -20,7 +20,18 @@ WAITING = 100
 ASIDE = DIRECTORY + "/refused-{key}.txt"
 KEPT_ASIDE = 100
 
-EMPTY = {"alarm": None, "waiting": [], "aside": [], "recent": [], "hours": [], "begun": None, "saves": 0}
+EMPTY = {
+    "alarm": None,
+    "blind": None,
+    "waiting": [],
+    "aside": [],
+    "recent": [],
+    "hours": [],
+    "begun": None,
+    "learned": None,
+    "held": None,
+    "saves": 0,
+}
 
 # As times and numbers of messages go; what is far beyond breaks arithmetic with dates.
 _MOST = 10**11
@@ -30,12 +41,16 @@ class Store:
     """:ivar dict alarm: {since, sequence, last, peak, over} of the alarm that is on, or None; over: the names of the
         conditions that have been over their limits since it began
     :ivar dict ended: the alarm that ended in this run, or None; not saved
+    :ivar dict blind: {since, sequence, last, told, ended} of the last time that the queue could not be counted, see
+        ``blind.py``, or None
     :ivar list waiting: notices (dicts, see ``notice.py``) that no way has accepted yet, oldest first; ``refusals``: in
         so many runs every way has refused it for what is in it
     :ivar list aside: notices that were set aside and not yet named in another one: lines of text
     :ivar list recent: [[epoch seconds, count], ...] of the last runs, for growth
     :ivar list hours: [[epoch seconds of the hour, highest count], ...] without alarms, for the automatic limit
     :ivar int begun: epoch seconds of the first run
+    :ivar dict learned: {at, limit}: what the automatic limit was when it could grow anew, and when that was; or None
+    :ivar int held: epoch seconds of when people were told that it is held back, or None
     :ivar int saves: how often it was saved; of two files, the one with the greater number counts
     """
 
@@ -46,6 +61,7 @@ class Store:
         self.alarm, self.begun, self.saves = values["alarm"], values["begun"], values["saves"]
         self.waiting, self.aside = list(values["waiting"]), list(values["aside"])
         self.recent, self.hours = list(values["recent"]), list(values["hours"])
+        self.blind, self.learned, self.held = values["blind"], values["learned"], values["held"]
 
     def _read(self, path):
         try:
@@ -103,7 +119,12 @@ class Store:
 
 def _checked(values):
     """:raises Exception: that is no state, nor what an earlier version of this kept"""
-    alarm, numbers = values["alarm"], [values["begun"], values.setdefault("saves", 0)]
+    alarm, numbers = values["alarm"], [values["begun"], values.setdefault("saves", 0), values.setdefault("held", None)]
+    blind, learned = values.setdefault("blind", None), values.setdefault("learned", None)
+    if blind is not None:
+        numbers += [blind[name] for name in ("since", "sequence", "last", "ended")] + [int(blind["told"])]
+    if learned is not None:
+        numbers += [learned["at"], learned["limit"]]
     if alarm is not None:
         numbers += [alarm[name] for name in ("since", "sequence", "last", "peak")]
         numbers += [len(over) for over in alarm.setdefault("over", [])]
