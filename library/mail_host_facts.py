@@ -167,6 +167,7 @@ ansible_facts:
           contains:
             store:
               description:
+                - Only stores that this host's mail server takes accounts from, not files that look like one.
                 - V(plesk), V(dovecot-passwd-file), V(dovecot-sql) and others of Dovecot's drivers, V(vpopmail),
                   V(cpanel), V(directadmin), V(sasldb), V(shadow).
               type: str
@@ -176,7 +177,9 @@ ansible_facts:
                   own configuration says all, as that of Dovecot 2.4 does of C(dovecot-sql).
               type: str
             count:
-              description: Number of accounts; null when that takes more than reading files.
+              description:
+                - Number of accounts; null when that takes more than reading files, or when not all could be counted, as
+                  RV(ansible_facts.mail_host.evidence) says then (C(accounts.0.count)).
               type: int
         logs:
           description: The mail log.

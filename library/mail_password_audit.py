@@ -27,7 +27,10 @@ options:
     description:
       - Where accounts are kept, each a dict of C(store) (its name) and what that store wants to know; the facts
         C(mail_host.accounts) of M(mail_host_facts) are such a list.
-      - No secret belongs in here; a store that needs one wants a C(credentials_file).
+      - No secret belongs in here; a store that needs one wants a C(credentials_file), which must be root's or the mail
+        system's.
+      - Rows that the mail server would not take an account from are ignored and reported, as a name in another domain
+        than that of its file. What others than root can write is read within bounds; what is beyond them is a finding.
     type: list
     elements: dict
     default: []

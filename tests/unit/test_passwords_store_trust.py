@@ -80,6 +80,23 @@ def test_a_customers_link_in_place_of_a_passwd_file(tmp_path, kind, is_root):
 
 
 @of_others
+@pytest.mark.parametrize("target", ("shop.example", "/etc/virtual/shop.example/"))
+def test_a_domains_other_name_is_a_domain(tmp_path, target, is_root):
+    assert is_root
+    passwd(tmp_path)
+    write(tmp_path, "/etc/virtual/shop.example/passwd", "info:{PLAIN}a\n", "mail")
+    write(tmp_path, "/etc/elsewhere/passwd", "info:{PLAIN}a\n")
+    for link, leads in (("pointer.example", target), ("up.example", ".."), ("evil.example", "../elsewhere")):
+        os.symlink(leads, str(tmp_path / "etc/virtual" / link))
+        give(tmp_path, "/etc/virtual/" + link, "mail")
+    found, opened = read(tmp_path, store="dovecot-passwd-file", path="/etc/virtual/%d/passwd")
+    # Dovecot takes both names.
+    assert found == ["info@pointer.example", "info@shop.example"]
+    assert opened.unread == {"/etc/virtual/{0}.example/passwd".format(name) for name in ("up", "evil")}
+    assert opened.knows_sources
+
+
+@of_others
 def test_roots_own_links_are_followed(tmp_path, is_root):
     assert is_root
     write(tmp_path, "/srv/mail/users", "info@a.example:{PLAIN}a\n")

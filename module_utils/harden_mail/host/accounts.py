@@ -83,9 +83,10 @@ def _dovecot(system):
 
 def _plesk(system):
     mailnames = plesk_settings(system).get("PLESK_MAILNAMES_D", "/var/qmail/mailnames")
-    boxes = [path for path in matching(system, mailnames + "/*/*") if system.is_dir(path)]
+    domains = matching(system, mailnames + "/*")
+    boxes = sum(system.is_dir(domain + "/" + name) for domain in domains for name in system.listdir(domain))
     how = "Plesk's mailbox directories; the passwords are in its database"
-    return "plesk", mailnames, len(boxes), how, None
+    return "plesk", mailnames, boxes, how, None
 
 
 def _with_panels(system, found):

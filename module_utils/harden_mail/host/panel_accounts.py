@@ -125,19 +125,28 @@ DIRECTADMIN = Panel(
 
 def _is_there(system, path):
     """Whether a file is there, or something in its place that is to be told of; another name of a domain is not."""
-    directory = os.path.dirname(path)
-    try:
-        link = os.path.join(os.path.dirname(directory), os.readlink(system.real(directory)).rstrip("/"))
-        # A domain's other names are links beside its directory, which is read by its own name.
-        if os.path.dirname(link) == os.path.dirname(directory):
-            return False
-    except OSError:
-        pass  # no link
+    # A domain's other name is read by its own.
+    if other_name(system, path):
+        return False
     try:
         with walked(system, path) as (_directory, _name, about):
             return about is not None
     except NotRead as error:
         return not error.missing
+
+
+def other_name(system, path):
+    """Of a file in a directory that is a link to one beside it, the path by way of that one (str); else None.
+
+    Panels have such links for a domain's other names. Whoever could make it could as well have named the directory so.
+    """
+    directory, name = os.path.split(path)
+    above = os.path.dirname(directory)
+    try:
+        target = os.path.join(above, os.readlink(system.real(directory)).rstrip("/"))
+    except OSError:
+        return None
+    return target + "/" + name if os.path.dirname(target) == above and os.path.basename(target) != ".." else None
 
 
 def pattern_of(file):

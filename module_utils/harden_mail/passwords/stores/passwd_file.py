@@ -7,7 +7,7 @@ password may be in libpam-pwdfile's format, ``hash[34]``.
 import re
 
 from ...host.lines import readable_text
-from ...host.panel_accounts import OF_A_CUSTOMER, Shares
+from ...host.panel_accounts import OF_A_CUSTOMER, Shares, other_name
 from ...host.passdbs import VARIABLE, configuration, variable
 from ...host.users import MAIL_SYSTEM, uids
 from ...untrusted import NotRead, lines_untrusted, owner_of
@@ -39,16 +39,18 @@ class PasswdFile(Store):
             name_in_path = pattern.user(path)
             if name_in_path is None:
                 continue  # the pattern is wider than the variables are
-            for number, line in self._lines(self.begin(path), as_good, shares):
+            # A file of a domain by its other name is known by its own.
+            source = self.begin(other_name(self.system, path) or path)
+            for number, line in self._lines(source, as_good, shares):
                 if line[:1] in ("", ":", "#"):
                     continue
                 account = account_of(line, scheme, name_in_path)
                 if account is None:
-                    self.problem(path, "no colon", number)
+                    self.problem(source, "no colon", number)
                 elif not is_looked_up(line.split(":")[0], name_in_path, key):
-                    self.remark(path, "a name that Dovecot would not look for there, which is ignored,", number)
+                    self.remark(source, "a name that Dovecot would not look for there, which is ignored,", number)
                 else:
-                    yield account._replace(source=path)
+                    yield account._replace(source=source)
 
     def _lines(self, path, as_good, shares):
         try:

@@ -4,7 +4,7 @@ import re
 import time
 
 from ...errors import UserError
-from ...host.panel_accounts import fits
+from ...host.panel_accounts import fits, other_name
 from ...untrusted import matching
 from .problems import Problems
 
@@ -141,12 +141,17 @@ class Store:
         return source
 
     def matching(self, pattern):
-        """Files (list of str) that match a pattern of the shell; one to which no safe way leads is not read."""
-        found = matching(self.system, pattern, self)
-        for place in self._troubled:
+        """Files (list of str) that match a pattern of the shell; one to which no safe way leads is a problem."""
+        trouble = _Trouble()
+        found = matching(self.system, pattern, trouble)
+        for place, what in trouble.told:
+            if fits(place, pattern) and other_name(self.system, place):
+                found.append(place)
+                continue
             if fits(place, pattern):
                 self.begin(place)
-        return found
+            self.problem(place, what)
+        return sorted(found)
 
     @staticmethod
     def today():
@@ -163,6 +168,16 @@ class Store:
     def remark(self, place, what, line=None):
         """Say what a person ought to know of a source that was read all the same; parameters as of :meth:`problem`."""
         self._problems.add(place, what, line)
+
+
+class _Trouble:
+    """What could not be looked at: a list of (place, what)."""
+
+    def __init__(self):
+        self.told = []
+
+    def add(self, place, what, line=None):
+        self.told.append((place, what))
 
 
 def is_locked(stored, scheme):
