@@ -1,11 +1,17 @@
 """Shows what the modules mail_queue and mail_queue_info found and did: a table for each host, one total for all."""
 
+import os
 import shutil
+import sys
 import time
 import unicodedata
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.copying import ways
+from harden_mail_controller.text import clean
 
 DOCUMENTATION = """
 name: harden_mail_queue
@@ -19,7 +25,7 @@ requirements:
   - Enabled by C(callbacks_enabled = harden_mail_queue) in ansible.cfg.
 """
 
-ACTIONS = ("mail_queue", "mail_queue_info")
+ACTIONS = ("mail_queue", "mail_queue_info", "queue_request")
 MTAS = {"postfix": "Postfix", "qmail": "qmail"}
 # Headings of what mail_queue_info counts, by the name that its result has for it.
 COUNTED = {
@@ -57,7 +63,7 @@ class CallbackModule(CallbackBase):
     def _take(self, result, colour, trouble=None):
         task = result._task
         if task.action.rsplit(".", 1)[-1] in ACTIONS:
-            host = shown(result._host.get_name())
+            host = clean(result._host.get_name())
             self._answers.append((host, colour, dict(result._result, trouble=trouble, check=bool(task.check_mode))))
 
     def v2_playbook_on_stats(self, stats):
@@ -70,7 +76,10 @@ class CallbackModule(CallbackBase):
             self._display.display(lines[0], color=colour)
             for line in lines[1:] + ([""] if len(lines) > 1 else []):
                 self._display.display(line)
-        self._display.display(total([answer for _, _, answer in self._answers]))
+        answers = [answer for _, _, answer in self._answers]
+        for line in ways(pair for answer in answers for pair in selectable(answer)):
+            self._display.display(line)
+        self._display.display(total(answers))
 
 
 # --- one host ---------------------------------------------------------------------------------------------
@@ -84,9 +93,9 @@ def lines_of(host, answer, columns):
     :param int columns: of the terminal; rows of tables are cut there, sentences and commands are not
     """
     if answer["trouble"]:
-        return ["{0}: {1}: {2}".format(host, answer["trouble"], shown(answer.get("msg")))]
+        return ["{0}: {1}: {2}".format(host, answer["trouble"], clean(answer.get("msg")))]
     if "not_applicable" in answer:
-        return ["{0}: left alone. {1}".format(host, shown(answer["not_applicable"]))]
+        return ["{0}: left alone. {1}".format(host, clean(answer["not_applicable"]))]
     if "moved" in answer:
         return change(host, answer, columns)
     if "total" in answer:
@@ -116,14 +125,26 @@ def look(host, answer, columns):
     if answer["unreadable_total"]:
         lines += ["", "  NOT READABLE, AND NOT TOUCHED: {0}".format(number(answer["unreadable_total"], "file"))]
         lines += [
-            "  {0}: {1}".format(shown(it["path"]), shown(it["reason"])) for it in answer["unreadable"][:MOST_NAMED]
+            "  {0}: {1}".format(clean(it["path"]), clean(it["reason"])) for it in answer["unreadable"][:MOST_NAMED]
         ]
     return lines + quarantined(answer["quarantine"], columns)
 
 
+def selectable(answer):
+    """What people copy from the tables into a selection: (key, text)."""
+    for name, key in (("top_senders", "sender"), ("top_subjects", "subject")):
+        for counted in answer.get(name, [])[:MOST_COUNTED]:
+            yield key, clean(counted["value"])
+    for message in answer.get("messages", []):
+        for key in ("sender", "subject"):
+            yield key, clean(message[key] or "")
+        for recipient in message["recipients"][:1]:
+            yield "recipient", clean(recipient["address"])
+
+
 def counts(heading, pairs, columns):
     """Lines under a heading, none where there is nothing to count: (how many, of what)."""
-    rows = [cut("  {0:>9}  {1}".format(number(count), shown(value)), columns) for count, value in pairs]
+    rows = [cut("  {0:>9}  {1}".format(number(count), clean(value)), columns) for count, value in pairs]
     return ["", "  " + heading, *rows] if rows else []
 
 
@@ -182,8 +203,8 @@ def change(host, answer, columns):
         lines.append("  What was interrupted before {0} completed ({1})".format(verb, number(answer["resumed"], "run")))
     if answer["passed_over_total"]:
         lines.append("  Left as they were: {0}; run it again to take them".format(number(answer["passed_over_total"])))
-        lines += ["    {0}: {1}".format(it["id"], shown(it["reason"])) for it in answer["passed_over"][:MOST_NAMED]]
-    lines += ["  " + shown(line) for line in answer["evidence"]]
+        lines += ["    {0}: {1}".format(it["id"], clean(it["reason"])) for it in answer["passed_over"][:MOST_NAMED]]
+    lines += ["  " + clean(line) for line in answer["evidence"]]
     if answer["run"]:
         command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"
         lines += ["  To have them back:", "    " + command.format(host, answer["run"])]
@@ -194,7 +215,7 @@ def in_brackets(states):
     """How many messages have which state, most first."""
     counts = sorted(states.items(), key=lambda item: -item[1])
     return (
-        " ({0})".format(", ".join("{0} {1}".format(number(count), shown(state)) for state, count in counts))
+        " ({0})".format(", ".join("{0} {1}".format(number(count), clean(state)) for state, count in counts))
         if counts
         else ""
     )
@@ -254,11 +275,6 @@ def moment(seconds):
     return time.strftime("%m-%d %H:%M", time.localtime(seconds))
 
 
-def shown(value):
-    """One line of text that steers no terminal, whatever it was."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(value).split()))
-
-
 def width(text):
     """How many columns a terminal gives to a text: two for a wide sign (Japanese), none for one that combines."""
     return sum(
@@ -285,7 +301,7 @@ def table(rows, columns):
 
     :param list rows: tuples of text, the first of them the headings
     """
-    rows = [[shown(cell) for cell in row] for row in rows]
+    rows = [[clean(cell) for cell in row] for row in rows]
     rows = [[cut(cell, WIDEST) for cell in row[:-1]] + row[-1:] for row in rows]
     widths = [max(map(width, column)) for column in zip(*rows)]
     padded = (["", *(cell + " " * (room - width(cell)) for cell, room in zip(row, widths))] for row in rows)

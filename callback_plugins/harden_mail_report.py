@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import shutil
+import sys
 import tempfile
 import textwrap
 import uuid
@@ -13,6 +14,10 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.copying import GENERAL, has_template
+from harden_mail_controller.text import clean
 
 DOCUMENTATION = """
 name: harden_mail_report
@@ -52,7 +57,6 @@ WORST_FIRST = (
 # The control whose "not applicable" means that the host has no mail server, so that no other control applies.
 DISCOVERY = "mail-host-known"
 LIST_CAP = 50
-TEXT_CAP = 1000
 COLOURS = {
     "unreachable": C.COLOR_UNREACHABLE,
     "error": C.COLOR_ERROR,
@@ -101,8 +105,11 @@ class CallbackModule(CallbackBase):
         if document is None:
             return
         self._display.banner("MAIL HOSTS")
-        for text, outcome in table(document) if document["check_mode"] else summary(document):
+        lines = list(table(document) if document["check_mode"] else summary(document))
+        for text, outcome in lines:
             self._display.display(text, color=COLOURS.get(outcome))
+        if any(has_template(text) for text, _ in lines):
+            self._display.display(GENERAL)
 
     def _write(self, finished):
         """Write the report unless it is empty, and return it as a dict (None: there is nothing to report)."""
@@ -263,13 +270,6 @@ def texts(value):
     if not value:
         return []
     return [clean(text) for text in (value if isinstance(value, (list, tuple)) else [value])]
-
-
-def clean(value):
-    """One line of printable text: what a host says must not steer the terminal or the page that shows it."""
-    line = " ".join(str(value).split())
-    safe = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
-    return safe if len(safe) <= TEXT_CAP else safe[: TEXT_CAP - 1] + "…"
 
 
 def capped(control):

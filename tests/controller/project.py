@@ -15,7 +15,9 @@ REAL = (
     "callback_plugins",
     "controls.yml",
     "harden-mail.yml",
+    "module_utils",
     "playbooks",
+    "plugin_utils",
 )
 
 MODULE = """

@@ -1,0 +1,249 @@
+"""Text that others wrote, copied from our output into variables: it is never run as a template on the controller."""
+
+import json
+import pathlib
+
+import pytest
+import yaml
+from harden_mail_controller import given
+from project import ROOT
+from real_roles import ANSWERS, RealRoles
+from test_queue_playbook import NO_MAIL, PLAYBOOK, Fleet, changed
+
+FORMS = ("json", "key=value", "file")
+# What a role can be given that is no number, no truth and none of a few words.
+FREE = ("str", "list", "dict", "path", "raw")
+# Nobody copies these from our output; templates in them name secrets of a vault, or hosts.
+OWN = {
+    "password_audit_budget_seconds",
+    "password_audit_lists",
+    "password_audit_notify_url",
+    "password_audit_packages",
+    "pop_before_smtp_backend",
+    "queue_alert_clear_below",
+    "queue_alert_limit",
+    "queue_alert_ping_url",
+    "queue_alert_quiet_hours",
+    "queue_alert_ways",
+}
+
+
+def copied_variables():
+    """Every variable of the roles that :mod:`given` takes for one that people copy text into."""
+    return [name for name, _ in variables() if given.is_copied(name)]
+
+
+def variables():
+    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        yield from yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options", {}).items()
+
+
+class Traps:
+    """Templates that leave a file behind where they are run."""
+
+    def __init__(self, directory):
+        self._directory = directory / "traps"
+        self._directory.mkdir()
+
+    def text(self, name):
+        return "{{ lookup('pipe', 'touch " + str(self._directory / name) + "') }}"
+
+    def sprung(self):
+        return sorted(path.name for path in self._directory.iterdir())
+
+
+def extra(directory, form, values):
+    """Arguments of ansible-playbook for some extra variables."""
+    if form == "json":
+        return ["-e", json.dumps(values)]
+    if form == "file":
+        path = directory / "extra.yml"
+        path.write_text(yaml.safe_dump(values))
+        return ["-e", "@{0}".format(path)]
+    texts = {name: one if isinstance(one, str) else json.dumps(one) for name, one in values.items()}
+    quoted = {name: text.replace("\\", "\\\\").replace('"', '\\"') for name, text in texts.items()}
+    return [word for name, text in quoted.items() for word in ("-e", '{0}="{1}"'.format(name, text))]
+
+
+@pytest.fixture
+def traps(tmp_path):
+    return Traps(tmp_path)
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    made = Fleet(tmp_path)
+    made.hosts(vps1=changed())
+    return made
+
+
+@pytest.fixture
+def roles(tmp_path):
+    return RealRoles(tmp_path)
+
+
+def test_a_trap_springs_where_text_is_templated(fleet, traps):
+    (fleet.directory / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks: [{stub: {answer: {}}, when: queue_select != 'x'}]\n"
+    )
+    fleet.project.play("play.yml", *extra(fleet.directory, "json", {"queue_select": traps.text("queue_select")}))
+    assert traps.sprung() == ["queue_select"]
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("action", ["list", "hold"])
+def test_what_is_selected_arrives_as_it_was_copied(fleet, traps, form, check, action):
+    select = {"subject": ["{{name}}, you won", traps.text("subject")], "not": {"sender": traps.text("sender")}}
+    values = {"queue_action": action, "queue_select": select}
+    run = fleet.project.play(PLAYBOOK, *check, *extra(fleet.directory, form, values))
+    assert traps.sprung() == []
+    assert run.status == 0, run.out
+    assert fleet.asked("vps1")["select"] == select
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("given_as", ["variable", "text"])
+def test_a_run_arrives_as_it_was_copied(fleet, traps, form, given_as):
+    values = {"queue_action": "restore", "queue_run": traps.text("queue_run"), "queue_limit": traps.text("queue_limit")}
+    if given_as == "text":
+        values["queue_select"] = traps.text("queue_select")
+    run = fleet.project.play(PLAYBOOK, *extra(fleet.directory, form, values))
+    assert traps.sprung() == []
+    if given_as == "variable":
+        assert fleet.asked("vps1")["run"] == values["queue_run"]
+    else:
+        assert "queue_select is {{ lookup(" in run.out
+        assert fleet.asked("vps1") is None
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["queue_action", "queue_confirm", "queue_all"])
+def test_what_cannot_be_meant_is_refused_unread(fleet, traps, form, check, name):
+    values = dict({"queue_action": "delete", "queue_select": {"subject": "x"}}, **{name: traps.text(name)})
+    run = fleet.project.play(PLAYBOOK, "-vvv", *check, *extra(fleet.directory, form, values))
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert "{0} is {{{{ lookup(".format(name) in run.out
+    assert fleet.asked("vps1") is None
+
+
+def test_a_host_without_mail_templates_nothing(fleet, traps, tmp_path):
+    (tmp_path / "hosts" / "vps1" / "answer.json").write_text(json.dumps(NO_MAIL))
+    values = {"queue_action": "quarantine", "queue_select": {"subject": traps.text("subject")}}
+    assert fleet.project.play(PLAYBOOK, *extra(fleet.directory, "json", values)).status == 0
+    assert traps.sprung() == []
+
+
+def test_a_directory_of_the_quarantine_is_refused(fleet, traps):
+    values = {"mail_queue_quarantine_dir": traps.text("dir")}
+    run = fleet.project.play(PLAYBOOK, *extra(fleet.directory, "json", values))
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert "mail_queue_quarantine_dir is given by -e and holds {{" in " ".join(run.out.split())
+
+
+# --- harden-mail.yml and compliance.yml ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("playbook", ["harden-mail.yml", "playbooks/compliance.yml"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_template_in_what_people_copy_is_refused_before_the_first_role(roles, traps, playbook, form):
+    values = {name: [traps.text(name)] for name in copied_variables()}
+    run = roles.project.play(playbook, *extra(roles.directory, form, values))
+    assert traps.sprung() == []
+    assert run.status != 0
+    assert roles.asked("mail_host_facts") is None
+    said = " ".join(run.out.split())
+    assert "mail_queue_quarantine_dir" in said
+    assert "is given by -e and holds {{, which Ansible would run as a program on this machine: " in said
+
+
+def test_the_same_in_check_mode_and_with_tags(roles, traps):
+    values = {"submission_firewall_accepted_cutoffs": [traps.text("cutoffs")]}
+    run = roles.project.play(
+        "harden-mail.yml", "--check", "--tags", "submission_firewall", *extra(roles.directory, "json", values)
+    )
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert roles.asked("mail_host_facts") is None
+
+
+def test_without_the_refusal_the_traps_would_spring(roles, traps):
+    path = roles.directory / "action_plugins" / "refuse_copied_templates.py"
+    path.write_text(path.read_text().replace("if sentence:", "if False:"))
+    values = {"submission_firewall_accepted_cutoffs": [traps.text("cutoffs")]}
+    roles.project.play("harden-mail.yml", *extra(roles.directory, "json", values))
+    assert traps.sprung() == ["cutoffs"]
+
+
+def test_text_that_is_marked_unsafe_is_handed_on_as_it_is(roles, traps):
+    text = traps.text("cutoffs")
+    path = roles.directory / "extra.yml"
+    path.write_text("submission_firewall_accepted_cutoffs: [!unsafe '{0}']\n".format(text.replace("'", "''")))
+    run = roles.project.play("harden-mail.yml", "-e", "@{0}".format(path))
+    assert run.status == 0, run.out
+    assert traps.sprung() == []
+    assert roles.asked("submission_firewall")["accepted_cutoffs"] == [text]
+
+
+def test_templates_of_the_inventory_stay_what_they_are(roles):
+    roles.project.inventory(vps1={"vault_x": "bob@example.com", "password_audit_exclude": ["{{ vault_x }}"]})
+    run = roles.project.play("harden-mail.yml")
+    assert run.status == 0, run.out
+    assert roles.asked("mail_password_audit")["exclude"] == ["bob@example.com"]
+
+
+def test_templates_that_nobody_copies_are_evaluated(roles):
+    values = {"queue_alert_ways": [{"type": "sendmail", "to": ["{{ vault_x }}"]}], "vault_x": "bob@example.com"}
+    assert roles.project.play("harden-mail.yml", *extra(roles.directory, "json", values)).status == 0
+    assert roles.asked("queue_alert")["ways"] == [{"type": "sendmail", "to": ["bob@example.com"]}]
+
+
+def test_each_variable_is_copied_into_or_known_not_to_be():
+    free = {name for name, option in variables() if option.get("type", "str") in FREE and "choices" not in option}
+    assert free - set(copied_variables()) - OWN == set()
+    assert not OWN.intersection(copied_variables())
+    assert given.is_copied("submission_firewall_sources_office")
+
+
+# --- what a managed host says --------------------------------------------------------------------------------
+
+
+def poisoned(value, trap):
+    """The same, with a trap in place of each text."""
+    if isinstance(value, dict):
+        return {key: poisoned(one, trap) for key, one in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one, trap) for one in value]
+    return trap if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("arguments", [["harden-mail.yml"], ["harden-mail.yml", "-vvv"], ["playbooks/compliance.yml"]])
+@pytest.mark.parametrize("keep_names", [True, False])
+def test_nothing_that_a_host_says_is_templated(roles, traps, arguments, keep_names):
+    trap = traps.text("host")
+    for name, values in ANSWERS.items():
+        answer = poisoned(values, trap)
+        if keep_names and name == "mail_host_facts":
+            answer["ansible_facts"]["mail_host"]["mta"]["name"] = "postfix"
+            answer["ansible_facts"]["mail_host"]["pop"]["name"] = trap
+        roles.answer(name, dict(answer, changed=True, evidence=[trap], findings=[trap], msg=trap, warnings=[trap]))
+    roles.project.inventory(
+        vps1={"password_audit_action": ["notify", "block_submission"], "pop_before_smtp_enabled": True}
+    )
+    roles.project.play(*arguments)
+    assert traps.sprung() == []
+    assert roles.asked("submission_firewall") is not None
+    assert roles.asked("submission_block") is not None
+    assert roles.asked("mail_password_notice")["accounts"][0]["name"] == trap
+
+
+def test_no_playbook_names_what_only_plugins_may_read():
+    """A mere `when` that mentions a variable templates it."""
+    text = "\n".join(
+        line for line in pathlib.Path(ROOT / PLAYBOOK).read_text().splitlines() if not line.lstrip().startswith("#")
+    )
+    for name in ("queue_select", "queue_run", "queue_confirm", "queue_action", "queue_all", "queue_limit"):
+        assert name not in text
