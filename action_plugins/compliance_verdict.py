@@ -6,8 +6,12 @@ whole or in part, or there is no report. Ansible has no other way to end with 4 
 
 import json
 import os
+import sys
 
 from ansible.plugins.action import ActionBase
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.text import clean
 
 IN_ORDER = ("compliant", "not-applicable")
 NOT_LOOKED_AT = ("unreachable", "error")
@@ -70,4 +74,4 @@ def hosts_with(report, outcomes):
 def listed(names):
     """The first ten names and how many there are besides."""
     rest = len(names) - 10
-    return ", ".join(names[:10]) + (" and {0} more".format(rest) if rest > 0 else "")
+    return ", ".join(clean(name) for name in names[:10]) + (" and {0} more".format(rest) if rest > 0 else "")

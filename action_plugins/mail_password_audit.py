@@ -4,13 +4,17 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
+import sys
 import tarfile
 import tempfile
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.urls import open_url
-from ansible.plugins.action import ActionBase
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.checked import CheckedAction
+from harden_mail_controller.deadline import TimeIsUp, deadline
+from harden_mail_controller.text import clean
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WORDLISTS = os.path.join(PROJECT, ".cache", "wordlists")
@@ -20,13 +24,19 @@ SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
 
 # Seconds that the module works before it says how far it is.
 SLICE = 60.0
+# What the host may take besides, to read its stores and wait for others.
+SLICE_ALLOWANCE = 900.0
 # In check mode, nothing larger is brought: it would be thrown away afterwards.
 CHECK_MODE_BYTES = 16 << 20
 BLOCK = 1 << 20
+# Of a list that is fetched; a larger one is put on the host (host_path).
+FETCHED_BYTES, FETCHED_SECONDS = 1 << 30, 600.0
 
 
-class ActionModule(ActionBase):
+class ActionModule(CheckedAction):
     """Calls the module until it has finished or the time is over; between, a line says how far it is."""
+
+    _is_brought = False
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -42,10 +52,12 @@ class ActionModule(ActionBase):
 
     def _audit(self, arguments, task_vars):
         budget, spent = self._budget(arguments), 0.0
+        is_sliced = budget is not None and not self._task.check_mode
         while True:
             # In check mode the notebook is not written, so a second slice would begin where the first one did.
-            if budget is not None and not self._task.check_mode:
+            if is_sliced:
                 arguments.update(budget_seconds=min(SLICE, budget - spent), spent_seconds=spent)
+                self.seconds = arguments["budget_seconds"] + SLICE_ALLOWANCE
             answer = self._execute_module(module_args=arguments, task_vars=task_vars)
             if answer.get("lists_wanted"):
                 self._bring(arguments)
@@ -53,9 +65,17 @@ class ActionModule(ActionBase):
             progress = answer.get("progress")
             if answer.get("failed") or not progress:
                 return answer
-            spent = progress["seconds"]
-            if answer["finished"] or self._task.check_mode or budget is None or spent >= budget - 1:
+            if answer.get("finished") or not is_sliced or progress["seconds"] >= budget - 1:
                 return answer
+            # A host whose clock stands still would be asked for ever.
+            if progress["seconds"] < spent + arguments["budget_seconds"] / 2:
+                return {
+                    "failed": True,
+                    "msg": "The host's answer was not understood, so nothing of it counts: it was asked to guess for "
+                    "{0:.1f} seconds after {1:.1f}, and says that it has guessed for {2:.1f} in all and has not "
+                    "finished.".format(arguments["budget_seconds"], spent, progress["seconds"]),
+                }
+            spent = progress["seconds"]
             self._display.display(line((task_vars or {}).get("inventory_hostname", "host"), progress, budget))
 
     @staticmethod
@@ -144,8 +164,9 @@ class ActionModule(ActionBase):
 
     def _bring(self, arguments):
         """Have the lists on the host, in Ansible's temporary directory, from where the module takes them."""
-        if arguments.get("lists_archive"):
+        if self._is_brought:
             raise AnsibleActionFail("The word lists were brought, but the module does not find them.")
+        self._is_brought = True
         if self._task.check_mode and sum(os.path.getsize(path) for path in self._files.values()) > CHECK_MODE_BYTES:
             arguments["lists_id"] = None
             return
@@ -214,10 +235,21 @@ def fetched(url, wanted, where):
     with tempfile.TemporaryDirectory(dir=FETCHED) as directory:
         fresh = os.path.join(directory, "list")
         try:
-            with contextlib.closing(open_url(url, timeout=60)) as answer, open(
+            with deadline(FETCHED_SECONDS), contextlib.closing(open_url(url, timeout=60)) as answer, open(
                 fresh, "wb", opener=_for_owner_alone
             ) as handle:
-                shutil.copyfileobj(answer, handle, BLOCK)
+                copy(answer, handle)
+        except TimeIsUp:
+            raise AnsibleActionFail(
+                "{0}.url {1} can't be fetched: it takes longer than {2:.0f} seconds.".format(
+                    where, shown(url), FETCHED_SECONDS
+                )
+            ) from None
+        except TooLarge:
+            raise AnsibleActionFail(
+                "{0}.url {1} has more than {2:,} MiB, which is not taken: put such a list on the host, and give "
+                "host_path.".format(where, shown(url), FETCHED_BYTES >> 20)
+            ) from None
         except Exception as error:
             raise AnsibleActionFail(
                 "{0}.url {1} can't be fetched: {2}.".format(where, shown(url), _reason(error, url))
@@ -227,6 +259,23 @@ def fetched(url, wanted, where):
             raise AnsibleActionFail("{0}: {1} has the SHA-256 {2}, not {3}.".format(where, shown(url), found, wanted))
         os.rename(fresh, path)
     return path
+
+
+class TooLarge(Exception):
+    """More comes than may be taken."""
+
+
+def copy(source, target):
+    """Copy a file that may not end.
+
+    :raises TooLarge: after FETCHED_BYTES
+    """
+    left = FETCHED_BYTES
+    for block in iter(lambda: source.read(BLOCK), b""):
+        left -= len(block)
+        if left < 0:
+            raise TooLarge
+        target.write(block)
 
 
 def shown(url):
@@ -253,7 +302,7 @@ def without_secrets(value):
 def _reason(error, url):
     """Why an address can't be fetched; the texts of some errors have parts of it."""
     if shown(url) == url:
-        return error
+        return clean(error)
     code = getattr(error, "code", None)
     return type(error).__name__ if code is None else "{0} {1}".format(type(error).__name__, code)
 
@@ -268,5 +317,5 @@ def line(host, progress, budget):
     else:
         reached = "all {0:,} accounts' first {1:,} guesses".format(progress["accounts"], everyone)
     return "{0}: {1}, {2:,} guessed so far, {3:,.0f} s of {4:,.0f} s".format(
-        host, reached, progress["guessed"], progress["seconds"], budget
+        clean(host), reached, progress["guessed"], progress["seconds"], budget
     )

@@ -7,16 +7,13 @@ on the controller.
 import os
 import sys
 
-from ansible.plugins.action import ActionBase
-
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.checked import CheckedAction
 from harden_mail_controller.queue_request import Request
 
 
-class ActionModule(ActionBase):
+class ActionModule(CheckedAction):
     """Calls the module mail_queue_info or mail_queue; ``refuse_queue_request`` comes before."""
-
-    _supports_check_mode = True
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)

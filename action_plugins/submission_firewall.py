@@ -3,10 +3,13 @@
 import os
 import re
 import socket
+import sys
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.checked import CheckedAction
 
 DEFAULT_PORTS = (587, 465)
 PROBE_SECONDS = 5
@@ -14,7 +17,7 @@ PROBE_SECONDS = 5
 NAME = re.compile(r"^(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
 
 
-class ActionModule(ActionBase):
+class ActionModule(CheckedAction):
     """Hands the module addresses only; tries the ports from here; confirms the change over a fresh connection."""
 
     def run(self, tmp=None, task_vars=None):

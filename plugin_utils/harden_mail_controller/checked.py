@@ -1,0 +1,90 @@
+"""The one gate through which answers of managed hosts come in."""
+
+import re
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from .answers import NotUnderstood, understood
+from .deadline import TimeIsUp, deadline
+
+# So long may a host take over one call of a module, and so much may it answer.
+LONGEST = 2 * 3600
+LARGEST = 64 << 20
+
+# What steers a terminal; ansible-core prints what stands beside a module's JSON as a warning.
+_STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
+
+
+class CheckedAction(ActionBase):
+    """What its modules answer is held to what they may say.
+
+    A host that answers otherwise, or not in time, has failed, and the message says so.
+
+    :ivar float seconds: how long one call may take
+    """
+
+    _supports_check_mode = True
+    seconds = LONGEST
+
+    def _execute_module(self, module_name=None, **keywords):
+        name = module_name or self._task.action
+        try:
+            with deadline(self.seconds):
+                answer = super()._execute_module(module_name=module_name, **keywords)
+        except TimeIsUp:
+            raise AnsibleActionFail("The host did not answer within {0:,.0f} seconds.".format(self.seconds)) from None
+        result = checked(name.rsplit(".", 1)[-1], answer)
+        # Ansible's own, so that it need not look for Python again.
+        if self._discovered_interpreter_key:
+            facts = result.setdefault("ansible_facts", {})
+            facts[self._discovered_interpreter_key] = self._discovered_interpreter
+        return result
+
+    def _parse_returned_data(self, res, *arguments, **keywords):
+        output = res.get("stdout", "")
+        if len(output) > LARGEST:
+            raise AnsibleActionFail(
+                "The host's answer was not understood, so nothing of it counts: it is longer than {0} MiB.".format(
+                    LARGEST >> 20
+                )
+            )
+        quiet = {name: _STEERS.sub(_escape, res[name]) for name in ("stdout", "stderr") if name in res}
+        return super()._parse_returned_data(dict(res, **quiet), *arguments, **keywords)
+
+
+class ModuleAction(CheckedAction):
+    """Calls the module of its own name, and does nothing else."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        result.update(self._execute_module(module_args=dict(self._task.args), task_vars=task_vars))
+        self._remove_tmp_path(self._connection._shell.tmpdir)
+        return result
+
+
+def checked(module, answer):
+    """An answer as :func:`answers.understood` makes it, or a failure that says why not.
+
+    :param dict answer: as ansible-core hands it on; warnings and errors may be objects of its own
+    """
+    own = {name: value for name, value in answer.items() if name not in ("exception", "deprecations", "warnings")}
+    if answer.get("warnings"):
+        given = answer["warnings"]
+        own["warnings"] = [_text(one) for one in given] if isinstance(given, (list, tuple)) else given
+    if "exception" in answer:
+        own.setdefault("failed", True)
+        own.setdefault("msg", _text(answer["exception"]))
+    try:
+        return understood(module, own)
+    except NotUnderstood as error:
+        return {"failed": True, "changed": False, "msg": str(error)}
+
+
+def _text(value):
+    """The sentence in an object by which ansible-core 2.19 and later hands on a warning or an error."""
+    return getattr(getattr(value, "event", None), "msg", value)
+
+
+def _escape(found):
+    return "\\u{0:04x}".format(ord(found.group()))
