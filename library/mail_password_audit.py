@@ -81,7 +81,8 @@ options:
   lists:
     description:
       - Word lists of one's own, one word a line, likeliest first. Each is a file on the controller (O(lists[].path)),
-        is fetched by the controller (O(lists[].url)), or is on the managed host already (O(lists[].host_path)).
+        is fetched by the controller (O(lists[].url); at most 1 GiB, in 10 minutes), or is on the managed host already
+        (O(lists[].host_path)).
     type: list
     elements: dict
     default: []

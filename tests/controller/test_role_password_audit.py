@@ -17,7 +17,7 @@ module = AnsibleModule(options, supports_check_mode=True)
 place = pathlib.Path({place!r})
 (place / "{name}.asked").write_text(json.dumps(dict(module.params, check=module.check_mode)))
 answer = place / "{name}.answer"
-module.exit_json(**(json.loads(answer.read_text()) if answer.exists() else {{"changed": False}}))
+module.exit_json(**(json.loads(answer.read_text()) if answer.exists() else {{"changed": False, "findings": []}}))
 """
 
 PLAY = """
@@ -59,7 +59,7 @@ class Host:
             (directory / "library" / (name + ".py")).write_text(text)
         (directory / "play.yml").write_text(PLAY)
         (directory / "mail_password_audit.answer").write_text(json.dumps(ANSWER))
-        (directory / "submission_block.answer").write_text(json.dumps({"changed": False, "blocked": []}))
+        (directory / "submission_block.answer").write_text(json.dumps({"changed": False, "blocked": [], "findings": []}))
 
     def answer(self, **changes):
         (self.directory / "mail_password_audit.answer").write_text(json.dumps(dict(ANSWER, **changes)))
@@ -142,7 +142,6 @@ def test_blocks_stay_when_not_everything_is_known(host, answer):
 
 
 def test_absent_lifts_blocks_and_tells_nobody_even_without_a_mail_server(host):
-    host.answer(progress=None)
     facts = json.loads(json.dumps(FACTS))
     facts["mail_host"]["mta"] = {"name": None, "instances": []}
     run = host.play(facts=facts, password_audit_state="absent", password_audit_action=["notify", "block_submission"])
