@@ -59,7 +59,8 @@ class Host:
             (directory / "library" / (name + ".py")).write_text(text)
         (directory / "play.yml").write_text(PLAY)
         (directory / "mail_password_audit.answer").write_text(json.dumps(ANSWER))
-        (directory / "submission_block.answer").write_text(json.dumps({"changed": False, "blocked": [], "findings": []}))
+        blocked = {"changed": False, "blocked": [], "findings": []}
+        (directory / "submission_block.answer").write_text(json.dumps(blocked))
 
     def answer(self, **changes):
         (self.directory / "mail_password_audit.answer").write_text(json.dumps(dict(ANSWER, **changes)))
