@@ -7,7 +7,15 @@ all others are: ``data`` if it is not there, dropped if it is None.
 
 EACH = "*"
 
-CUTOFFS = {"cutoffs?": ["data"], "cutoffs_total?": "count", "covered_since?": "text?"}
+CUTOFFS = {
+    "cutoffs?": ["data"],
+    "cutoffs_total?": "count",
+    "cutoff_groups?": ["data"],
+    "cutoff_groups_total?": "count",
+    "forged?": ["data"],
+    "forged_total?": "count",
+    "covered_since?": "text?",
+}
 TOPS = ("top_senders", "top_recipient_domains", "top_subjects", "top_origins", "top_clients")
 COUNTED = [{"value": "text", "count": "count"}]
 MESSAGES = [
