@@ -144,7 +144,8 @@ def _events(lines, left):
             sessions[writer] = _PostfixSessions()
         login, attempts = _login(sessions[writer], time, program, process, message)
         if login is not None:
-            login = login if writer is None else login._replace(writer=writer)
+            # Half the time of _replace.
+            login = login if writer is None else Login(*login[:-1], writer)
             for _time in range(min(times * attempts, MOST_REPEATS)):
                 yield login
 
