@@ -3,6 +3,7 @@ import os
 import time
 
 import pytest
+from harden_mail import untrusted_walk
 from harden_mail.errors import UserError
 from harden_mail.logs import tail as tail_module
 from harden_mail.logs.cutoffs import as_utc
@@ -140,6 +141,47 @@ def test_a_line_of_any_length_is_passed_over_in_little_memory(log):
         assert max(map(len, tail._lines._rests.values())) <= LONGEST_LINE
     add(log, "\n", line("one"))
     assert texts(tail.read()) == ["one"]
+
+
+def test_what_is_no_plain_file_is_never_waited_for_and_said_once(log):
+    add(log, line("one"))
+    said = []
+    os.rename(str(log), str(log) + ".0")
+    os.mkfifo(str(log))
+    os.mkfifo(str(log) + ".1")
+    tail = FileTail(str(log), 0, said.append)
+    assert texts(tail.read()) == ["one"] and tail.read() == []
+    assert said == [
+        "{0}.1 is no plain file, so it is not read.".format(log),
+        "{0} is no plain file, so it is not read.".format(log),
+    ]
+    os.unlink(str(log))
+    add(log, line("two"))
+    assert texts(tail.read()) == ["two"]
+
+
+def test_a_link_that_somebody_else_made_is_not_followed(log, monkeypatch):
+    monkeypatch.setattr(untrusted_walk, "trusted_users", lambda: {4711})
+    os.unlink(str(log))
+    target = log.parent / "secret"
+    add(target, line("secret"))
+    os.symlink(str(target), str(log))
+    said = []
+    assert FileTail(str(log), 0, said.append).read() == []
+    assert len(said) == 1 and "is a symbolic link" in said[0]
+
+
+def test_a_log_that_grows_faster_than_it_is_read_comes_in_parts(log, monkeypatch):
+    monkeypatch.setattr(tail_module, "BLOCK", 1024)
+    monkeypatch.setattr(tail_module, "MOST_AT_ONCE", 4096)
+    add(log, *[line("n{0}".format(number)) for number in range(1000)])
+    tail, found = tail_of(log), []
+    first = tail.read()
+    assert 0 < len(first) < 200
+    found += first
+    for _number in range(100):
+        found += tail.read()
+    assert len(found) == 1000
 
 
 def test_the_year_of_a_stamp_follows_the_time(log, monkeypatch):

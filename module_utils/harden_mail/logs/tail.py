@@ -97,9 +97,9 @@ class FileTail:
         try:
             handle = opened(self._system, os.path.abspath(path), None)
         except NotRead as error:
-            if self._note is not None and not error.missing and error.why not in self._noted:
-                self._noted.add(error.why)
-                self._note("{0} {1}.".format(path, error.why))
+            if self._note is not None and not error.missing and str(error) not in self._noted:
+                self._noted.add(str(error))
+                self._note("{0}.".format(error))
             return None
         about = os.fstat(handle.fileno())
         return _Open(handle, (about.st_dev, about.st_ino), None)
