@@ -185,10 +185,34 @@ def test_lines_long_after_the_programs_last_are_not_known(host):
 def test_of_programs_whose_writer_is_not_known_nothing_is_forged(host):
     """vpopmail: no host of it was seen, so nobody knows as whom its lines come."""
     said = "vchkpw-submission: (PLAIN) login success bob@example.com:203.0.113.9"
-    result = ask(
-        host([entry(NOON - 60, 0, "vpopmail", said), entry(NOON - 50, 89, "vpopmail", said)]), on_cutoff="warn"
-    )
+    system = host([entry(NOON - 60, 0, "vpopmail", said), entry(NOON - 50, 89, "vpopmail", said)])
+    os.makedirs(system.real("/home/vpopmail"))
+    result = ask(system, on_cutoff="warn")
     assert result["forged_total"] == 0 and result["cutoffs"][0]["logins"] == 2
+
+
+@pytest.mark.parametrize(
+    "program, said",
+    [
+        ("vpopmail", "vchkpw-submission: (PLAIN) login success bob@example.com:203.0.113.9"),
+        ("smtp_auth", "SMTP user bob@example.com : /var/qmail/mailnames/x logged in from unknown@ [203.0.113.9]"),
+    ],
+)
+def test_lines_of_programs_that_are_not_there_are_forged(host, program, said):
+    result = ask(host([entry(NOON - 60, 33, program, said)]))
+    assert result["cutoffs"] == [] and [one["uid"] for one in result["forged"]] == [33]
+
+
+def test_when_journald_left_lines_out_a_file_s_are_not_forged(host):
+    """The text is journald's own, of 252."""
+    bob = entry(NOON - 100, POSTFIX, SUBMISSION, SENT.format("A2", "198.51.100.21", "bob@example.com"))
+    text = "Suppressed 12014 messages from {0}"
+    lost = {"MESSAGE_ID": "a596d6fe7bfa4994828e72309e95d61e", "SYSLOG_FACILITY": "3"}
+    for unit, expected in (("postfix@-.service", 2), ("apache2.service", 1)):
+        suppressed = entry(NOON - 60, 0, "systemd-journald", text.format(unit), **lost)
+        assert ask(host([HANAKO, suppressed], [as_line(bob)]), on_cutoff="warn")["cutoffs_total"] == expected
+    suppressed = entry(NOON - 1800, 0, "systemd-journald", text.format("postfix.service"), **lost)
+    assert ask(host([HANAKO, suppressed], [as_line(bob)]), on_cutoff="warn")["cutoffs_total"] == 1
 
 
 def test_a_line_whose_writer_the_journal_does_not_know_is_not_forged(host):
@@ -261,6 +285,9 @@ def test_forged_lines_prove_no_log_in_to_read_mail(host):
     lie = entry(NOON - 3660, 33, "dovecot", read)
     alone = as_line(entry(NOON - 3650, 33, "dovecot", read.replace("AAAA", "BBBB")))
     system = host([begun, early, lie, HANAKO], [alone])
+    assert names(ask(system, Window(30), on_cutoff="warn")["cutoffs"]) == ["hanako@example.com"]
+    courier = "LOGIN, user=hanako@example.com, ip=[198.51.100.20], port=[4], protocol=IMAP"
+    system = host([begun, early, entry(NOON - 3650, 33, "imapd", courier), HANAKO])
     assert names(ask(system, Window(30), on_cutoff="warn")["cutoffs"]) == ["hanako@example.com"]
     true = dict(lie, _UID="0")
     assert ask(host([begun, early, true, HANAKO]), Window(30), on_cutoff="warn")["cutoffs"] == []

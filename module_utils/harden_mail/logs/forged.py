@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from .cutoffs import NO_ACCOUNT, as_utc
 from .journal import user_name
-from .logins import Left, logins
+from .logins import Left, Login, logins
 from .reader import ALONE, DOUBTFUL, SAME
 
 # So many accounts with their addresses are kept apart; of what comes after them only the number is known.
@@ -59,7 +59,9 @@ class Sieve:
         for event in events:
             proof = "unproved" if isinstance(event, Left) or event.writer is None else event.writer.proof
             if proof == "unproved":
-                yield event
+                # What some user of the host says of a program proves no log-in to read mail, and nobody's failure.
+                if not _is_hearsay(event) or (event.accepted and event.kind == "smtp"):
+                    yield event
             elif proof == "proved":
                 if event.accepted and event.kind == "smtp":
                     self._known.add((event.account, event.address))
@@ -158,6 +160,11 @@ class Sieve:
             place[pair] = [login, 1, login.time]
         else:
             self._unnamed += 1
+
+
+def _is_hearsay(event):
+    """Whether it is known who wrote of it, and that it was not root."""
+    return isinstance(event, Login) and event.writer is not None and event.writer.uid is not None
 
 
 def _named(forged):

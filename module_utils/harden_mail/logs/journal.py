@@ -19,6 +19,9 @@ MAIL = "SYSLOG_FACILITY=2"
 MOST_OTHERS = 500000
 MOST_SECONDS = 120
 
+# Times at which journald left something out that are remembered: one in five minutes, for a month.
+MOST_SUPPRESSED = 10000
+
 # Seconds for which journalctl may be silent: it passes over millions of lines of others in that time.
 SILENCE = 300
 
@@ -30,6 +33,25 @@ COMMAND = ["journalctl", "--quiet", "--no-pager", "--all"]
 # mail_owner; Dovecot and Courier have a process of root's that writes for all. Seen on booted hosts: tests/data/logs.
 MAIL_OWNER = re.compile(r"^mail_owner\s*=\s*([\w.-]+)\s*$", re.MULTILINE)
 COURIER = re.compile(r"(?:(?:imap|pop3)(?:d|login)|courier(?:imap|pop3)login)(?:-ssl)?\Z")
+
+
+# What journald says when it has left out lines of a unit that wrote too many: "Suppressed 7 messages from x.service".
+SUPPRESSED = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"
+OF_FAMILY = re.compile(r"Suppressed \d+ messages from .*\b(postfix|dovecot|courier)")
+
+# Programs whose writer is not known, and what a host that has them has: a user, or a directory.
+VPOPMAIL_USER = re.compile(r"^vpopmail:", re.MULTILINE)
+PLESK = ("/opt/psa", "/usr/local/psa")
+
+
+def missing_programs(system):
+    """Programs that log log-ins and are not on this host: set of str, as in a log."""
+    missing = set()
+    if not VPOPMAIL_USER.search(system.read("/etc/passwd") or "") and not system.exists("/home/vpopmail"):
+        missing.add("vpopmail")
+    if not any(system.exists(path) for path in PLESK):
+        missing.update(("smtp_auth", "plesk_saslauthd"))
+    return missing
 
 
 def family_of(program):
@@ -83,6 +105,16 @@ class Journal:
             # A line without a stamp continues one before it: nothing that a log-in is written as.
             if stamp is not None and stamp >= self._since and (self._until is None or stamp < self._until):
                 yield stamp, text, clock.host
+
+    def suppressed(self):
+        """When journald left out lines of a mail server: list of (epoch seconds, family)."""
+        found, clock = [], Clock(time.time())
+        for line in self._lines(["--output=short-iso"] + self._times() + [SUPPRESSED], ()):
+            stamp, text = clock.read(line)
+            match = OF_FAMILY.search(text)
+            if stamp is not None and match and len(found) < MOST_SUPPRESSED:
+                found.append((stamp, match.group(1)))
+        return found
 
     def others(self):
         """What everybody else wrote, as mail: iterator of (epoch seconds, str as above, int: user id)."""

@@ -5,7 +5,7 @@ import heapq
 from collections import Counter, namedtuple
 
 from .files import LogFiles
-from .journal import Journal, family_of
+from .journal import Journal, family_of, missing_programs
 from .logins import DOVECOT_KINDS
 from .stamps import DAY
 
@@ -26,6 +26,9 @@ NEAR = DAY // 4
 
 # A file's lines come so many seconds after the journal's of the same time, which are then known.
 LAG = 2
+
+# Where journald says that it has left out lines, it did so in so many seconds before at most.
+LOST = 600
 
 # The same words within so many seconds, in the journal and in a file, are one line.
 SAME = 10
@@ -82,14 +85,15 @@ class Logs:
         self.covered_since, self.is_whole, self.notes = None, True, []
         period = (self.since, self.until)
         files = LogFiles(self.system, self.files, period, self.wanted, self._note)
-        streams, starts = [_keyed(files.logs(), LAG)], [files.start()]
+        streams, starts, lost = [_keyed(files.logs(), LAG)], [files.start()], []
         if self.journal:
             journal = Journal(self.system, period, self.wanted, self._note)
             starts.append(journal.start())
             if starts[-1] is not None:
+                lost = journal.suppressed()
                 streams.append(_keyed_journal(journal.proved(), _PROVED))
                 streams.append(_keyed_journal(journal.others(), _OTHERS))
-        judge = _Judge(bool(self.system.glob(CHROOT_SOCKETS)))
+        judge = _Judge(bool(self.system.glob(CHROOT_SOCKETS)), missing_programs(self.system), lost)
         for _key, kind, stamp, text, about in heapq.merge(*streams) if len(streams) > 1 else streams[0]:
             # Without a journal there is nothing to compare with, and it takes half the time.
             writer = judge.of(kind, stamp, text, about) if len(streams) > 1 else UNPROVED
@@ -113,11 +117,14 @@ class Logs:
 class _Judge:
     """Says of each line, in the order of time, what is known of its writer."""
 
-    def __init__(self, bypassed):
+    def __init__(self, bypassed, missing, lost):
         """
         :param bool bypassed: whether Postfix's lines can reach a file without the journal
+        :param missing: programs (set of str) that are not on this host
+        :param lost: of (epoch seconds, family), see :meth:`journal.Journal.suppressed`
         """
-        self._bypassed = bypassed
+        self._bypassed, self._missing = bypassed, missing
+        self._lost = {(family, stamp // LOST + turn) for stamp, family in lost for turn in (-1, 0)}
         # family, and what one server logs as -> time of the last line that it wrote itself; then hosts (bytes) that
         # the journal's lines name
         self._last, self._hosts = {}, set()
@@ -140,14 +147,16 @@ class _Judge:
             return PROVED
         if kind == _OTHERS:
             self._learn(stamp, message)
-            return Writer("forged" if self._is_near(family, stamp) else "unproved", about)
+            is_forged = program in self._missing or self._is_near(family, stamp)
+            return Writer("forged" if is_forged else "unproved", about)
         if stamp is not None and self._has(stamp, message):
             return None
         # Dovecot's own file names no host, and has no "dovecot: " at a line's beginning.
         own_file = about is None and program in DOVECOT_KINDS
         if own_file or not self._is_near(name, stamp) or (about is not None and _short(about) not in self._hosts):
             return UNPROVED
-        return DOUBTFUL if self._bypassed and head in self._processes else ALONE
+        is_doubtful = (family, stamp // LOST) in self._lost or (self._bypassed and head in self._processes)
+        return DOUBTFUL if is_doubtful else ALONE
 
     def _is_near(self, name, stamp):
         return name in self._last and stamp is not None and stamp - self._last[name] < NEAR
