@@ -164,6 +164,35 @@ def test_whom_postfix_runs_as_is_asked_of_its_configuration(host):
     assert ask(system, on_cutoff="warn")["cutoffs"][0]["in_journal"]
 
 
+def test_a_forged_line_of_a_true_process_hides_no_true_log_in(host):
+    early = dict(HANAKO, MESSAGE="disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1")
+    early["__REALTIME_TIMESTAMP"] = str((NOON - 4000) * 1000000)
+    lie = dict(HANAKO, _UID="33", __REALTIME_TIMESTAMP=str((NOON - 3700) * 1000000))
+    assert names(ask(host([early, lie, HANAKO]), on_cutoff="warn")["cutoffs"]) == ["hanako@example.com"]
+
+
+def test_what_a_user_wrote_before_it_was_true_is_true_and_not_accepted_as_that_users(host):
+    lie = dict(HANAKO, _UID="33", SYSLOG_PID="5", __REALTIME_TIMESTAMP=str((NOON - 9000) * 1000000))
+    with pytest.raises(UserError) as caught:
+        ask(host([lie, HANAKO]), accepted_cutoffs=["uid 33"])
+    (cutoff,) = caught.value.result["cutoffs"]
+    assert cutoff["in_journal"] and cutoff["uid"] is None
+    other = dict(lie, _UID="34", SYSLOG_PID="6")
+    for entries, uid in (([lie, lie], 33), ([lie, other], None), ([other, lie], None), ([lie, other, lie], None)):
+        assert [one["uid"] for one in ask(host(entries), on_cutoff="warn")["cutoffs"]] == [uid]
+
+
+def test_only_what_is_forged_in_the_days_that_are_looked_at_is_told(host):
+    begin = NOON - 14 * 86400
+    early = entry(begin - 590, POSTFIX, "postfix/smtpd", "disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1")
+    times = [str((begin + after) * 1000000) for after in (-300, 300)]
+    lies = [dict(one, __REALTIME_TIMESTAMP=stamp) for one, stamp in zip(FLOOD, times)]
+    found = ask(host([early] + lies), Window(10), on_cutoff="warn")
+    assert names(found["forged"]) == ["!11@example.com"] and found["findings"][0].startswith(
+        "1 log line of log-ins was"
+    )
+
+
 # --- where nobody knows, it stops as ever -----------------------------------------------------------------------
 
 
@@ -273,6 +302,24 @@ def test_another_hosts_lines_in_a_common_file_are_not_forged(host):
 def test_an_instance_that_writes_to_a_file_of_its_own_is_not_forged(host):
     one = entry(NOON - 60, POSTFIX, "postfix-out/smtpd", SENT.format("A2", "198.51.100.21", "bob@example.com"))
     assert ask(host([HANAKO], [as_line(one)]), on_cutoff="warn")["cutoffs_total"] == 2
+
+
+def test_dovecots_own_file_is_not_forged(host):
+    """It names no host, and the journal may have lines of Dovecot's that are no log-ins."""
+    begun = entry(NOON - 90, 0, "dovecot", "imap-login: Error: x -login: ")
+    said = "Login: user=<bob@example.com>, method=PLAIN, rip=198.51.100.21, lip=192.0.2.1"
+    line = "Nov 24 11:59:00 submission-login: Info: {0}\n".format(said)
+    result = ask(host([begun], [line]), on_cutoff="warn")
+    assert names(result["cutoffs"]) == ["bob@example.com"]
+    result = ask(host([begun], [line.replace(" sub", " vps sub")]), on_cutoff="warn")
+    assert names(result["forged"]) == ["bob@example.com"]
+
+
+def test_when_not_all_of_the_journal_was_looked_at_nothing_in_a_file_alone_is_forged(host, monkeypatch):
+    monkeypatch.setattr(journal_module, "MOST_OTHERS", 0)
+    later = dict(HANAKO, __REALTIME_TIMESTAMP=str((NOON - 1795) * 1000000))
+    result = ask(host([HANAKO, later], map(as_line, [HANAKO] + FLOOD[:3])), on_cutoff="warn")
+    assert result["cutoffs_total"] == 4 and result["forged_total"] == 0
 
 
 def test_forged_lines_prove_no_log_in_to_read_mail(host):

@@ -210,7 +210,6 @@ def _said(cutoff):
 
 def _cutoff(account, address, pair, meant):
     logins, first, last, (failures, account_failures), proved, uid = pair
-    uid = None if proved else uid
     return {
         "account": account,
         "address": address,

@@ -66,7 +66,7 @@ class Sieve:
                 if event.accepted and event.kind == "smtp":
                     self._known.add((event.account, event.address))
                 yield event
-            elif event.time >= self._since:
+            elif event.time >= self._since:  # forged, alone or doubtful: of lines that have a time
                 self._keep(event, proof)
 
     def doubtful(self):
