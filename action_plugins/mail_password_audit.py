@@ -22,8 +22,9 @@ FETCHED = os.path.join(PROJECT, ".cache", "password_lists")
 STANDARD = re.compile(r"(?:(?:common|japanese|english)[0-9A-Za-z_-]*\.txt|CREDITS)\Z")
 SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
 
-# Seconds that the module works before it says how far it is.
+# Seconds that the module works before it says how far it is; and how many times longer than it reads.
 SLICE = 60.0
+SLICE_OF_READING = 10
 # What the host may take besides, to read its stores and wait for others.
 SLICE_ALLOWANCE = 900.0
 # In check mode, nothing larger is brought: it would be thrown away afterwards.
@@ -51,12 +52,12 @@ class ActionModule(CheckedAction):
         return result
 
     def _audit(self, arguments, task_vars):
-        budget, spent = self._budget(arguments), 0.0
+        budget, spent, part = self._budget(arguments), 0.0, SLICE
         is_sliced = budget is not None and not self._task.check_mode
         while True:
             # In check mode the notebook is not written, so a second slice would begin where the first one did.
             if is_sliced:
-                arguments.update(budget_seconds=min(SLICE, budget - spent), spent_seconds=spent)
+                arguments.update(budget_seconds=min(part, budget - spent), spent_seconds=spent)
                 self.seconds = arguments["budget_seconds"] + SLICE_ALLOWANCE
             answer = self._execute_module(module_args=arguments, task_vars=task_vars)
             if answer.get("lists_wanted"):
@@ -76,6 +77,8 @@ class ActionModule(CheckedAction):
                     "finished.".format(arguments["budget_seconds"], spent, progress["seconds"]),
                 }
             spent = progress["seconds"]
+            # Each part of the work begins with reading the stores.
+            part = max(SLICE, SLICE_OF_READING * progress.get("reading", 0))
             self._display.display(line((task_vars or {}).get("inventory_hostname", "host"), progress, budget))
 
     @staticmethod
@@ -309,13 +312,14 @@ def _reason(error, url):
 
 def line(host, progress, budget):
     """How far an audit is, for a person who waits."""
-    everyone = progress["everyone"]
+    everyone, number, behind = progress["everyone"], progress["accounts"], progress.get("behind", 0)
+    some = "{0:,} of {1:,} accounts".format(number - behind, number) if behind else "all {0:,} accounts".format(number)
     if everyone is None:
-        reached = "all guesses at all {0:,} accounts".format(progress["accounts"])
+        reached = "all guesses at {0}".format(some)
     elif everyone == 0:
-        reached = "the first guesses at {0:,} accounts".format(progress["accounts"])
+        reached = "the first guesses at {0:,} accounts".format(number)
     else:
-        reached = "all {0:,} accounts' first {1:,} guesses".format(progress["accounts"], everyone)
+        reached = "{0}' first {1:,} guesses".format(some, everyone)
     return "{0}: {1}, {2:,} guessed so far, {3:,.0f} s of {4:,.0f} s".format(
         clean(host), reached, progress["guessed"], progress["seconds"], budget
     )

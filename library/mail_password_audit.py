@@ -12,7 +12,9 @@ description:
   - Neither a password nor a hash nor a guess leaves the host or is written down. A result says by which class of rule
     a password was guessed and within how many guesses.
   - Likely guesses come first, and every account is brought to the same number of guesses before one gets more. So a
-    small budget finds most.
+    small budget finds most. Accounts whose hashes are dearer to try than others have the same time, and so fewer
+    guesses. A hash of which one guess would take more than 3 seconds of a processor, or more than an eighth of the
+    host's memory (256 MiB at most), is not tried at all; that is a finding.
   - Remembers how far it came, so that the next run goes on from there, and accounts that are unchanged and fully tried
     cost nothing. Accounts are known by a keyed hash.
 options:
@@ -40,11 +42,15 @@ options:
     elements: str
     default: []
   budget_seconds:
-    description: How long guessing may take, in all. With V(0), only what is known already is said.
+    description:
+      - How long reading and guessing may take, in all. With V(0), only what is known already is said. The stores are
+        always read as a whole; if that takes all the time, nothing is tried, which is a finding.
     type: float
     default: 120
   budget_seconds_per_account:
-    description: Processor time for one account, over all audits with the same guesses. Left out, there is no limit.
+    description:
+      - Processor time for one account, over all audits with the same guesses. Left out, or with V(0), there is no
+        limit.
     type: float
   budget_guesses_per_account:
     description:
@@ -198,11 +204,21 @@ guessed:
   elements: dict
   sample:
     - {name: info@example.com, token: 5b0f3a61c2d4e987, kind: account}
+kept_accounts:
+  description:
+    - Of the accounts that M(submission_block) keeps from sending for this audit, those of which it is not known whether
+      they still ought to be; they are to stay blocked. An account is one of them for 60 days, when its password was
+      guessed and the source that had it (a file, or a database) is gone or could not be read as a whole. When what is
+      remembered got lost, all are, until everything was tried again. Empty with O(name_guessed=false).
+  returned: with O(state=present)
+  type: list
+  elements: str
 knows_all:
   description:
-    - Whether RV(guessed_accounts) has all whose password was ever guessed and is still the same. Not so when a store
-      could not be read, when somebody who was guessed is in a store that was not read this time (for 60 days), or when
-      what is remembered got lost and not everything was tried again.
+    - Whether RV(guessed_accounts) has all whose password was ever guessed and is still the same. Not so when somebody
+      who was guessed was met neither with that password nor with another one, and the source that had it is gone or
+      could not be read as a whole (for 60 days); nor when what is remembered got lost and not everything was tried
+      again.
   returned: with O(state=present)
   type: bool
 summary:
@@ -218,10 +234,12 @@ finished:
   type: bool
 progress:
   description:
-    - How far it came. C(everyone), so many guesses everybody has had; null when there are no more.
+    - How far it came. C(everyone), so many guesses everybody has had but C(behind) accounts; null when there are no
+      more. Behind are those that could not be tried, that had O(budget_seconds_per_account), and, if they are not more
+      than a quarter of all, those whose hashes are dearer to try. C(reading), seconds that it took to read the stores.
   returned: with O(state=present)
   type: dict
-  sample: {accounts: 335, guessed: 12, everyone: 1000, seconds: 120.3}
+  sample: {accounts: 335, guessed: 12, everyone: 1000, behind: 1, seconds: 120.3, reading: 0.2}
 lists_wanted:
   description: The word lists are to be brought; for the action plugin.
   returned: when that is so

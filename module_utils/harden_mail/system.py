@@ -21,6 +21,7 @@ Completed = namedtuple("Completed", "rc out err")
 
 # Bytes of a file that is read whole: the kernel's list of a million connections is 150 MB long.
 LARGEST_FILE = 256 << 20
+_CHUNK = 1 << 20
 
 # Seconds for a command to end when nobody reads it any more, and again when it was asked to.
 GRACE = 3
@@ -160,7 +161,7 @@ class System:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(errno.EINVAL, "it is no plain file", path)
             with open(descriptor, "rb", closefd=False) as handle:
-                content = handle.read(LARGEST_FILE + 1)
+                content = _up_to(handle, LARGEST_FILE + 1)
         finally:
             os.close(descriptor)
         if len(content) > LARGEST_FILE:
@@ -172,6 +173,8 @@ class System:
 
         An existing file keeps its owner and mode; a symbolic link is followed, not replaced.
         Missing directories are made (0755).
+
+        :param text: str, or an iterable of str, of which one after another is written
         """
         target = os.path.realpath(self.real(path))
         directory = os.path.dirname(target)
@@ -187,7 +190,7 @@ class System:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as handle:
-                handle.write(text)
+                handle.writelines([text] if isinstance(text, str) else text)
                 handle.flush()
                 os.fchmod(handle.fileno(), stat.S_IMODE(former.st_mode) if former else mode)
                 if former and os.geteuid() == 0:
@@ -313,6 +316,17 @@ def _ended(process, patience):
         except subprocess.TimeoutExpired:
             end()
     return process.wait()
+
+
+def _up_to(handle, most):
+    """So many bytes of a file at most; memory is taken for what is there, and not for what might be."""
+    content = bytearray()
+    while len(content) < most:
+        chunk = handle.read(min(_CHUNK, most - len(content)))
+        if not chunk:
+            break
+        content += chunk
+    return content
 
 
 def _for_owner_alone(path, flags):

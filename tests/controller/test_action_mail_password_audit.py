@@ -319,3 +319,24 @@ def test_how_far_it_is_in_words(plugin):
     assert plugin.line("vps1", progress, 900.0) == said
     progress["everyone"] = 0
     assert plugin.line("vps1", progress, 900.0) == said.replace("all guesses at all", "the first guesses at")
+
+
+@pytest.mark.parametrize(
+    ("everyone", "said"),
+    [
+        (1000, "vps1: 1,998 of 2,000 accounts' first 1,000 guesses, 14 guessed so far, 60 s of 900 s"),
+        (None, "vps1: all guesses at 1,998 of 2,000 accounts, 14 guessed so far, 60 s of 900 s"),
+        (0, "vps1: the first guesses at 2,000 accounts, 14 guessed so far, 60 s of 900 s"),
+    ],
+)
+def test_who_is_behind_is_not_counted_among_all(plugin, everyone, said):
+    progress = {"accounts": 2000, "guessed": 14, "everyone": everyone, "behind": 2, "seconds": 60.0}
+    assert plugin.line("vps1", progress, 900.0) == said
+
+
+def test_where_reading_takes_long_the_parts_are_longer(action):
+    answers = [answer(60), answer(360), answer(420, finished=True)]
+    answers[0]["progress"]["reading"] = 30.0
+    made = action({"budget_seconds": 900}, answers)
+    made.work()
+    assert [asked["budget_seconds"] for asked in made.asked] == [60, 300, 60]

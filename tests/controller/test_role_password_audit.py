@@ -34,6 +34,7 @@ FACTS = {
         "logs": {"files": ["/var/log/mail.log"], "journal": True},
     }
 }
+NOT_APPLICABLE = {"not_applicable": "No store.", "changed": False}
 GUESSED = [{"name": "info@example.com", "token": "abc", "kind": "common"}]
 ANSWER = {
     "changed": False,
@@ -42,6 +43,7 @@ ANSWER = {
     "guessed_accounts": ["info@example.com"],
     "guessed": GUESSED,
     "knows_all": True,
+    "kept_accounts": [],
     "findings": ["The password of info@example.com was guessed."],
     "evidence": [],
 }
@@ -115,7 +117,7 @@ def test_accounts_are_blocked_and_told(host):
 def test_nobody_is_told_of_a_block_that_was_not_made(host, answer):
     (host.directory / "submission_block.answer").write_text(json.dumps(answer))
     if answer is None:
-        host.answer(knows_all=False)
+        (host.directory / "mail_password_audit.answer").write_text(json.dumps(dict(NOT_APPLICABLE, guessed=GUESSED)))
     assert host.play(password_audit_action=["notify", "block_submission"]).status == 0
     assert host.asked("mail_password_notice")["blocked"] is False
 
@@ -134,9 +136,14 @@ def test_when_nobody_is_guessed_any_more_the_list_is_empty(host):
     assert run.outcome("vps1", "passwords-not-guessable") == "compliant"
 
 
-@pytest.mark.parametrize("answer", [dict(ANSWER, knows_all=False), {"not_applicable": "No store.", "changed": False}])
-def test_blocks_stay_when_not_everything_is_known(host, answer):
-    (host.directory / "mail_password_audit.answer").write_text(json.dumps(answer))
+def test_who_was_guessed_where_nobody_could_look_stays_blocked_and_nobody_else(host):
+    host.answer(knows_all=False, kept_accounts=["bob@example.com", "info@example.com"])
+    assert host.play(password_audit_action=["block_submission"]).status == 0
+    assert host.asked("submission_block")["accounts"] == ["info@example.com", "bob@example.com"]
+
+
+def test_blocks_stay_where_nothing_could_be_audited(host):
+    (host.directory / "mail_password_audit.answer").write_text(json.dumps(NOT_APPLICABLE))
     run = host.play(password_audit_action=["block_submission"])
     assert run.status == 0, run.out
     assert host.asked("submission_block") is None

@@ -14,10 +14,13 @@ import time
 
 import pytest
 from fake_system import FakeSystem
+from harden_mail.block import engine
 from harden_mail.errors import NotApplicable, UserError
-from harden_mail.passwords import audit, audit_lists, notebook, work
+from harden_mail.passwords import audit, audit_lists, guessing, notebook, worker
 from harden_mail.passwords.account import Account
+from harden_mail.passwords.schemes_base import Unreadable
 from harden_mail.passwords.stores import registry
+from harden_mail.passwords.stores.store import Store
 
 USERS = "/etc/dovecot/users"
 PARAMETERS = {
@@ -75,7 +78,7 @@ def few_guesses(monkeypatch):
 @pytest.fixture
 def tried(monkeypatch):
     """How many words were tried: [number]."""
-    count, real = [0], work.matcher
+    count, real = [0], worker.matcher
 
     def matcher(group, digests):
         match = real(group, digests)
@@ -86,7 +89,7 @@ def tried(monkeypatch):
 
         return counting
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     return count
 
 
@@ -345,14 +348,14 @@ def later(monkeypatch, days):
     monkeypatch.setattr(audit.datetime, "date", Clock)
 
 
-class Broken:
+class Broken(Store):
     """A store that tells one account and then breaks."""
 
     name = "broken"
-    problems = ()
 
-    def __init__(self, *_):
-        pass
+    def __init__(self, system, _options):
+        super().__init__(system, {})
+        self.begin("")
 
     def accounts(self):
         yield audit_account("early", ssha("early1"))
@@ -380,7 +383,7 @@ def odd_stores(monkeypatch):
 def test_a_store_that_breaks_is_a_finding_and_the_others_go_on(system, odd_stores):
     users(system, bob=ssha("bob123"))
     result = run(system, stores=[{"store": "broken"}, *PARAMETERS["stores"], {"store": "dovecot-ldap"}])
-    assert result["knows_all"] is False
+    assert result["knows_all"] is True
     assert result["guessed_accounts"] == ["bob@example.com", "early"]
     assert result["findings"][-2:] == [
         "broken could not be read: The database does not answer.",
@@ -466,13 +469,13 @@ def test_absent_forgets_everything(system):
 
 def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):
     users(system, bob=ssha("bob123"))
-    real = work.Guessing.run
+    real = guessing.Guessing.run
 
     def run_and_fail(self, between):
         real(self, between)
         raise UserError("A process that tried passwords was killed")
 
-    monkeypatch.setattr(work.Guessing, "run", run_and_fail)
+    monkeypatch.setattr(guessing.Guessing, "run", run_and_fail)
     with pytest.raises(UserError):
         run(system)
     monkeypatch.undo()
@@ -483,18 +486,18 @@ def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):
 SLOW = """
 import json, os, sys, time
 sys.path[:0] = sys.argv[1:3]
-from harden_mail.passwords import audit, work
+from harden_mail.passwords import audit, guessing, jobs, worker
 from harden_mail.system import System
 
-real = work.matcher
+real = worker.matcher
 def matcher(group, digests):
     match = real(group, digests)
     def slowly(words):
         time.sleep(0.0002 * len(words))
         return match(words)
     return slowly
-work.matcher = matcher
-work._WAVE, work._ALONE, work._BLOCK, work._PIECE = 0.02, 0.0, 20, 0.005
+worker.matcher = matcher
+guessing._WAVE, guessing._ALONE, worker._BLOCK, jobs.PIECE = 0.02, 0.0, 20, 0.005
 audit._SAVE_EVERY, audit._SAVE_SHARE = 0, 0
 audit.QUOTAS = ((100, 10), (600, 40))
 audit.general_batches = lambda *_: iter([([b"%d-" % number for number in range(900)], "digits")])
@@ -542,7 +545,8 @@ def test_killed_anywhere_and_run_again_it_ends_as_if_unbroken(tmp_path):
 def test_a_store_that_is_down_lifts_no_block(system, odd_stores, monkeypatch):
     class Flaky(Broken):
         def accounts(self):
-            self.problems = ["broken: the database does not answer."] if down else []
+            if down:
+                self.problem("", "the database does not answer")
             return iter(() if down else [audit_account("bob", ssha("bob123"))])
 
     monkeypatch.setitem(registry.STORES, "broken", Flaky)
@@ -564,16 +568,16 @@ def test_a_loss_is_not_made_good_while_something_could_not_be_tried(system, monk
     users(system, bob=ssha("bob123"))
     run(system)
     system.remove(notebook.NOTEBOOK)
-    real = work.matcher
+    real = worker.matcher
 
     def lacking(*_):
-        raise work.Uncheckable("no memory")
+        raise worker.Uncheckable("no memory")
 
-    monkeypatch.setattr(work, "matcher", lacking)
+    monkeypatch.setattr(worker, "matcher", lacking)
     result = run(system)
     assert result["knows_all"] is False
     assert any("began anew" in line for line in result["evidence"])
-    monkeypatch.setattr(work, "matcher", real)
+    monkeypatch.setattr(worker, "matcher", real)
     assert run(system)["knows_all"] is True
 
 
@@ -660,3 +664,198 @@ def test_what_is_no_finite_number_is_refused(system, name, value):
 def test_no_guesses_at_an_account_are_no_limit(system):
     users(system, fine=ssha("x-x"))
     assert of(run(system, budget_guesses_per_account=0), "fine")["not_guessed_in"] == 1537
+
+
+# --- sources ----------------------------------------------------------------------------------------------
+
+
+def in_files(*names):
+    return [{"store": "dovecot-passwd-file", "path": "/etc/mail/{0}/passwd".format(name)} for name in names]
+
+
+def file_of(system, name, **accounts):
+    lines = ["{0}@{1}.example:{2}::::::\n".format(user, name, stored) for user, stored in accounts.items()]
+    system.write("/etc/mail/{0}/passwd".format(name), "".join(lines))
+
+
+def block(system, *accounts):
+    system.write(engine.NOTEBOOK, json.dumps({"lists": {"password_audit": {"accounts": list(accounts)}}}))
+
+
+@pytest.fixture
+def two_files(system):
+    """Two files whose accounts were all guessed and are blocked; then both have another password in them."""
+    stores = in_files("a", "b")
+    for name in ("a", "b"):
+        file_of(system, name, bob=ssha("bob123"), info=ssha("info1"))
+    assert len(run(system, stores=stores)["guessed_accounts"]) == 4
+    block(system, "bob@a.example", "bob@b.example", "info@a.example", "info@b.example", "other@a.example")
+    for name in ("a", "b"):
+        file_of(system, name, bob=ssha("x-x"), info=ssha("info1"), new=ssha("new1"))
+    return stores
+
+
+@pytest.mark.parametrize("spoil", ["fifo", "removed", "directory", "no longer declared"])
+def test_a_source_that_is_not_read_freezes_its_own_accounts_only(system, two_files, monkeypatch, spoil):
+    stores, path = two_files, system.real("/etc/mail/b/passwd")
+    if spoil == "no longer declared":
+        stores = in_files("a")
+    else:
+        os.unlink(path)
+        if spoil == "fifo":
+            os.mkfifo(path)
+        elif spoil == "directory":
+            os.mkdir(path)
+    result = run(system, stores=stores)
+    assert result["guessed_accounts"] == ["info@a.example", "new@a.example"]
+    assert result["kept_accounts"] == ["bob@b.example", "info@b.example"]
+    assert result["knows_all"] is False
+    assert any(line.startswith("2 accounts with guessed passwords are in sources") for line in result["evidence"])
+    # As a source of which nobody knows more, it is forgotten after a time.
+    later(monkeypatch, notebook.KEPT_DAYS + 1)
+    result = run(system, stores=stores)
+    assert (result["kept_accounts"], result["knows_all"]) == ([], True)
+
+
+def test_when_it_can_be_read_again_it_decides_again(system, two_files):
+    path = system.real("/etc/mail/b/passwd")
+    os.rename(path, path + ".away")
+    assert run(system, stores=two_files)["kept_accounts"] == ["bob@b.example", "info@b.example"]
+    os.rename(path + ".away", path)
+    result = run(system, stores=two_files)
+    assert (result["kept_accounts"], result["knows_all"]) == ([], True)
+    assert result["guessed_accounts"] == ["info@a.example", "info@b.example", "new@a.example", "new@b.example"]
+
+
+def test_of_one_pattern_each_file_decides_for_itself(system):
+    stores = [{"store": "dovecot-passwd-file", "path": "/etc/mail/*/passwd"}]
+    for name in ("a", "b"):
+        file_of(system, name, bob=ssha("bob123"))
+    run(system, stores=stores)
+    block(system, "bob@a.example", "bob@b.example")
+    file_of(system, "a", other=ssha("x-x"))
+    os.unlink(system.real("/etc/mail/b/passwd"))
+    os.mkfifo(system.real("/etc/mail/b/passwd"))
+    result = run(system, stores=stores)
+    assert (result["guessed_accounts"], result["kept_accounts"]) == ([], ["bob@b.example"])
+
+
+def test_a_good_password_in_one_source_clears_no_bad_one_in_another(system):
+    stores = in_files("a", "b")
+    for name in ("a", "b"):
+        system.write("/etc/mail/{0}/passwd".format(name), "bob@x.example:{0}\n".format(ssha("bob123")))
+    run(system, stores=stores)
+    block(system, "bob@x.example")
+    system.write("/etc/mail/a/passwd", "bob@x.example:{0}\n".format(ssha("x-x")))
+    assert run(system, stores=stores)["guessed_accounts"] == ["bob@x.example"]
+    os.unlink(system.real("/etc/mail/b/passwd"))
+    assert run(system, stores=stores)["kept_accounts"] == ["bob@x.example"]
+    system.write("/etc/mail/b/passwd", "bob@x.example:{0}\n".format(ssha("y-y")))
+    result = run(system, stores=stores)
+    assert (result["guessed_accounts"], result["kept_accounts"]) == ([], [])
+
+
+def test_after_a_loss_all_blocks_stay_and_new_ones_come(system):
+    users(system, bob=ssha("bob123"))
+    run(system)
+    block(system, "bob@example.com", "gone@example.com")
+    system.write(notebook.NOTEBOOK, "spoiled")
+    result = run(system, budget_seconds=0)
+    assert (result["guessed_accounts"], result["kept_accounts"]) == ([], ["bob@example.com", "gone@example.com"])
+    result = run(system)
+    assert (result["guessed_accounts"], result["kept_accounts"]) == (["bob@example.com"], [])
+
+
+def test_no_name_is_told_that_is_not_asked_for(system, two_files):
+    os.unlink(system.real("/etc/mail/b/passwd"))
+    assert run(system, stores=two_files, name_guessed=False)["kept_accounts"] == []
+
+
+def test_a_list_of_blocks_that_is_spoiled_is_a_sentence(system):
+    users(system, bob=ssha("bob123"))
+    system.write(engine.NOTEBOOK, "[")
+    with pytest.raises(UserError, match=r"lists\.json, where it is remembered who may not send, can't be read"):
+        run(system)
+
+
+# --- what others make dear --------------------------------------------------------------------------------
+
+DEAR = "{OTP}sha1 999999999 seed 0123456789abcdef"
+
+
+def test_a_hash_that_takes_too_long_is_said_and_holds_nobody_up(system):
+    users(system, bob=ssha("bob123"), evil=DEAR, huge="$argon2id$v=19$m=8388608,t=1,p=1$c2FsdHNhbHQ$" + "A" * 43)
+    began = time.monotonic()
+    result = run(system)
+    assert time.monotonic() - began < 20
+    assert (result["guessed_accounts"], result["finished"]) == (["bob@example.com"], True)
+    told = " ".join(text for text in result["findings"] if text.startswith("Not tried"))
+    assert "one guess would take more than 3 seconds. evil@example.com." in told
+    assert "one guess would take 8,192 MiB of memory, and" in told
+    assert result["summary"]["tried"] == 1
+
+
+def test_who_was_guessed_stays_so_when_his_hash_is_found_too_dear(system, monkeypatch):
+    users(system, bob=ssha("bob123"))
+    run(system)
+
+    def check(_group):
+        raise Unreadable("one guess would take more than 3 seconds")
+
+    monkeypatch.setattr(audit.cost, "check", check)
+    result = run(system)
+    assert result["guessed_accounts"] == ["bob@example.com"]
+
+
+def test_reading_is_a_part_of_the_budget(system, odd_stores, monkeypatch):
+    class Slow(Broken):
+        def accounts(self):
+            time.sleep(0.3)
+            yield audit_account("bob", ssha("bob123"))
+
+    monkeypatch.setitem(registry.STORES, "broken", Slow)
+    result = run(system, stores=[{"store": "broken"}], budget_seconds=0.2)
+    assert (result["finished"], result["guessed_accounts"]) == (False, [])
+    assert result["progress"]["reading"] >= 0.3
+    assert result["findings"] == [
+        "Reading the stores took 0 of the 0 seconds that there are (password_audit_budget_seconds), so nothing was "
+        "tried: give more."
+    ]
+    assert run(system, stores=[{"store": "broken"}], budget_seconds=30)["guessed_accounts"] == ["bob"]
+    # Without any time, nothing but what is known is asked for.
+    assert run(system, stores=[{"store": "broken"}], budget_seconds=0)["findings"][1:] == []
+
+
+def test_no_seconds_of_an_account_are_no_limit(system):
+    users(system, fine=ssha("x-x"))
+    assert of(run(system, budget_seconds_per_account=0), "fine")["not_guessed_in"] == 1537
+
+
+# An audit of many rows in a process of its own: bytes of Python's objects for each, at most at once.
+MEMORY = """
+import json, sys, tracemalloc
+sys.path[:0] = sys.argv[1:3]
+from harden_mail.passwords import audit
+from harden_mail.system import System
+
+for number in range(2):
+    tracemalloc.start()
+    result = audit.run(System(sys.argv[3]), json.loads(sys.argv[4]), False)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(result["accounts"]) == 20
+    print(most)
+"""
+
+
+@pytest.mark.parametrize("stored", ["ab{0:011d}", "$6$salt{0:06d}${0:086d}", "{{PLAIN}}x{0:015d}"])
+def test_an_account_takes_less_than_a_kibibyte_beside_its_row(tmp_path, stored):
+    system, rows = FakeSystem(tmp_path), 20000
+    text = "".join("user{0}@example.com:{1}\n".format(n, stored.format(n)) for n in range(rows))
+    system.write(USERS, text)
+    here = os.path.dirname(os.path.abspath(__file__))
+    paths = [os.path.join(os.path.dirname(os.path.dirname(here)), "module_utils"), here]
+    options = json.dumps(dict(PARAMETERS, budget_seconds=0))
+    out = subprocess.check_output([sys.executable, "-c", MEMORY, *paths, str(tmp_path), options])
+    for most in map(int, out.split()):
+        assert (most - len(text)) / rows < 1024

@@ -63,10 +63,37 @@ def test_memory_is_locked_only_where_that_has_no_limit(monkeypatch, tmp_path, st
     assert process_guard._may_lock_all() is may
 
 
+def status(monkeypatch, tmp_path, locked, swaps="Filename\n/dev/sda2\n", dumpable=0, core=0):
+    """Have the kernel say this of the process."""
+    (tmp_path / "status").write_text("VmLck:\t{0} kB\n".format(locked))
+    (tmp_path / "swaps").write_text(swaps)
+    monkeypatch.setattr(process_guard, "_STATUS", str(tmp_path / "status"))
+    monkeypatch.setattr(process_guard, "_SWAPS", str(tmp_path / "swaps"))
+    monkeypatch.setattr(process_guard, "_prctl", lambda option, _value: dumpable if option == 3 else 0)
+    limits = {process_guard.resource.RLIMIT_CORE: (core, core)}
+    monkeypatch.setattr(process_guard.resource, "getrlimit", lambda name: limits.get(name, (65536, 65536)))
+
+
+def test_what_protects_is_said_as_the_kernel_says_it(monkeypatch, tmp_path):
+    status(monkeypatch, tmp_path, 4000)
+    assert process_guard.missing() == []
+    status(monkeypatch, tmp_path, 0)
+    (sentence,) = process_guard.missing()
+    assert sentence.startswith("Memory of the audit could not be locked (no CAP_IPC_LOCK, or RLIMIT_MEMLOCK is 64 KiB)")
+    assert sentence.endswith("this host has swap.")
+    status(monkeypatch, tmp_path, 0, swaps="Filename\n")
+    assert process_guard.missing()[0].endswith("this host has no swap now.")
+    status(monkeypatch, tmp_path, 4000, dumpable=1, core=-1)
+    assert [sentence.split(":")[1] for sentence in process_guard.missing()] == [
+        " RLIMIT_CORE is not 0.",
+        " PR_SET_DUMPABLE did not take.",
+    ]
+
+
 def test_what_a_host_does_not_allow_is_left_out(monkeypatch):
     def no_library(_):
         raise OSError
 
     monkeypatch.setattr(process_guard.ctypes, "CDLL", no_library)
     monkeypatch.setattr(process_guard, "_may_lock_all", lambda: True)
-    process_guard.protect_fork()
+    assert process_guard.protect_fork() != []

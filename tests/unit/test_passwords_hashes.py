@@ -202,78 +202,10 @@ def test_scheme_of_what_names_none_or_another(stored, scheme, expected):
     assert parse(stored, scheme, USER).scheme == expected
 
 
-@pytest.mark.parametrize(
-    "stored",
-    [
-        sha512_crypt(999999999),
-        sha512_crypt(10**11),
-        "$5$rounds=999999999$salt$" + "a" * 43,
-        bcrypt("31"),
-        bcrypt("16"),
-        "$sha1$4294967295$salt$" + "a" * 28,
-        "$md5,rounds=4294967295$salt$" + "a" * 22,
-        "$P$R" + "a" * 30,
-        "$pbkdf2-sha512$999999999$c2FsdA$" + "a" * 86,
-        "{PBKDF2}$1$salt$4294967295$" + "0" * 40,
-        "{SCRAM-SHA-1}4294967295,c2FsdA==,NA/OqmF4hhrsrB9KR7po+dliTGM=,QBiURvQaE6H6qYTmeghDHLANBFQ=",
-        "{OTP}sha1 999999999 seed 0123456789abcdef",
-        argon2("m=4194304,t=3,p=1"),
-        argon2("m=65536,t=4294967295,p=1"),
-        "$7$" + "L" + "6...." + "/...." + "salt$" + "a" * 43,
-        "$7$" + "B" + "6...." + "zzzzz" + "salt$" + "a" * 43,
-        "$y$jLT$salt$" + "a" * 43,
-        "$gy$jLT$salt$" + "a" * 43,
-    ],
-)
-def test_one_guess_must_not_take_minutes_or_all_memory(stored):
-    for scheme in ("CRYPT", "PLAIN"):
-        with pytest.raises(Unreadable, match=r"\Atoo costly: "):
-            parse(stored, scheme, USER)
-
-
-def test_the_most_rounds_of_bsdi_are_too_costly():
-    with pytest.raises(Unreadable, match=r"\Atoo costly: "):
-        parse("_zzzzsalt" + "a" * 11, "CRYPT", USER)
-
-
-def yescrypt(parameters):
-    return "$y$" + parameters + "$salt$" + "a" * 43
-
-
-# N is 4096 and r 32, as Debian has it: 16 MiB. After them, which parameters follow: 1 is p, 2 is t, 4 is g.
-@pytest.mark.parametrize(
-    "few, many",
-    [
-        ("j9T", "jFT"),  # N: 2 to the 18th
-        ("j9j", "j9s.."),  # r: 561 instead of 32
-        ("j9T..", "j9T.s.."),  # p
-        ("j9T/.", "j9T/s.."),  # t
-        ("j9T0..", "j9T0s..."),  # p and t
-        ("j9T0..", "j9T0.s.."),
-        ("j9T1/", "j9T10"),  # g: each time four times the memory
-    ],
-)
-def test_parameters_of_yescrypt(few, many):
-    parse(yescrypt(few), "CRYPT", USER)
-    with pytest.raises(Unreadable, match=r"\Atoo costly: "):
-        parse(yescrypt(many), "CRYPT", USER)
-
-
 def test_argon2_without_a_version_is_the_first():
     stored = "$argon2id$m=64,t=1,p=1$c2FsdHNhbHQ$" + "A" * 43
     assert parse(stored, "CRYPT", USER).group == ("ARGON2", "id", 16, 64, 1, 1, b"saltsalt", 32)
     assert parse(stored.replace("m=", "v=16$m="), "CRYPT", USER).group[2] == 16
-
-
-@pytest.mark.parametrize(
-    "stored",
-    [
-        sha512_crypt(5000000), bcrypt("15"), argon2("m=262144,t=4,p=1"), "$y$j9T$salt$" + "a" * 43,
-        "$y$jDT$salt$" + "a" * 43, "$7$C6..../....salt$" + "a" * 43, "$P$B" + "a" * 21 + "." * 9,
-    ],
-)  # fmt: skip
-def test_what_hosts_really_have_is_not_too_costly(stored):
-    parse(stored, "CRYPT", USER)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +237,7 @@ def test_unknown_scheme_of_the_store(scheme):
 
 REASONS = (
     "locked|malformed hash|not UTF-8|longer than any hash|has a NUL in it|the store's scheme is unknown|unknown scheme"
-    r"|not a hash of crypt\(3\), or of an unknown kind|too costly: [a-z0-9 (),]+"
+    r"|not a hash of crypt\(3\), or of an unknown kind"
 )
 
 

@@ -1,5 +1,7 @@
 """What an audit remembers: no secret, in one step, and only what is still so."""
 
+import hashlib
+import hmac
 import json
 import os
 import stat
@@ -27,7 +29,11 @@ def begun(system, day=TODAY, fingerprint="one", is_read_only=False):
 
 def entry(book, name="info@example.com", stored="$6$canary$hash", store="dovecot-passwd-file"):
     # Each store is declared once.
-    return book.entry(store, name, stored, store)
+    return book.entry(store, name, stored, source(store))
+
+
+def source(store):
+    return store.encode()
 
 
 def content(system):
@@ -44,7 +50,7 @@ def test_it_is_there_the_next_time(system):
     again = begun(system, TODAY + 3)
     found = entry(again)
     assert (found.own, found.general, found.own_ended, found.general_ended, found.seconds) == (5, 7, True, False, 1.235)
-    assert (found.first_seen, found.seen, found.source, found.kind) == (TODAY, TODAY + 3, "dovecot-passwd-file", None)
+    assert (found.first_seen, found.seen, found.source, found.kind) == (TODAY, TODAY + 3, b"dovecot-passwd-file", None)
     found = entry(again, name="other")
     assert (found.kind, found.within, found.word_mac) == ("common", 100, again.word_mac(b"canary-password"))
     assert (found.searched, found.pwned) == ("file", True)
@@ -122,7 +128,7 @@ def test_accounts_that_are_gone_are_forgotten(system):
     book.save()
     again = begun(system, TODAY)
     entry(again, name="stays")
-    again.forget_others({"dovecot-passwd-file", "shadow"})
+    again.forget_others({source("dovecot-passwd-file"), source("shadow")})
     again.save()
     assert len(begun(system)) == 1
 
@@ -138,7 +144,7 @@ def test_a_guess_at_somebody_who_was_not_met_is_missed(system):
         for name in met:
             entry(again, name=name, store={"guessed": "sql", "leaked": "shadow"}[name])
         again.forget_others(set())
-        assert again.misses_guessed() is misses
+        assert bool(again.missed()) is misses
 
 
 def test_who_has_another_password_is_not_missed(system):
@@ -149,19 +155,19 @@ def test_who_has_another_password_is_not_missed(system):
     entry(again, stored="another")
     again.forget_others(set())
     assert len(again) == 1
-    assert not again.misses_guessed()
+    assert again.missed() == 0
 
 
 def test_who_is_disabled_is_kept_and_nobody_is_made(system):
     book = begun(system)
     entry(book).guess("date", 100, "mac")
-    book.meet("dovecot-passwd-file", "other", "x", "dovecot-passwd-file")
+    book.meet("dovecot-passwd-file", "other", "x", source("dovecot-passwd-file"))
     book.save()
     again = begun(system)
-    again.meet("dovecot-passwd-file", "info@example.com", "$6$canary$hash", "dovecot-passwd-file")
-    again.forget_others({"dovecot-passwd-file"})
+    again.meet("dovecot-passwd-file", "info@example.com", "$6$canary$hash", source("dovecot-passwd-file"))
+    again.forget_others({source("dovecot-passwd-file")})
     assert len(again) == 1
-    assert not again.misses_guessed()
+    assert again.missed() == 0
     assert entry(again).kind == "date"
 
 
@@ -184,11 +190,11 @@ def test_accounts_of_a_store_that_could_not_be_read_are_kept_for_a_while(system)
     entry(book, store="shadow")
     book.save()
     later = begun(system, TODAY + notebook.KEPT_DAYS)
-    later.forget_others({"shadow"})
+    later.forget_others({source("shadow")})
     assert len(later) == 1
     later.save()
     later = begun(system, TODAY + notebook.KEPT_DAYS + 1)
-    later.forget_others({"shadow"})
+    later.forget_others({source("shadow")})
     assert len(later) == 0
 
 
@@ -295,3 +301,70 @@ def test_a_store_is_the_same_with_another_number_of_accounts():
     one = {"store": "passwd", "path": "/a", "count": 3}
     assert book.source(one) == book.source({"path": "/a", "count": 4, "store": "passwd"})
     assert book.source(one) != book.source(dict(one, path="/b"))
+
+
+def test_places_of_a_store_are_sources_of_their_own():
+    book = Notebook(FakeSystem("/nonexistent"), TODAY, is_read_only=True)
+    one = {"store": "passwd", "path": "/home/*/passwd"}
+    sources = [book.source(one), book.source(one, ""), book.source(one, "/home/a/passwd")]
+    sources.append(book.source(one, "/home/b/passwd"))
+    assert len(set(sources)) == 4
+    assert book.source(dict(one, count=3), "/home/a/passwd") == sources[2]
+
+
+def test_who_is_missed_is_known_by_name_and_source(system):
+    book = begun(system)
+    for store, name in (("a", "Info@example.com"), ("a", "old@example.com"), ("b", "bob@example.com")):
+        entry(book, name=name, store=store).guess("date", 100, "mac")
+    entry(book, name="fine@example.com", store="b")
+    book.save()
+    again = begun(system)
+    # Met in another source, and with another password: that says nothing of the first one.
+    entry(again, name="bob@example.com", store="c", stored="strong")
+    again.forget_others({source("a")})
+    assert again.missed() == 1
+    names = ["info@example.com", "old@example.com", "bob@example.com", "fine@example.com", "other"]
+    assert again.among_missed(names) == {"bob@example.com"}
+    third = begun(system)
+    third.forget_others(set())
+    assert third.among_missed(names) == {"info@example.com", "old@example.com", "bob@example.com"}
+
+
+def test_of_too_many_names_all_are_taken_for_missed(system, monkeypatch):
+    book = begun(system)
+    entry(book).guess("date", 100, "mac")
+    book.save()
+    again = begun(system)
+    assert again.among_missed({"a", "b"}) == set()
+    monkeypatch.setattr(notebook, "_MOST_COMPARED", 1)
+    assert again.among_missed({"a", "b"}) == {"a", "b"}
+
+
+# As the version before wrote it: the source was the declaration, and the account's name as it stands there.
+FORMER_KEY = "11" * 32
+FORMER = (
+    '{"version": 2, "fingerprint": "one", "is_whole": true, "entries": 1}\n'
+    '["0f60a9b6e4bbf5c4bb3ed0cf6d1b3b4d2c3a0f64d3a7d2c3a0f64d3a7d2c3a0f", "ACCOUNT", 19990, 0, false, "date", 0, '
+    'false, false, null, 0.0, 19999, "SOURCE", 100, "mac"]\n'
+)
+
+
+def test_what_a_former_version_remembered_is_understood(system):
+    key = bytes.fromhex(FORMER_KEY)
+
+    def mac(what, *parts):
+        told = what + b"\0" + b"".join(len(part).to_bytes(4, "big") + part.encode() for part in parts)
+        return hmac.new(key, told, hashlib.sha256).hexdigest()
+
+    declaration = {"store": "sql", "path": "/x"}
+    of = mac(b"source", json.dumps(declaration, sort_keys=True))
+    account = mac(b"name", of, "info@example.com")
+    system.write(KEY, FORMER_KEY)
+    system.write(NOTEBOOK, FORMER.replace("ACCOUNT", account).replace("SOURCE", of))
+    book = begun(system)
+    assert book.lost is None
+    assert book.among_missed(["info@example.com", "bob@example.com"]) == {"info@example.com"}
+    book.forget_others({book.source(declaration, "/x")})
+    assert book.missed() == 1
+    book.forget_others({book.source(declaration)})
+    assert len(book) == 0

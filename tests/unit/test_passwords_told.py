@@ -11,7 +11,7 @@ COURSE = told.Course(True, False, 12.0, 0.0, 0, [], [])
 
 def account(name, guess=None, scheme="SHA512-CRYPT", **values):
     one = told.Checked(name, "dovecot-passwd-file")
-    one.scheme, one.entry = scheme, Entry("0123456789abcdef" * 4, "dovecot-passwd-file", 1)
+    one.scheme, one.entry = scheme, Entry(bytes.fromhex("0123456789abcdef" * 4), "dovecot-passwd-file", 1)
     one.entry.own, one.entry.general = values.pop("tried", (0, 0))
     if guess:
         one.entry.guess(guess[0], guess[1], "mac")
@@ -38,7 +38,7 @@ ALL = [
     account("late@example.com", ("english", None)),
     account("empty@example.com", ("empty", 100)),
     account("old@example.com", unchanged=800, tried=(5, 5)),
-    account("plain@example.com", scheme="PLAIN", plain=True, weak="plain", tried=(1, 2)),
+    account("plain@example.com", scheme="PLAIN", password=b"canary", weak="plain", tried=(1, 2)),
     unread("locked", "locked", True),
     unread("odd", "unknown scheme"),
 ]
@@ -163,7 +163,7 @@ def test_names_that_nobody_logs_in_by_are_told_but_not_handed_on(name):
 
 
 def test_what_was_leaked_is_told():
-    one = account("bob@example.com", scheme="PLAIN", plain=True, tried=(5, 5))
+    one = account("bob@example.com", scheme="PLAIN", password=b"canary", tried=(5, 5))
     one.entry.pwned = True
     found = result([one])
     assert found["findings"] == ["The password of bob@example.com is in the list of leaked passwords."]
@@ -200,7 +200,7 @@ def test_nothing_says_that_a_password_is_strong():
 
 def test_who_is_in_two_stores_is_told_once():
     first, second = account("a@example.com", ("date", 100)), account("a@example.com", ("digits", 100))
-    second.entry.mac = "f" * 64
+    second.entry.mac = b"\xff" * 32
     found = result([account("b@example.com", ("date", 100)), first, second])
     assert [(one["name"], one["token"]) for one in found["guessed"]] == [
         ("a@example.com", "0123456789abcdef"),
@@ -222,3 +222,12 @@ def test_that_nothing_follows_for_a_name_that_nobody_can_be_given_is_said():
     assert told_of["findings"][-1].startswith("1 of these accounts with guessed passwords have blanks or odd")
     assert not any("odd characters" in line for line in result(two, name_guessed=False)["findings"])
     assert not any("odd characters" in line for line in result(two[1:])["findings"])
+
+
+def test_whose_blocks_stay_is_said():
+    assert told.of_missed(0, 0, True, 60) == []
+    (sentence,) = told.of_missed(2, 1, True, 60)
+    assert sentence.startswith("2 accounts with guessed passwords are in sources that could not be read as a whole")
+    assert "1 that is blocked stays so for 60 days" in sentence
+    (sentence,) = told.of_missed(0, 3, False, 60)
+    assert "blocks stay until everybody was tried again (3 accounts)" in sentence

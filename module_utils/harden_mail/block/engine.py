@@ -28,6 +28,19 @@ def load(system):
     return json.loads(system.read(NOTEBOOK) or "{}")
 
 
+def listed(system, reason):
+    """Accounts (list of str, in small letters) on the list of a reason.
+
+    :raises UserError: what is remembered can't be read
+    """
+    try:
+        return list(load(system).get("lists", {}).get(reason, {}).get("accounts", []))
+    except (ValueError, AttributeError):
+        raise UserError(
+            "{0}, where it is remembered who may not send, can't be read: put it back from a backup.".format(NOTEBOOK)
+        ) from None
+
+
 def directories(notebook):
     """Configuration directories in which there is something of ours: list of str."""
     return sorted(set(notebook.get("tables", [])) | {path.rpartition("/")[0] for path in notebook.get("master", {})})

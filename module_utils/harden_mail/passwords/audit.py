@@ -7,16 +7,19 @@ import itertools
 import os
 import time
 
+from ..block.engine import listed
 from ..errors import NotApplicable, UserError
 from ..queue.text import printable
 from ..surface import place_of
-from . import notebook, told
+from . import cost, notebook, process_guard, told
 from .audit_lists import Wanted, lists_dir
 from .candidates import QUOTAS, derived, fingerprint, general_batches
 from .candidates.hibp import PwnedFile
+from .guessing import Guessing, Limits
 from .hashes import Uncheckable, Unreadable, parse
+from .jobs import Target
+from .rounds import Words
 from .stores.registry import OUT_OF_REACH, open_store
-from .work import Guessing, Limits, Target, Words
 
 _EPOCH = datetime.date(1970, 1, 1)
 
@@ -25,6 +28,14 @@ _SAVE_EVERY = 10
 _SAVE_SHARE = 20
 
 _DISABLED = "disabled"
+
+# The reason by which ``submission_block`` knows whom the audit keeps from sending.
+BLOCK = "password_audit"
+
+_NO_TIME = (
+    "Reading the stores took {0:,.0f} of the {1:,.0f} seconds that there are (password_audit_budget_seconds), so "
+    "nothing was tried: give more."
+)
 
 # Unsalted hashes that are what a file of Have I Been Pwned has: the scheme, and that file's kind.
 LEAKED = {"SHA1": "sha1", "NTLM": "ntlm"}
@@ -88,7 +99,7 @@ def _limits(params):
     there = _processors()
     return Limits(
         seconds=params["budget_seconds"],
-        seconds_per_account=params["budget_seconds_per_account"],
+        seconds_per_account=params["budget_seconds_per_account"] or None,
         guesses_per_account=params["budget_guesses_per_account"] or None,
         processes=min(params["cores"], there) or there,
         max_load=params["max_load"] or None,
@@ -115,24 +126,25 @@ class _Audit:
         self._day = (self._today - _EPOCH).days
         self._lists, self._is_check = lists, check_mode
         self._notebook = notebook.Notebook(system, self._day, is_read_only=check_mode)
-        self._checked, self._targets = [], {}
+        self._checked, self._targets = [], []
         self._problems, self._excluded = [], 0
-        # Sources that were read as a whole, and how many were not.
-        self._read_whole, self._unread = set(), 0
-        self._failed = set()
-        self._passwords, self._searchable = {}, []
+        # Sources that were read as a whole; and whether any was not.
+        self._read_whole, self._is_any_unread = set(), False
+        self._searchable = []
         self._saved = (time.monotonic(), 0.0)
 
     def run(self):
         self._notebook.begin(fingerprint(self._lists, self._today))
         for declaration in self._params["stores"]:
             self._read(declaration)
-        if self._unread and not self._checked and not self._excluded:
+        if self._is_any_unread and not self._checked and not self._excluded:
             raise UserError("No account could be read. " + " ".join(self._problems))
         self._notebook.forget_others(self._read_whole)
+        reading = time.monotonic() - self._began
         words = Words(self._own, lambda: general_batches(self._lists, self._today), QUOTAS)
         limits = _of_a_look(self._limits) if self._is_check else self._limits
-        guessing = Guessing(list(self._targets.values()), words, limits, self._notebook.word_mac)
+        limits = limits._replace(seconds=max(0.0, limits.seconds - reading))
+        guessing = Guessing(self._targets, words, limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
             self._notebook.is_whole = self._notebook.is_whole or (is_finished and self._was_everybody_tried())
@@ -140,30 +152,37 @@ class _Audit:
             self._notebook.save()
         if self._is_check:
             guessing.limits = self._limits
-            is_finished = guessing.everyones() is None
+            is_finished = guessing.is_finished
+        if not is_finished and 0 < self._limits.seconds <= reading:
+            self._problems.append(_NO_TIME.format(reading, self._limits.seconds))
         self._look_up()
         self._take_failures()
         self._count_equal()
+        kept = self._kept()
         # What was guessed in former times is known by the notebook, of accounts that are met.
-        knows_all = not self._failed and self._notebook.is_whole and not self._notebook.misses_guessed()
+        knows_all = self._notebook.is_whole and not self._notebook.missed()
         seconds = time.monotonic() - self._began + self._params["spent_seconds"]
         is_look = self._is_check and not is_finished
         course = told.Course(
-            is_finished, is_look, seconds, guessing.waited, self._excluded, self._problems, self._notes(knows_all)
+            is_finished, is_look, seconds, guessing.waited, self._excluded, self._problems, self._notes(guessing, kept)
         )
         answer = told.result(self._checked, self._params, course)
+        everyone, behind = guessing.reached()
         progress = {
             "accounts": len(self._targets),
             "guessed": answer["summary"]["guessed"],
-            "everyone": guessing.everyones(),
+            "everyone": everyone,
+            "behind": behind,
             "seconds": round(seconds, 1),
+            "reading": round(reading, 1),
         }
-        return dict(answer, changed=False, progress=progress, knows_all=knows_all)
+        kept = sorted(kept) if self._params["name_guessed"] else []
+        return dict(answer, changed=False, progress=progress, knows_all=knows_all, kept_accounts=kept)
 
     def _was_everybody_tried(self):
         """Whether an audit that was finished leaves nobody out; a look in check mode is not all there is to try."""
-        is_any_failed = any(target.failure for target in self._targets.values())
-        return not self._is_check and not self._unread and not is_any_failed
+        is_any_failed = any(target.failure for target in self._targets)
+        return not self._is_check and not self._is_any_unread and not is_any_failed
 
     # --- accounts -----------------------------------------------------------------------------------------
 
@@ -173,23 +192,25 @@ class _Audit:
             self._problems.append(_out_of_reach(name))
             return
         store = open_store(self._system, declaration)
-        source = self._notebook.source(declaration)
+        sources, problem = {}, None
         try:
             for account in store.accounts():
-                self._meet(account, source)
+                if account.source not in sources:
+                    sources[account.source] = self._notebook.source(declaration, account.source)
+                self._meet(account, sources[account.source])
         except UserError as error:
-            self._failed.add(name)
-            self._problems.append("{0} could not be read: {1}".format(name, error))
+            problem = "{0} could not be read: {1}".format(name, error)
         except OSError as error:
-            self._failed.add(name)
-            self._problems.append(
-                "{0} could not be read: {1} ({2}).".format(name, error.strerror, printable(str(error.filename)))
-            )
+            problem = "{0} could not be read: {1} ({2}).".format(name, error.strerror, printable(str(error.filename)))
+        if problem is not None:
+            self._problems.append(problem)
         self._problems += store.problems
-        if store.problems or name in self._failed:
-            self._unread += 1
+        if problem is not None or store.unread or not store.knows_sources:
+            self._is_any_unread = True
         else:
-            self._read_whole.add(source)
+            self._read_whole.add(self._notebook.source(declaration))
+        if problem is None:
+            self._read_whole |= {self._notebook.source(declaration, place) for place in store.read_whole}
 
     def _meet(self, account, source):
         if any(fnmatch.fnmatchcase(account.name.lower(), glob.lower()) for glob in self._params["exclude"]):
@@ -203,33 +224,42 @@ class _Audit:
             return
         try:
             found = parse(account.stored, account.scheme, account.name)
+            cost.check(found.group)
         except Uncheckable as error:
-            one.reason = error.reason
             one.is_harmless = isinstance(error, Unreadable) and error.locked
-            self._keep(account, source)
+            known = self._keep(account, source)
+            if known is not None and known.is_guessed and not one.is_harmless:
+                # Whatever keeps it from being tried now, its password is what it was.
+                one.entry = known
+            else:
+                one.reason = error.reason
             return
         except Exception as error:
             # The text of an exception may quote what is stored.
             one.reason = "harden-mail has a defect, {0}; please report it".format(place_of(error))
             return
-        one.scheme, one.weak, one.plain = found.scheme, found.weak, found.plain
+        one.scheme, one.weak = found.scheme, found.weak
         one.entry = entry = self._notebook.entry(account.store, account.name, account.stored, source)
         since = entry.first_seen if account.changed is None else account.changed
         one.unchanged = max(0, self._day - since)
         if found.plain:
-            self._passwords[id(entry)] = self._notebook.word_mac(found.digest)
+            one.password = found.digest
         if found.empty and entry.kind is None:
             entry.guess("empty", QUOTAS[0][0], self._notebook.word_mac(b""))
-        if id(entry) not in self._targets:
-            self._targets[id(entry)] = Target(account.name, account.hints, found, entry)
-            if found.plain or found.scheme in LEAKED:
-                self._searchable.append((found, entry))
+        if not entry.is_target:
+            entry.is_target = True
+            self._targets.append(Target(account.name, account.hints, found, entry))
+            if self._params["hibp_file"] is not None and (found.plain or found.scheme in LEAKED):
+                self._searchable.append(self._targets[-1])
 
     def _keep(self, account, source):
-        """Keep what is known of an account that is not tried for now."""
-        self._notebook.meet(account.store, account.name, account.stored, source)
+        """Keep what is known of an account that is not tried for now: its ``notebook.Entry``, or None."""
         # Where marks before its hash lock it, it is known by what is behind them.
-        self._notebook.meet(account.store, account.name, account.stored.lstrip("!"), source)
+        for stored in {account.stored, account.stored.lstrip("!")}:
+            known = self._notebook.meet(account.store, account.name, stored, source)
+            if known is not None:
+                return known
+        return None
 
     def _own(self, name, hints):
         return itertools.chain([(b"", "empty")], derived(name, hints, self._today))
@@ -245,19 +275,21 @@ class _Audit:
         with PwnedFile(real) as pwned:
             status = os.stat(real)
             this = "{0} {1}".format(status.st_size, status.st_mtime_ns)
-            for found, entry in self._searchable:
+            for target in self._searchable:
+                entry = target.entry
                 if entry.kind is None and entry.searched != this:
-                    if found.plain:
-                        entry.pwned = pwned.count_of_password(found.digest) > 0
-                    elif LEAKED[found.scheme] == pwned.kind:
-                        entry.pwned = pwned.count(found.digest) > 0
+                    if target.scheme not in LEAKED:
+                        entry.pwned = pwned.count_of_password(target.digest) > 0
+                    elif LEAKED[target.scheme] == pwned.kind:
+                        entry.pwned = pwned.count(target.digest) > 0
                     entry.searched = this
         self._notebook.save()
 
     def _take_failures(self):
+        failures = {id(target.entry): target.failure for target in self._targets if target.failure is not None}
         for one in self._checked:
-            if one.entry and one.entry.kind is None:
-                one.reason = self._targets[id(one.entry)].failure
+            if one.entry and not one.entry.is_guessed:
+                one.reason = failures.get(id(one.entry))
 
     def _count_equal(self):
         """How many others have the same password, where it is known: an account that is in two stores is one."""
@@ -265,21 +297,37 @@ class _Audit:
         for one in self._checked:
             mac = self._known(one)
             if mac:
-                names.setdefault(mac, set()).add(one.name)
+                # Nearly all are of one name.
+                first = names.setdefault(mac, one.name)
+                if isinstance(first, set):
+                    first.add(one.name)
+                elif first != one.name:
+                    names[mac] = {first, one.name}
         for one in self._checked:
             mac = self._known(one)
             if mac:
-                one.same = len(names[mac]) - 1
+                one.same = len(names[mac]) - 1 if isinstance(names[mac], set) else 0
 
     def _known(self, one):
+        """The password of an account, where it is known, as a keyed hash (bytes); or None."""
         if not one.entry:
             return None
-        return self._passwords.get(id(one.entry)) or one.entry.word_mac
+        if one.password is not None:
+            return bytes.fromhex(self._notebook.word_mac(one.password))
+        return bytes.fromhex(one.entry.word_mac) if one.entry.word_mac else None
 
-    def _notes(self, knows_all):
-        notes = [self._notebook.lost] if self._notebook.lost else []
-        if not knows_all:
-            notes.append("Not everybody whose password was guessed before is known now, so blocks stay as they are.")
+    def _kept(self):
+        """Accounts (set of str) that are kept from sending, and of whom nobody knows now whether they ought to be."""
+        blocked = listed(self._system, BLOCK)
+        return set(blocked) if not self._notebook.is_whole else self._notebook.among_missed(blocked)
+
+    def _notes(self, guessing, kept):
+        notes = process_guard.missing() or ([] if guessing.unprotected else [process_guard.PROTECTED])
+        if guessing.unprotected and not notes:
+            notes = [process_guard.PARTLY]
+        if self._notebook.lost:
+            notes.append(self._notebook.lost)
+        notes += told.of_missed(self._notebook.missed(), len(kept), self._notebook.is_whole, notebook.KEPT_DAYS)
         if self._lists is None:
             notes.append(
                 "Without word lists{0}: only what is made of names, dates, digits and keyboards was tried.".format(

@@ -1,4 +1,4 @@
-"""The strings of crypt(3), crypt(5): which scheme one is of, what is its setting, and what one guess costs.
+"""The strings of crypt(3), crypt(5): which scheme one is of, what is its setting, and how much work one guess is.
 
 A string is its setting (scheme, rounds, salt), then the hash. libcrypt is given the setting and must give the string.
 Formats: crypt(5) of libxcrypt; the numbers of yescrypt and scrypt as its ``alg-yescrypt-common.c`` writes them.
@@ -6,14 +6,7 @@ Formats: crypt(5) of libxcrypt; the numbers of yescrypt and scrypt as its ``alg-
 
 import re
 
-from .schemes_base import Malformed, Unreadable
-
-# One guess must not take minutes, nor the host's memory: about three seconds of one processor at most.
-_MOST_ROUNDS = 10000000
-_MOST_SHA_CRYPT_ROUNDS = 5000000
-_MOST_BCRYPT_COST = 15
-_MOST_SUN_MD5_ROUNDS = 1000000
-MOST_MEMORY_KIB = 256 * 1024
+from .schemes_base import Malformed
 
 CHARACTERS = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -21,20 +14,16 @@ CHARACTERS = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SHAPES = tuple(
     (scheme, weak, re.compile(shape + rb"\Z"))
     for scheme, weak, shape in (
-        ("SHA512-CRYPT", None, rb"(\$6\$(?:rounds=(?P<rounds>\d{1,12})\$)?[^$:\s]{0,16})\$[./0-9A-Za-z]{86}"),
-        ("SHA256-CRYPT", None, rb"(\$5\$(?:rounds=(?P<rounds>\d{1,12})\$)?[^$:\s]{0,16})\$[./0-9A-Za-z]{43}"),
+        ("SHA512-CRYPT", None, rb"(\$6\$(?:rounds=\d{1,12}\$)?[^$:\s]{0,16})\$[./0-9A-Za-z]{86}"),
+        ("SHA256-CRYPT", None, rb"(\$5\$(?:rounds=\d{1,12}\$)?[^$:\s]{0,16})\$[./0-9A-Za-z]{43}"),
         ("MD5-CRYPT", "md5", rb"(\$1\$[^$:\s]{0,8})\$[./0-9A-Za-z]{22}"),
-        ("BLF-CRYPT", None, rb"(\$2[abxy]\$(?P<cost>\d\d)\$[./0-9A-Za-z]{22})[./0-9A-Za-z]{31}"),
-        ("YESCRYPT", None, rb"(\$y\$(?P<parameters>[./0-9A-Za-z]{3,40})\$[./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}"),
-        (
-            "GOST-YESCRYPT",
-            None,
-            rb"(\$gy\$(?P<parameters>[./0-9A-Za-z]{3,40})\$[./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}",
-        ),
-        ("SCRYPT", None, rb"(\$7\$(?P<scrypt>[./0-9A-Za-z]{11})[./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}"),
-        ("SHA1-CRYPT", None, rb"(\$sha1\$(?P<rounds>\d{1,12})\$[./0-9A-Za-z]{1,64})\$[./0-9A-Za-z]{28}"),
-        ("SUN-MD5", "md5", rb"(\$md5(?:,rounds=(?P<rounds>\d{1,12}))?\$[^$:\s]{0,16}\$?)\$[./0-9A-Za-z]{22}"),
-        ("BSDI-CRYPT", "des", rb"(_(?P<bsdi>[./0-9A-Za-z]{4})[./0-9A-Za-z]{4})[./0-9A-Za-z]{11}"),
+        ("BLF-CRYPT", None, rb"(\$2[abxy]\$\d\d\$[./0-9A-Za-z]{22})[./0-9A-Za-z]{31}"),
+        ("YESCRYPT", None, rb"(\$y\$[./0-9A-Za-z]{3,40}\$[./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}"),
+        ("GOST-YESCRYPT", None, rb"(\$gy\$[./0-9A-Za-z]{3,40}\$[./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}"),
+        ("SCRYPT", None, rb"(\$7\$[./0-9A-Za-z]{11}[./0-9A-Za-z]{0,86})\$[./0-9A-Za-z]{43}"),
+        ("SHA1-CRYPT", None, rb"(\$sha1\$\d{1,12}\$[./0-9A-Za-z]{1,64})\$[./0-9A-Za-z]{28}"),
+        ("SUN-MD5", "md5", rb"(\$md5(?:,rounds=\d{1,12})?\$[^$:\s]{0,16}\$?)\$[./0-9A-Za-z]{22}"),
+        ("BSDI-CRYPT", "des", rb"(_[./0-9A-Za-z]{4}[./0-9A-Za-z]{4})[./0-9A-Za-z]{11}"),
         ("DES-CRYPT", "des", rb"([./0-9A-Za-z]{2})[./0-9A-Za-z]{11}"),
     )
 )
@@ -47,60 +36,71 @@ def read(string):
     """What a string of crypt(3) is: (scheme, weak, setting).
 
     :raises Malformed: none of the formats
-    :raises Unreadable: a guess would cost too much
     """
     for scheme, weak, shape in _SHAPES:
         match = shape.match(string)
         if match:
-            _check_cost(scheme, match.groupdict())
+            effort(match.group(1))
             return scheme, weak, match.group(1)
     if string.startswith(_KNOWN_BEGINNINGS):
         raise Malformed()
     raise Malformed("not a hash of crypt(3), or of an unknown kind")
 
 
-def check_rounds(rounds, most=_MOST_ROUNDS):
-    """:raises Unreadable: so many rounds that one guess would take minutes"""
-    if rounds > most:
-        raise Unreadable("too costly: one guess has {0} rounds (at most {1} are tried)".format(rounds, most))
+def effort(setting):
+    """How much work a guess is: (setting of the same function that is little work, units of work, KiB of memory).
+
+    :param bytes setting: scheme, parameters and salt; see :func:`read`
+    :raises Malformed: parameters that the function does not take
+    """
+    for shape, sample, work_of in _EFFORTS:
+        match = shape.match(setting)
+        if match:
+            units, kib = work_of(*match.groups())
+            return sample, units, kib
+    raise Malformed()
 
 
-def check_memory(kib):
-    """:raises Unreadable: one guess would take too much memory (KiB)"""
-    if kib > MOST_MEMORY_KIB:
-        raise Unreadable(
-            "too costly: one guess takes {0} MiB of memory (at most {1} are given)".format(
-                kib // 1024, MOST_MEMORY_KIB // 1024
-            )
-        )
+def _rounds(usual, least=0):
+    """Work of so many rounds: of a number in the setting, or what is usual without it."""
+    return lambda text: (max(least, int(text or usual)), 0)
 
 
-def _check_cost(scheme, found):
-    if found.get("cost"):
-        cost = int(found["cost"])
-        if cost < 4:
-            raise Malformed()
-        if cost > _MOST_BCRYPT_COST:
-            raise Unreadable("too costly: bcrypt cost {0} (at most {1} is tried)".format(cost, _MOST_BCRYPT_COST))
-    if found.get("rounds"):
-        most = _MOST_SUN_MD5_ROUNDS if scheme == "SUN-MD5" else _MOST_SHA_CRYPT_ROUNDS
-        check_rounds(int(found["rounds"]), most)
-    if found.get("bsdi"):
-        check_rounds(_fixed(found["bsdi"]))
-    if found.get("scrypt"):
-        text = found["scrypt"]
-        _check_scrypt(CHARACTERS.index(text[:1]), _fixed(text[1:6]), _fixed(text[6:11]), 1)
-    if found.get("parameters"):
-        _check_scrypt(*_yescrypt(found["parameters"]))
+def _bcrypt(text):
+    if int(text) < 4:
+        raise Malformed()
+    # What more than 31 means, no function says: it is too much in any case.
+    return 1 << int(text), 4
 
 
-def _check_scrypt(log2_n, r, p, t):
+def _scrypt(text):
+    return _of_memory(CHARACTERS.index(text[:1]), _fixed(text[1:6]), _fixed(text[6:11]), 1)
+
+
+def _of_memory(log2_n, r, p, t):
     if not (0 < log2_n < 64 and r and p):
         raise Malformed()
-    kib = (r << log2_n) // 8
-    check_memory(kib)
-    if kib * p * t > 8 * MOST_MEMORY_KIB:
-        raise Unreadable("too costly: one guess takes longer than it would be worth")
+    blocks = r << log2_n
+    return blocks * p * t, blocks // 8
+
+
+# What a setting begins with, one of little work, and a function: of the shape's groups to (units of work, KiB).
+_EFFORTS = tuple(
+    (re.compile(shape), sample, work_of)
+    for shape, sample, work_of in (
+        (rb"\$6\$(?:rounds=(\d{1,12})\$)?", b"$6$rounds=1000$saltsalt", _rounds(5000, 1000)),
+        (rb"\$5\$(?:rounds=(\d{1,12})\$)?", b"$5$rounds=1000$saltsalt", _rounds(5000, 1000)),
+        (rb"\$1\$()", b"$1$saltsalt", _rounds(1000)),
+        (rb"\$2[abxy]\$(\d\d)", b"$2b$04$saltsaltsaltsaltsaltsO", _bcrypt),
+        (rb"\$y\$([./0-9A-Za-z]+)", b"$y$j75$saltsalt", lambda text: _of_memory(*_yescrypt(text))),
+        (rb"\$gy\$([./0-9A-Za-z]+)", b"$gy$j75$saltsalt", lambda text: _of_memory(*_yescrypt(text))),
+        (rb"\$7\$([./0-9A-Za-z]{11})", b"$7$86..../....saltsalt", _scrypt),
+        (rb"\$sha1\$(\d{1,12})", b"$sha1$1000$saltsalt", _rounds(1)),
+        (rb"\$md5(?:,rounds=(\d{1,12}))?\$", b"$md5$saltsalt$", lambda text: (4096 + int(text or 0), 0)),
+        (rb"_([./0-9A-Za-z]{4})", b"_J9..salt", lambda text: (_fixed(text), 0)),
+        (rb"[./0-9A-Za-z]{2}()\Z", b"sa", _rounds(1)),
+    )
+)
 
 
 def _yescrypt(text):

@@ -44,7 +44,7 @@ class Checked:
     :ivar str store: the store's name
     :ivar str scheme: as ``hashes.Hash``; None when it could not be read
     :ivar weak: str, as ``hashes.Hash``
-    :ivar bool plain: the store has the password itself
+    :ivar bytes password: where the store has the password itself; secret
     :ivar entry: ``notebook.Entry``; None when it could not be read
     :ivar unchanged: int, days for which the password is known to be the same; None: not known
     :ivar str reason: why it is not tried, or None
@@ -52,15 +52,20 @@ class Checked:
     :ivar same: int, how many others are known to have the same password; None: not known
     """
 
-    __slots__ = ("entry", "is_harmless", "name", "plain", "reason", "same", "scheme", "store", "unchanged", "weak")
+    __slots__ = ("entry", "is_harmless", "name", "password", "reason", "same", "scheme", "store", "unchanged", "weak")
 
     def __init__(self, name, store):
         self.name, self.store = name, store
-        self.scheme = self.weak = self.entry = self.unchanged = self.reason = self.same = None
-        self.plain = self.is_harmless = False
+        self.scheme = self.weak = self.entry = self.unchanged = self.reason = self.same = self.password = None
+        self.is_harmless = False
 
     def __repr__(self):
         return "Checked({0!r})".format(self.name)
+
+    @property
+    def plain(self):
+        """Whether the store has the password itself."""
+        return self.password is not None
 
     @property
     def kind(self):
@@ -101,7 +106,7 @@ def result(checked, options, course):
         "accounts_total": len(checked),
         "guessed_accounts": sorted({named(one.name) for one in guessed}),
         "guessed": [
-            {"name": one.name, "token": one.entry.mac[:_TOKEN], "kind": one.kind}
+            {"name": one.name, "token": one.entry.mac.hex()[:_TOKEN], "kind": one.kind}
             for _, one in sorted(first.items())
             if options["name_guessed"]
         ],
@@ -270,6 +275,31 @@ def _evidence(checked, course):
             )
         )
     return told + course.notes
+
+
+def of_missed(missed, kept, is_whole, days):
+    """Sentences on blocks that stay because nobody knows now whether they still ought to be there.
+
+    :param int missed: accounts that were guessed, in sources that were not read as a whole this time
+    :param int kept: accounts that are kept from sending for it
+    :param bool is_whole: whether it is known who was guessed at any time
+    :param int days: for which such accounts are remembered
+    """
+    if not is_whole:
+        return [
+            "Not everybody whose password was guessed before is known now, so blocks stay until everybody was tried "
+            "again ({0}).".format(_counted(kept, "account", "accounts"))
+        ]
+    if not missed:
+        return []
+    return [
+        "{0} in sources that could not be read as a whole this time, or are gone; of these, {1} for {2} days after "
+        "the last time that their source was read. All others are blocked and unblocked as usual.".format(
+            _counted(missed, "account with a guessed password is", "accounts with guessed passwords are"),
+            _counted(kept, "that is blocked stays so", "that are blocked stay so"),
+            days,
+        )
+    ]
 
 
 def _store(store, accounts):

@@ -131,6 +131,12 @@ class Store:
         return self._troubled & self._sources
 
     @property
+    def read_whole(self):
+        """Set of sources of which nothing is missing, once :meth:`accounts` has come to its end."""
+        # Where something was missed that has no name, it may be the rest of any of them.
+        return self._sources - self._troubled if self.knows_sources else set()
+
+    @property
     def knows_sources(self):
         """Whether no source was missed until now: all trouble was with sources that are known by name."""
         return self._troubled <= self._sources

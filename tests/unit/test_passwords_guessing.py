@@ -10,9 +10,11 @@ import time
 
 import pytest
 from harden_mail.errors import UserError
-from harden_mail.passwords import hashes, work
+from harden_mail.passwords import guessing, hashes, jobs, lanes, worker
+from harden_mail.passwords.guessing import Guessing, Limits
+from harden_mail.passwords.jobs import Target
 from harden_mail.passwords.notebook import Entry
-from harden_mail.passwords.work import Guessing, Limits, Rounds, Stream, Target, Words
+from harden_mail.passwords.rounds import Rounds, Stream, Words
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,16 @@ def general():
 
 
 WORDS = Words(own, general, QUOTAS)
+
+# Where sizes of work are.
+PLACES = {"_WAVE": guessing, "_ALONE": guessing, "PIECE": jobs, "_BLOCK_SECONDS": worker}
+
+
+def slow_are(monkeypatch, kind, seconds=0.01):
+    """Have groups of a kind taken for slow ones, of which a guess takes so long."""
+    for module in (guessing, lanes):
+        monkeypatch.setattr(module, "speed_class", lambda group: "slow" if group[0] == kind else "plain")
+    monkeypatch.setattr(guessing.cost, "seconds", lambda group: seconds if group[0] == kind else 1e-6)
 
 
 def mac(word):
@@ -110,7 +122,7 @@ def watched(monkeypatch):
 
         return noting
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     return seen
 
 
@@ -175,7 +187,7 @@ def test_seconds_of_an_account_end_its_guesses(monkeypatch):
 
         return sleeping
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     assert guess([slow, quick], NO_LIMITS._replace(seconds_per_account=0.2)) is True
     assert 10 < slow.entry.tried < 400
     assert slow.entry.seconds >= 0.2
@@ -194,8 +206,8 @@ def test_time_ends_and_everybody_has_had_about_the_same(monkeypatch):
 
         return sleeping
 
-    monkeypatch.setattr(work, "matcher", matcher)
-    monkeypatch.setattr(work, "_WAVE", 0.05)
+    monkeypatch.setattr(worker, "matcher", matcher)
+    monkeypatch.setattr(guessing, "_WAVE", 0.05)
     targets = [target("user{0}".format(n), ssha(b"x-x", b"%d" % n)) for n in range(5)]
     assert guess(targets, NO_LIMITS._replace(seconds=0.4)) is False
     tried = [one.entry.tried for one in targets]
@@ -210,7 +222,7 @@ def test_with_no_time_nothing_is_tried(monkeypatch):
 
 
 def test_quick_hashes_do_not_wait_for_slow_ones(monkeypatch):
-    monkeypatch.setattr(work, "speed_class", lambda group: "slow" if group[0] == "HASH" else "plain")
+    slow_are(monkeypatch, "HASH")
     real = hashes.matcher
 
     def matcher(group, digests):
@@ -223,18 +235,18 @@ def test_quick_hashes_do_not_wait_for_slow_ones(monkeypatch):
 
         return sleeping
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     slow, quick = target("slow", ssha(b"x-x")), target("quick", "{PLAIN}x-x")
-    guessing = Guessing([slow, quick], WORDS, NO_LIMITS._replace(seconds=0.3), mac)
-    assert guessing.run(lambda: None) is False
+    guess_all = Guessing([slow, quick], WORDS, NO_LIMITS._replace(seconds=0.3), mac)
+    assert guess_all.run(lambda: None) is False
     assert quick.entry.tried == 730
     assert 0 < slow.entry.tried < 200
-    assert guessing.everyones() in (0, 10)
+    assert guess_all.reached()[0] in (0, 10)
 
 
 def test_slow_hashes_do_not_wait_for_a_long_wave_of_quick_ones(monkeypatch):
-    monkeypatch.setattr(work, "speed_class", lambda group: "slow" if group[0] == "HASH" else "plain")
-    monkeypatch.setattr(work, "_WAVE", 0.02)
+    slow_are(monkeypatch, "HASH")
+    monkeypatch.setattr(guessing, "_WAVE", 0.02)
 
     def dear(name, _hints):
         for number in range(100):
@@ -243,8 +255,8 @@ def test_slow_hashes_do_not_wait_for_a_long_wave_of_quick_ones(monkeypatch):
 
     slow = target("slow", ssha(b"x-x"))
     quick = [target("quick{0}".format(n), "{PLAIN}x-x") for n in range(60)]
-    guessing = Guessing([slow, *quick], Words(dear, general, ((1000, 100),)), NO_LIMITS._replace(seconds=0.5), mac)
-    assert guessing.run(lambda: None) is False
+    guess_all = Guessing([slow, *quick], Words(dear, general, ((1000, 100),)), NO_LIMITS._replace(seconds=0.5), mac)
+    assert guess_all.run(lambda: None) is False
     assert slow.entry.tried > 0
     assert quick[0].entry.tried > 0
 
@@ -271,10 +283,10 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_unbroken(monkeypatch, proces
     unbroken = mixed()
     assert guess(unbroken) is True
     # Small pieces in small waves, so that there are many places to stop.
-    for name, value in (("_WAVE", 0.0002), ("_PIECE", 0.00002), ("_ALONE", 0.0 if processes > 1 else 1.0)):
-        monkeypatch.setattr(work, name, value)
+    for name, value in (("_WAVE", 0.0002), ("PIECE", 0.00002), ("_ALONE", 0.0 if processes > 1 else 1.0)):
+        monkeypatch.setattr(PLACES[name], name, value)
     if processes > 1:
-        monkeypatch.setattr(work, "protect_fork", lambda: None)
+        monkeypatch.setattr(worker.process_guard, "protect_fork", list)
     choice = random.Random(seed)
     targets = mixed()
     stops = 0
@@ -307,8 +319,8 @@ def test_stopped_anywhere_and_resumed_it_ends_as_if_unbroken(monkeypatch, proces
 def test_where_the_time_ends_makes_no_difference(monkeypatch, processes):
     unbroken = mixed()
     assert guess(unbroken) is True
-    for name, value in (("_PIECE", 0.0005), ("_BLOCK_SECONDS", 0.0001), ("_ALONE", 0.0 if processes > 1 else 1.0)):
-        monkeypatch.setattr(work, name, value)
+    for name, value in (("PIECE", 0.0005), ("_BLOCK_SECONDS", 0.0001), ("_ALONE", 0.0 if processes > 1 else 1.0)):
+        monkeypatch.setattr(PLACES[name], name, value)
     real = hashes.matcher
 
     def matcher(group, digests):
@@ -320,7 +332,7 @@ def test_where_the_time_ends_makes_no_difference(monkeypatch, processes):
 
         return sleeping
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     targets, times = mixed(), 0
     # More and more, so that it ends soon on a busy machine, too.
     while not guess(targets, NO_LIMITS._replace(processes=processes, seconds=0.01 * 1.5**times)):
@@ -330,8 +342,8 @@ def test_where_the_time_ends_makes_no_difference(monkeypatch, processes):
 
 
 def test_no_word_is_left_out_where_the_time_ended(monkeypatch):
-    for name, value in (("_PIECE", 0.0005), ("_BLOCK_SECONDS", 0.0001), ("_ALONE", 0.0)):
-        monkeypatch.setattr(work, name, value)
+    for name, value in (("PIECE", 0.0005), ("_BLOCK_SECONDS", 0.0001), ("_ALONE", 0.0)):
+        monkeypatch.setattr(PLACES[name], name, value)
     real = hashes.matcher
 
     def matcher(group, digests):
@@ -345,7 +357,7 @@ def test_no_word_is_left_out_where_the_time_ended(monkeypatch):
 
         return sleeping
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     words = Words(lambda *_: iter(()), general, ((2000, 0),))
     targets = [target("user{0}".format(n), ssha(word)) for n, word in enumerate(GENERAL[::3])]
     times = 0
@@ -356,8 +368,8 @@ def test_no_word_is_left_out_where_the_time_ended(monkeypatch):
 
 
 def test_of_two_guesses_that_fit_the_first_counts_whichever_process_is_quicker(monkeypatch):
-    for name, value in (("_PIECE", 0.00001), ("_ALONE", 0.0)):
-        monkeypatch.setattr(work, name, value)
+    for name, value in (("PIECE", 0.00001), ("_ALONE", 0.0)):
+        monkeypatch.setattr(PLACES[name], name, value)
 
     def doubled():
         yield [b"one", b"twice"] + [b"w%d" % n for n in range(500)], "common"
@@ -371,15 +383,15 @@ def test_of_two_guesses_that_fit_the_first_counts_whichever_process_is_quicker(m
 
 
 def test_work_is_shared_and_no_word_comes_back(monkeypatch):
-    monkeypatch.setattr(work, "_ALONE", 0.0)
-    heard, real = [], work.together
+    monkeypatch.setattr(guessing, "_ALONE", 0.0)
+    heard, real = [], worker.together
 
     def listening(processes, function):
         for answer in real(processes, function):
             heard.append(answer)
             yield answer
 
-    monkeypatch.setattr(work, "together", listening)
+    monkeypatch.setattr(worker, "together", listening)
     targets = [target("user{0}".format(n), ssha(b"word5", b"%d" % n)) for n in range(20)]
     assert guess(targets, NO_LIMITS._replace(processes=2)) is True
     assert {one.entry.kind for one in targets} == {"common"}
@@ -398,16 +410,16 @@ def test_what_is_missing_is_said_and_the_others_go_on(monkeypatch):
             raise ValueError("canary")
         return real(group, digests)
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     assert guess([lacking, broken, fine]) is True
     assert lacking.failure == "install something"
-    assert broken.failure.startswith("harden-mail has a defect, ValueError at test_passwords_work.py:")
+    assert broken.failure.startswith("harden-mail has a defect, ValueError at test_passwords_guessing.py:")
     assert "canary" not in broken.failure
     assert fine.entry.kind == "common"
 
 
 def test_a_killed_process_is_told_and_what_is_known_is_kept(monkeypatch):
-    monkeypatch.setattr(work, "_ALONE", 0.0)
+    monkeypatch.setattr(guessing, "_ALONE", 0.0)
     here, real = os.getpid(), hashes.matcher
 
     def matcher(group, digests):
@@ -415,7 +427,7 @@ def test_a_killed_process_is_told_and_what_is_known_is_kept(monkeypatch):
             os.kill(os.getpid(), signal.SIGKILL)
         return real(group, digests)
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     targets = [target("user{0}".format(n), ssha(b"x", b"%d" % n)) for n in range(4)]
     with pytest.raises(UserError, match="was killed, perhaps for want of memory"):
         guess(targets, NO_LIMITS._replace(processes=2))
@@ -423,12 +435,12 @@ def test_a_killed_process_is_told_and_what_is_known_is_kept(monkeypatch):
 
 def test_it_waits_while_others_have_work_to_do(monkeypatch):
     loads, slept = [9.0, 9.0, 3.4], []
-    monkeypatch.setattr(work.os, "getloadavg", lambda: (loads.pop(0) if len(loads) > 1 else loads[0], 0, 0))
-    monkeypatch.setattr(work.time, "sleep", slept.append)
-    guessing = Guessing([target("a", "{PLAIN}x-x")], WORDS, NO_LIMITS._replace(max_load=2.5), mac)
-    assert guessing.run(lambda: None) is True
+    monkeypatch.setattr(worker.os, "getloadavg", lambda: (loads.pop(0) if len(loads) > 1 else loads[0], 0, 0))
+    monkeypatch.setattr(worker.time, "sleep", slept.append)
+    guess_all = Guessing([target("a", "{PLAIN}x-x")], WORDS, NO_LIMITS._replace(max_load=2.5), mac)
+    assert guess_all.run(lambda: None) is True
     assert len(slept) == 2
-    assert guessing.waited > 0
+    assert guess_all.waited > 0
 
 
 @given(
@@ -471,8 +483,8 @@ def test_a_target_does_not_show_its_hash():
 
 @pytest.mark.parametrize("words", [Words(own, general, QUOTAS), Words(lambda *_: iter(()), general, ((2000, 0),))])
 def test_what_fails_for_once_is_tried_again_and_nothing_is_left_out(monkeypatch, words):
-    for name, value in (("_PIECE", 0.00001), ("_ALONE", 1.0)):
-        monkeypatch.setattr(work, name, value)
+    for name, value in (("PIECE", 0.00001), ("_ALONE", 1.0)):
+        monkeypatch.setattr(PLACES[name], name, value)
     real, calls = hashes.matcher, []
 
     def matcher(group, digests):
@@ -481,7 +493,7 @@ def test_what_fails_for_once_is_tried_again_and_nothing_is_left_out(monkeypatch,
             raise hashes.Unavailable("no memory")
         return real(group, digests)
 
-    monkeypatch.setattr(work, "matcher", matcher)
+    monkeypatch.setattr(worker, "matcher", matcher)
     bob = target("bob", ssha(b"x-x"))
     assert guess([bob], words=words) is True
     assert bob.failure == "no memory"
@@ -498,7 +510,7 @@ def test_the_way_to_where_it_goes_on_ends_with_the_time(monkeypatch):
     assert guess([bob], NO_LIMITS._replace(guesses_per_account=600)) is True
     before = state([bob])
     now = [0.0]
-    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
 
     def slowly():
         for batch in general():
@@ -524,3 +536,120 @@ def test_endless_seconds_of_an_account_are_no_limit():
     bob = target("bob", "{PLAIN}x-x")
     assert guess([bob], NO_LIMITS._replace(seconds=1e308, seconds_per_account=1e308)) is True
     assert bob.entry.general_ended
+
+
+# --- what is shared is time -------------------------------------------------------------------------------
+
+
+def dear_ones(monkeypatch, pause=0.02, usual=0.0005):
+    """Have a guess at {SSHA} take some time, and at unsalted {SHA} much more, by a clock of their own: [now]."""
+    now = [0.0]
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+
+    def cost_of(group):
+        return usual if group[3] else pause
+
+    for module in (guessing, lanes):
+        monkeypatch.setattr(module, "speed_class", lambda group: "slow")
+    monkeypatch.setattr(guessing.cost, "seconds", cost_of)
+    monkeypatch.setattr(lanes, "_DEAR_SECONDS", pause / 4)
+    monkeypatch.setattr(guessing, "_WAVE", 0.05)
+    real = hashes.matcher
+
+    def matcher(group, digests):
+        match = real(group, digests)
+
+        def sleeping(words):
+            now[0] += cost_of(group) * len(words)
+            return match(words)
+
+        return sleeping
+
+    monkeypatch.setattr(worker, "matcher", matcher)
+    return now
+
+
+def sha(password):
+    return "{SHA}" + base64.b64encode(hashlib.sha1(password).digest()).decode()
+
+
+@pytest.mark.parametrize("number", [1, 8])
+def test_dear_hashes_hold_up_nobody_however_many_they_are(monkeypatch, number):
+    now = dear_ones(monkeypatch)
+    weak = [target("weak{0}".format(n), ssha(b"word60", b"%d" % n)) for n in range(8)]
+    # One group would be one guess for all of them.
+    evil = [target("evil{0}".format(n), "{PLAIN-MD4}" + format(n, "032x")) for n in range(number)]
+    for n, one in enumerate(evil):
+        one.group = hashes.Group(("HASH", "sha1", b"%d" % n, b""))
+    everybody = Guessing(evil + weak, WORDS, NO_LIMITS._replace(seconds=3), mac)
+    found_at = []
+
+    def between():
+        if not found_at and all(one.entry.kind for one in weak):
+            found_at.append(now[0])
+
+    assert everybody.run(between) is False
+    # 72 guesses at 8 accounts, half a millisecond each, are 0.3 seconds; of those at one that is dear, 1.4.
+    assert found_at
+    assert found_at[0] < 0.6
+    # When nobody else is left, they have all of the time.
+    assert max(one.entry.tried for one in evil) > 0
+    everyone, behind = everybody.reached()
+    assert (everyone, behind) == ((None, 1) if number == 1 else (everyone, 0))
+    assert number == 1 or everyone in (0, 10, 50)
+
+
+def test_dear_hashes_have_the_same_time_as_others(monkeypatch):
+    dear_ones(monkeypatch)
+    cheap = [target("cheap{0}".format(n), ssha(b"x-x", b"%d" % n)) for n in range(3)]
+    dear = target("dear", sha(b"x-x"))
+    everybody = Guessing([dear, *cheap], WORDS, NO_LIMITS._replace(seconds=1.0), mac)
+    assert everybody.run(lambda: None) is False
+    seconds = [one.entry.seconds for one in [dear, *cheap]]
+    assert 0 < seconds[0] < 1.5 * max(seconds[1:])
+    assert dear.entry.tried < min(one.entry.tried for one in cheap)
+    everyone, behind = everybody.reached()
+    assert behind == 1
+    assert everyone in (10, 50, 200)
+
+
+def test_where_time_was_given_is_remembered_from_one_run_to_the_next(monkeypatch):
+    dear_ones(monkeypatch)
+    cheap, dear = [target("cheap{0}".format(n), ssha(b"x-x", b"%d" % n)) for n in range(3)], target("dear", sha(b"x-x"))
+    for one in cheap:
+        # As a former run left it.
+        one.entry.seconds = 10.0
+    assert guess([dear, *cheap], NO_LIMITS._replace(seconds=0.5)) is False
+    assert dear.entry.tried > 0
+
+
+def test_who_had_the_time_of_an_account_is_behind(monkeypatch):
+    dear_ones(monkeypatch)
+    cheap, dear = [target("cheap{0}".format(n), "{PLAIN}x-x") for n in range(3)], target("dear", sha(b"x-x"))
+    for one in cheap:
+        one.group = hashes.Group(("PLAIN",))
+    monkeypatch.setattr(guessing.cost, "seconds", lambda group: 0.02 if group[0] == "HASH" else 1e-6)
+    monkeypatch.setattr(lanes, "speed_class", lambda group: "slow" if group[0] == "HASH" else "plain")
+    monkeypatch.setattr(worker, "matcher", hashes.matcher)
+    everybody = Guessing([dear, *cheap], WORDS, NO_LIMITS._replace(seconds_per_account=0.001), mac)
+    dear.entry.seconds = 0.002
+    assert everybody.run(lambda: None) is True
+    assert everybody.reached() == (None, 1)
+    assert dear.entry.tried == 0
+
+
+def test_a_guess_that_takes_much_longer_than_was_said_is_the_last_one(monkeypatch):
+    monkeypatch.setattr(worker.cost, "MOST_SECONDS", 1e-9)
+    bob = target("bob", ssha(b"x-x"))
+    assert guess([bob]) is True
+    assert bob.failure == "one guess would take more than 1e-09 seconds"
+
+
+def test_that_a_process_could_not_be_protected_is_known(monkeypatch):
+    monkeypatch.setattr(guessing, "_ALONE", 0.0)
+    for missing in ([], ["Memory could not be locked."]):
+        monkeypatch.setattr(worker.process_guard, "protect_fork", lambda missing=missing: missing)
+        targets = [target("user{0}".format(n), ssha(b"word5", b"%d" % n)) for n in range(4)]
+        everybody = Guessing(targets, WORDS, NO_LIMITS._replace(processes=2), mac)
+        assert everybody.run(lambda: None) is True
+        assert everybody.unprotected is bool(missing)
