@@ -6,7 +6,9 @@ import pytest
 from fake_journal import PASSWD, FakeJournal, entry, recorded
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
+from harden_mail.logs import cutoffs as cutoffs_module
 from harden_mail.logs import files as files_module
+from harden_mail.logs import forged as forged_module
 from harden_mail.logs import guard as guard_module
 from harden_mail.logs import journal as journal_module
 from harden_mail.logs.cutoffs import Accepted, as_utc
@@ -203,6 +205,8 @@ def test_where_the_journal_has_no_lines_of_the_program_nothing_is_forged(host):
     assert result["cutoff_groups"] == [
         {"accept": "uid 33", "accounts": 5, "addresses": 5, "logins": 5, "in_journal": False, "uid": 33}
     ]
+    assert "(once, last at 2026-11-24T11:30:00Z, as only user id 33 wrote)" in result["warnings"][-1]
+    assert "'uid 33' (5 accounts, 5 addresses)" in result["warnings"][-1]
     assert ask(host(FLOOD[:5]), accepted_cutoffs=["uid 33"])["cutoffs_total"] == 5
 
 
@@ -396,6 +400,30 @@ def test_how_many_are_listed_is_bounded(host, wrong):
     with pytest.raises(UserError) as caught:
         ask(host(None), cutoffs_listed=wrong)
     assert str(caught.value).startswith("cutoffs_listed is {0}: give ".format(wrong))
+
+
+def test_a_million_made_up_accounts_are_bounded_and_stop_it(host, monkeypatch):
+    monkeypatch.setattr(cutoffs_module, "MOST_REMEMBERED", 10)
+    lines = list(map(as_line, FLOOD))
+    with pytest.raises(UserError) as caught:
+        ask(host(None, lines))
+    assert "would cut off 10 accounts" in str(caught.value) and " 51 log-ins more are of accounts" in str(caught.value)
+    known = ["203.0.113.{0}".format(number) for number in range(10, 20)]
+    with pytest.raises(UserError) as caught:
+        ask(host(None, lines), accepted_cutoffs=known)
+    assert "would cut off accounts that are not named here. 51 log-ins more" in str(caught.value)
+    assert ask(host(None, lines), accepted_cutoffs=["203.0.113.0/24"])["cutoffs_total"] == 10
+    true = [
+        entry(NOON - 60, POSTFIX, SUBMISSION, SENT.format("A", "198.51.100.{0}".format(n), "u"), n) for n in range(20)
+    ]
+    assert ask(host(true, lines), on_cutoff="warn")["cutoffs_total"] == 30
+
+
+def test_more_forged_lines_than_are_kept_are_counted(host, monkeypatch):
+    monkeypatch.setattr(forged_module, "MOST_REMEMBERED", 10)
+    result = ask(host([HANAKO] + FLOOD), on_cutoff="warn")
+    assert len(result["forged"]) == 10 and result["forged_total"] == 61
+    assert result["findings"][-1].startswith("51 lines more are of accounts and addresses beyond the first 10: ")
 
 
 # --- what is in a log's place -----------------------------------------------------------------------------------

@@ -32,12 +32,13 @@ GRAMMAR = (
 )
 
 
-def preview(logins, is_refused, accepted=()):
+def preview(logins, is_refused, accepted=(), beyond=None):
     """Name each account and address that logged in to send mail and would be refused.
 
     :param logins: iterable of :class:`logins.Login`, in the order of time
     :param is_refused: function (Login) -> bool; asked once for each account, address and service
     :param accepted: cut-offs that are meant to happen, as :class:`Accepted` reads them
+    :param beyond: :class:`Beyond`, counts what no journal proves and is too many to be kept (None: nobody asks)
     :returns: list of dict, those first that are not accepted, of them those that the journal proves, then who is no
         likely attacker, then by account and address (of those that no journal proves, those first that are known for
         longest, by days, and networks take turns):
@@ -60,11 +61,17 @@ def preview(logins, is_refused, accepted=()):
         elif login.kind == "smtp":
             key = (account, login.address, login.service)
             if key not in refused:
+                if len(refused) > MOST_REMEMBERED:
+                    refused.clear()
                 refused[key] = is_refused(login)
             if refused[key]:
                 pair = pairs.get(key[:2])
                 proved, uid = _proof(login)
-                if pair is None:
+                if pair is None and len(pairs) >= MOST_REMEMBERED and not proved:
+                    # Anybody can write a million of these; of what the mail server wrote, all are kept.
+                    if beyond is not None and not meant.covers(account, login.address, uid):
+                        beyond.logins += 1
+                elif pair is None:
                     counts = by_address.of(login.address), by_account.of(account)
                     pairs[key[:2]] = [1, login.time, login.time, counts, proved, uid]
                 else:
@@ -74,6 +81,16 @@ def preview(logins, is_refused, accepted=()):
                     pair[5] = uid if pair[5] == uid else None
     cutoffs = [_cutoff(account, address, pair, meant) for (account, address), pair in pairs.items()]
     return _taking_turns(sorted(cutoffs, key=_order))
+
+
+class Beyond:
+    """How many log-ins were too many to be kept apart.
+
+    :ivar int logins: those that are not accepted
+    """
+
+    def __init__(self):
+        self.logins = 0
 
 
 class Accepted:
@@ -202,6 +219,7 @@ def as_utc(stamp):
 def _said(cutoff):
     times = "once" if cutoff["logins"] == 1 else "{0} times".format(cutoff["logins"])
     last = ", last at {0}".format(cutoff["last"]) if cutoff["last"] else ""
+    last += ", as only user id {0} wrote".format(cutoff["uid"]) if cutoff["uid"] is not None else ""
     attacker = ", likely an attacker: {0} failures before".format(cutoff["failures"])
     return "{0} from {1} ({2}{3}{4})".format(
         cutoff["account"] or NO_ACCOUNT, cutoff["address"], times, last, attacker if cutoff["likely_attacker"] else ""

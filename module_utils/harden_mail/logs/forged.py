@@ -27,6 +27,12 @@ IN_FILES = (
 )
 
 
+UNNAMED = (
+    "{0} lines more are of accounts and addresses beyond the first {1:,}: whether one of them is true was not looked "
+    "at. Stop who writes them, and look again."
+)
+
+
 class Sieve:
     """Keeps back what was not written by the mail server, and remembers it.
 
@@ -105,7 +111,7 @@ class Sieve:
         return len(self.forged()) + self._unnamed
 
     def findings(self, system):
-        """Sentences on what was forged: list of none, one or two."""
+        """Sentences on what was forged: list, empty when nothing was."""
         found, forged = [], self.forged()
         if self._writers:
             one = self.lines == 1
@@ -120,6 +126,8 @@ class Sieve:
             number = len(alone)
             plural = ("", "") if number == 1 else ("s", "es")
             found.append(IN_FILES.format(number, plural[0], plural[1], _named(alone)))
+        if self._unnamed:
+            found.append(UNNAMED.format(self._unnamed, MOST_REMEMBERED))
         return found
 
     def _ask_again(self):

@@ -4,7 +4,7 @@ import time
 from itertools import chain
 
 from ..errors import UserError
-from .cutoffs import NAMED, Accepted, as_utc, grouped, preview, sentence
+from .cutoffs import MOST_REMEMBERED, NAMED, Accepted, Beyond, as_utc, grouped, preview, sentence
 from .forged import Sieve
 from .logins import WANTED, events, logins
 from .reader import USUAL_FILES, Logs
@@ -32,6 +32,12 @@ ADVICE = "Let them in"
 MOST_DAYS = 3660
 
 DAY = 86400
+
+
+BEYOND = (
+    "{0} log-ins more are of accounts and addresses beyond the first {1:,}, which are too many to be kept apart: such a "
+    "log is made up; find out who writes it."
+)
 
 
 def guard(system, params, is_refused, what, window=None):
@@ -84,16 +90,21 @@ def guard(system, params, is_refused, what, window=None):
         sieve = Sieve(since, logs.unsigned)
         found = window.unproven(sieve.through(events(logs.lines())), since)
     # Of what may not be true it is not asked whether it followed a log-in to read mail.
-    cutoffs = preview(chain(found, sieve.doubtful()), is_refused, params["accepted_cutoffs"])
+    beyond = Beyond()
+    cutoffs = preview(chain(found, sieve.doubtful()), is_refused, params["accepted_cutoffs"], beyond)
     notes = window.explain(cutoffs) if window else []
     covered_since = None if logs.covered_since is None else max(since, logs.covered_since)
     result = _result(cutoffs, most, sieve, system)
     result["covered_since"] = as_utc(covered_since)
     result["warnings"] = logs.notes + _coverage(covered_since, since, days, logs.is_whole) + notes
     surprises = [cutoff for cutoff in cutoffs if not cutoff["accepted"]]
-    if surprises:
-        told = "{0} would cut off {1}.".format(what, sentence(surprises))
+    if surprises or beyond.logins:
+        told = "{0} would cut off {1}.".format(
+            what, sentence(surprises) if surprises else "accounts that are not named here"
+        )
         more = _unproved(surprises, result) + _not_listed(result, most)
+        if beyond.logins:
+            more.append(BEYOND.format(beyond.logins, MOST_REMEMBERED))
         if params["on_cutoff"] == "fail":
             error = UserError(
                 "{0} {1}, or name in accepted_cutoffs those who are meant to be refused (an account, an address, a "
@@ -125,7 +136,7 @@ def _result(cutoffs, most, sieve, system):
 def _unproved(surprises, result):
     """What to do with those that no journal proves, unless all are such and few: a list of none or one sentence."""
     unproved = [cutoff for cutoff in surprises if not cutoff["in_journal"]]
-    if len(unproved) == len(surprises) and len(unproved) <= NAMED:
+    if len(unproved) == len(surprises) <= NAMED and not any(cutoff["uid"] for cutoff in unproved):
         return []
     if not unproved:
         return []
