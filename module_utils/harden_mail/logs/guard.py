@@ -35,8 +35,8 @@ DAY = 86400
 
 
 BEYOND = (
-    "{0} log-ins more are of accounts and addresses beyond the first {1:,}, which are too many to be kept apart: such a "
-    "log is made up; find out who writes it."
+    "{0} log-ins more are of accounts and addresses beyond the first {1:,}, too many to be kept apart: such a log is "
+    "made up; find out who writes it."
 )
 
 
