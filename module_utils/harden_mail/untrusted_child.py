@@ -16,7 +16,7 @@ from collections import namedtuple
 
 from .errors import UserError
 from .surface import place_of
-from .untrusted_walk import NotRead
+from .untrusted_walk import NotRead, trusted_users
 
 # seconds: until the last row, by the clock; memory: bytes beside what it begins with; bytes: of all rows together, as
 # JSON; rows: how many; row: bytes of a single one
@@ -126,7 +126,8 @@ def _confine(owner, bounds, writer):
         if descriptor > 2 and descriptor != writer:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-    if owner != os.geteuid():
+    # Root's own it reads as whoever this is: root, but for unit tests.
+    if owner not in trusted_users():
         try:
             about = pwd.getpwuid(owner)
             os.initgroups(about.pw_name, about.pw_gid)
