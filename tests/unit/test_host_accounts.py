@@ -1,6 +1,7 @@
 """Discovery of account stores: what is found where, and what a hostile or broken host does to it."""
 
 import os
+import re
 
 import pytest
 from fake_system import FakeSystem
@@ -123,12 +124,15 @@ def test_counting_waits_for_nothing_and_says_what_it_could_not_count(tmp_path):
 
 @pytest.mark.parametrize("bound", (accounts.COUNTED._replace(lines=3), accounts.COUNTED._replace(seconds=0)))
 def test_counting_has_a_bound_on_all_files_together(tmp_path, monkeypatch, bound):
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d", "e"):
         panel_file(tmp_path, "/m/{0}/users".format(name), "a:b\nc:d\n")
     monkeypatch.setattr(accounts, "COUNTED", bound)
     text = "passdb {\n  args = /m/%d/users\n  driver = passwd-file\n}\n"
     found, evidence = find(tmp_path, DOVECOT, **{"doveconf -n": text})
     assert found[0]["count"] is None and evidence["0.count"].startswith("not known, ")
+    # What comes after is not even opened: there is no more to say than of the file that was cut, and the next one.
+    more = re.search(r" and (\d+) more\Z", evidence["0.count"])
+    assert more is None or more.group(1) == "1"
 
 
 def test_whatever_is_found_can_be_opened_or_is_named(tmp_path):

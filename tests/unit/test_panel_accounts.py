@@ -120,6 +120,11 @@ def test_a_file_of_somebody_else_is_not_read(tmp_path, is_root):
     assert opened.unread == {"/home/alpha/etc/alpha.example/shadow"} and opened.knows_sources
     count = find(tmp_path)[0][0]
     assert count == ("cpanel", "/home/*/etc/*/shadow", None)
+    # Also where the directories are root's, so that the way there is safe.
+    for path in ("home/alpha", "home/alpha/etc", "home/alpha/etc/alpha.example"):
+        os.chown(str(tmp_path / path), 0, 0)
+    names, opened = read(tmp_path, store="cpanel")
+    assert names == ["sales@beta.example"] and "belongs to" in opened.problems[0]
 
 
 @of_others

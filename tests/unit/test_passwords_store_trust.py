@@ -138,8 +138,12 @@ def test_vpopmails_files_belong_to_its_user(tmp_path, is_root):
     assert found == ["info@a.example"] and opened.unread == {path} and opened.knows_sources
     os.remove(str(tmp_path) + path)
     write(tmp_path, path, "ceo:$1$a$b\n")
+    # Where the directories are root's, the way there is safe, and the file is not vpopmail's all the same.
+    for place in ("/home/vpopmail", "/home/vpopmail/domains", os.path.dirname(path)):
+        os.chown(str(tmp_path) + place, 0, 0)
     os.chown(str(tmp_path) + path, UIDS["beta"], 0)
-    assert read(tmp_path, store="vpopmail", path="/home/vpopmail/domains")[0] == ["info@a.example"]
+    found, opened = read(tmp_path, store="vpopmail", path="/home/vpopmail/domains")
+    assert found == ["info@a.example"] and "belongs to" in opened.problems[0]
 
 
 def test_a_name_with_a_domain_of_its_own_is_none_of_vpopmails(tmp_path):
