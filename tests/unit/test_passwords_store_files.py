@@ -152,60 +152,7 @@ def test_what_locks_an_account(stored, scheme, locked):
     assert store.is_locked(stored, scheme) is locked
 
 
-# --- files of lines -------------------------------------------------------------------------------------------
-
-
-def listed(root, path, trusted=None):
-    found = problems.Problems()
-    return list(lines.read_lines(FakeSystem(root), path, found, trusted)), found.sentences()
-
-
-def test_lines_of_any_end_and_encoding(tmp_path):
-    write(tmp_path, "/f", b"a:1\r\nb:\xa4\xe9\n\nc:3\x0bd\x85e\xe2\x80\xa8f\r")
-    found, told = listed(tmp_path, "/f")
-    assert found == [(1, "a:1"), (2, "b:\udca4\udce9"), (3, ""), (4, "c:3\x0bd\udc85e\u2028f")] and not told
-
-
-def test_lines_that_are_too_long_or_hold_a_nul_are_passed_over(tmp_path):
-    long = b"x" * lines.LONGEST
-    write(tmp_path, "/f", b"a\n" + long + b"y\n" + long + b"\nb\0c\nd\n" + long * 3 + b":z\ne")
-    found, told = listed(tmp_path, "/f")
-    assert [number for number, _line in found] == [1, 3, 5, 7] and found[-1] == (7, "e")
-    assert told == ["/f: more than 65,536 bytes in 2 lines (2, 6).", "/f: a NUL byte in line 4."]
-
-
-def test_what_is_no_file_is_a_problem_and_no_wait(tmp_path):
-    os.mkdir(str(tmp_path / "directory"))
-    os.mkfifo(str(tmp_path / "fifo"))
-    os.symlink("nowhere", str(tmp_path / "dangling"))
-    os.symlink("loop", str(tmp_path / "loop"))
-    write(tmp_path, "/secret", "x:y\n")
-    os.chmod(str(tmp_path / "secret"), 0)
-    for name in ("directory", "fifo", "dangling", "loop", "nothing", "secret/below"):
-        found, told = listed(tmp_path, "/" + name)
-        assert found == [] and len(told) == 1 and told[0].startswith("/" + name), name
-    if os.geteuid():
-        assert listed(tmp_path, "/secret")[1]
-    write(tmp_path, "/empty", "")
-    assert listed(tmp_path, "/empty") == ([], [])
-
-
-def test_a_customers_links_are_not_followed(tmp_path):
-    write(tmp_path, "/etc/shadow", "root:x\n")
-    write(tmp_path, "/home/good/etc/example.com/shadow", "a:b\n")
-    os.makedirs(str(tmp_path / "home/evil/etc/a"))
-    os.symlink("../../../../etc/shadow", str(tmp_path / "home/evil/etc/a/shadow"))
-    os.symlink("../../good/etc/example.com", str(tmp_path / "home/evil/etc/b"))
-    os.symlink("good", str(tmp_path / "home/moved"))
-    assert listed(tmp_path, "/home/good/etc/example.com/shadow", "/home/good")[0] == [(1, "a:b")]
-    # What root made is followed.
-    assert listed(tmp_path, "/home/moved/etc/example.com/shadow", "/home/moved")[0] == [(1, "a:b")]
-    for path in ("/home/evil/etc/a/shadow", "/home/evil/etc/b/shadow"):
-        found, told = listed(tmp_path, path, "/home/evil")
-        assert found == [] and len(told) == 1
-    before = len(os.listdir("/proc/self/fd"))
-    listed(tmp_path, "/home/evil/etc/a/shadow", "/home/evil")
-    assert len(os.listdir("/proc/self/fd")) == before
+# --- names ---------------------------------------------------------------------------------------------------------
 
 
 def test_names_in_whatever_encoding():

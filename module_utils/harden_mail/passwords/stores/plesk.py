@@ -5,8 +5,8 @@ import binascii
 import re
 
 from ...errors import CommandError
-from ...host.lines import numbered
 from ...host.panel import plesk_settings
+from ...untrusted import numbered
 from ..account import Account
 from .aes import decrypt_cbc
 from .sql_client import SILENCE, Connection, DatabaseError, rows

@@ -11,11 +11,10 @@ import time
 from collections import namedtuple
 
 from ...errors import CommandError, UserError
-from ...host.lines import numbered
 from ...host.users import MAIL_SYSTEM, text_of_root, uids
 from ...queue.text import printable
 from ...system import GRACE
-from ...untrusted import NotRead
+from ...untrusted import NotRead, numbered
 from . import sqlite_rows
 from .sql_rows import copied, unescaped
 from .sql_text import MYSQL, POSTGRESQL
