@@ -346,6 +346,42 @@ def test_sqlite_with_a_writer_is_left_as_it_is(host):
     assert answer["names"] == ["info@example.com"] and answer["problems"] == []
 
 
+# As www-data, whose web application has the accounts: what it may write there is read as www-data, and tables only.
+AS_WWW_DATA = """\
+import sqlite3, sys
+base = sqlite3.connect("/var/lib/www-accounts/x.sqlite")
+base.executescript("DROP {0} IF EXISTS mailbox; " + sys.argv[1])
+base.close()
+"""
+ENDLESS = (
+    "CREATE VIEW mailbox AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT 'u' || x AS "
+    "username, 'x' AS password, 1 AS active FROM c WHERE x < 0"
+)
+TABLE = (
+    "CREATE TABLE mailbox (username, password, active); INSERT INTO mailbox VALUES ('info@www.example', '{PLAIN}x', 1)"
+)
+
+
+@once
+def test_what_a_web_application_makes_of_its_database(host):
+    host.run("install -d -o www-data -m 700 /var/lib/www-accounts")
+    write = "cd /; runuser -u www-data -- python3 -c {0} {1}"
+    store = declared(SQLITE, path="/var/lib/www-accounts/x.sqlite")
+    query = "SELECT username, password FROM mailbox"
+    try:
+        host.run(write.format(shlex.quote(AS_WWW_DATA.format("TABLE")), shlex.quote(TABLE)))
+        for one in (declared(store, preset="postfixadmin"), declared(store, query=query)):
+            (answer,) = ask(host, (one, {}))
+            assert answer["names"] == ["info@www.example"] and answer["problems"] == []
+        host.run(write.format(shlex.quote(AS_WWW_DATA.format("TABLE")), shlex.quote(ENDLESS)))
+        preset, own = ask(host, (declared(store, preset="postfixadmin"), {}), (declared(store, query=query), {}))
+        assert preset["names"] == own["names"] == []
+        assert "has no table mailbox" in preset["problems"][0] and "is no plain table" in own["problems"][0]
+        assert host.run("ls /var/lib/www-accounts").split() == ["x.sqlite"]
+    finally:
+        host.run("rm -rf /var/lib/www-accounts")
+
+
 @once
 def test_a_database_that_is_off_is_a_problem(host):
     host.run("systemctl stop mariadb postgresql")
