@@ -171,6 +171,16 @@ def test_another_name_of_a_domain_is_read_once(tmp_path):
     os.symlink("alpha.example", str(tmp_path / "home/alpha/etc/parked.example"))
     names, opened = read(tmp_path, store="cpanel")
     assert names == ["info@alpha.example"] and opened.problems == []
+    # Also where that own name is no domain's: accounts are not hidden by it.
+    os.rename(str(tmp_path / "home/alpha/etc/alpha.example"), str(tmp_path / "home/alpha/etc/hidden"))
+    for name in ("alpha", "parked"):
+        link = str(tmp_path / "home/alpha/etc" / (name + ".example"))
+        if os.path.lexists(link):
+            os.remove(link)
+        os.symlink("hidden", link)
+        give(tmp_path, "/home/alpha/etc/" + name + ".example", "alpha")
+    names, opened = read(tmp_path, store="cpanel")
+    assert names == ["info@alpha.example"] and opened.read_whole == {"/home/alpha/etc/hidden/shadow"}
 
 
 def test_lists_of_domains_that_are_missing_or_odd(tmp_path):
@@ -224,6 +234,7 @@ def test_a_store_has_a_bound(tmp_path, monkeypatch):
     monkeypatch.setattr("harden_mail.passwords.stores.store.MOST_ACCOUNTS", 1)
     names, opened = read(tmp_path, store="cpanel")
     assert names == ["info@alpha.example"] and not opened.knows_sources
+    assert opened.read_whole == {"/home/alpha/etc/alpha.example/shadow"}
     assert opened.problems == [
         "The store cpanel: has more than 1 accounts, or 134,217,728 characters; the rest is not read."
     ]

@@ -23,6 +23,7 @@ def test_a_bad_file_is_a_source_of_its_own(tmp_path):
         ("info@b.example", "/m/b.example/users"),
     ]
     assert opened.unread == {"/m/b.example/users", "/m/c.example/users"} and opened.knows_sources
+    assert opened.read_whole == {"/m/a.example/users"}
 
 
 def test_sources_that_are_not_known_are_told_apart(tmp_path):

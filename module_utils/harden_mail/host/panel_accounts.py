@@ -70,10 +70,17 @@ class Panel:
         """
         there = users(system)
         as_good = {there[name].uid for name in self._as_good if name in there}
-        found = {}
+        found, by_other_names = {}, []
         for domain, owner in self._domains(system, as_good, problems).items():
             file = self._file_of(domain, owner, there)
-            if file is not None and _is_there(system, file.path):
+            other = other_name(system, file.path) if file else None
+            if other:
+                by_other_names.append(file._replace(path=other))
+            elif file and _is_there(system, file.path):
+                found[file.path] = file
+        for file in by_other_names:
+            # Most are read by their own name already.
+            if file.path not in found and _is_there(system, file.path):
                 found[file.path] = file
         return [found[path] for path in sorted(found)]
 
@@ -124,10 +131,7 @@ DIRECTADMIN = Panel(
 
 
 def _is_there(system, path):
-    """Whether a file is there, or something in its place that is to be told of; another name of a domain is not."""
-    # A domain's other name is read by its own.
-    if other_name(system, path):
-        return False
+    """Whether a file is there, or something in its place that is to be told of."""
     try:
         with walked(system, path) as (_directory, _name, about):
             return about is not None

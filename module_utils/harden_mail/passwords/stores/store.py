@@ -106,13 +106,10 @@ class Store:
             count += 1
             size += len(account.name) + len(account.stored) + sum(len(hint) for hint in hints)
             if count > MOST_ACCOUNTS or size > MOST_TEXT:
-                # Which of its sources were not come to, nobody knows.
-                self.problem(
-                    "The store {0}".format(self.name),
-                    "has more than {0:,} accounts, or {1:,} characters; the rest is not read".format(
-                        MOST_ACCOUNTS, MOST_TEXT
-                    ),
-                )
+                what = "has more than {0:,} accounts, or {1:,} characters; the rest is not read"
+                # Which of its sources were not come to, nobody knows; this one was not read to its end.
+                self.problem("The store {0}".format(self.name), what.format(MOST_ACCOUNTS, MOST_TEXT))
+                self._troubled.add(account.source)
                 return
             yield account._replace(hints=hints)
 
@@ -133,8 +130,7 @@ class Store:
     @property
     def read_whole(self):
         """Set of sources of which nothing is missing, once :meth:`accounts` has come to its end."""
-        # Where something was missed that has no name, it may be the rest of any of them.
-        return self._sources - self._troubled if self.knows_sources else set()
+        return self._sources - self._troubled
 
     @property
     def knows_sources(self):
