@@ -254,7 +254,7 @@ def test_many_rows_are_read_up_to_a_bound(tmp_path, monkeypatch):
     )
     found, told = lite(tmp_path, query=QUERY)
     assert len(found) == 200000 and not told
-    monkeypatch.setattr(sqlite_rows, "DATABASE", sqlite_rows.DATABASE._replace(rows=1000))
+    monkeypatch.setattr(sqlite_rows, "BOUNDS", sqlite_rows.BOUNDS._replace(rows=1000))
     found, told = lite(tmp_path, query=QUERY)
     assert len(found) == 1000 and told == [
         "SQLite database /a b?.sqlite: has more than 1,000 rows; the rest is not read."

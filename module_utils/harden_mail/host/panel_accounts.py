@@ -9,7 +9,7 @@ import os
 import re
 from collections import namedtuple
 
-from ..untrusted import Limits, NotRead, lines_untrusted, walked
+from ..untrusted import ACCOUNT_FILE, Limits, NotRead, lines_untrusted, walked
 from .users import is_roots, text_of_root, uids, users
 
 # A file of accounts: its path; the domain, and whose it is (names); uid: of whom the file may be, besides root.
@@ -18,6 +18,9 @@ AccountFile = namedtuple("AccountFile", "path domain owner uid")
 # Files of its own that root alone can have put there; one of them is enough.
 CPANEL_MARKS = ("/usr/local/cpanel/version", "/usr/local/cpanel/cpanel", "/etc/wwwacct.conf")
 DIRECTADMIN_MARKS = ("/usr/local/directadmin/conf/directadmin.conf", "/usr/local/directadmin/directadmin")
+
+# A file of root's or the mail system's; the seconds are those of an audit, too, which looks at each account meanwhile.
+OF_THE_SYSTEM = ACCOUNT_FILE._replace(seconds=600)
 
 # One customer's files; what is in it is held in memory for the whole of an audit.
 OF_A_CUSTOMER = Limits(4 << 20, 20000, 60)

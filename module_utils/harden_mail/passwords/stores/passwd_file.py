@@ -7,7 +7,7 @@ password may be in libpam-pwdfile's format, ``hash[34]``.
 import re
 
 from ...host.lines import readable_text
-from ...host.panel_accounts import OF_A_CUSTOMER, Shares, other_name
+from ...host.panel_accounts import OF_A_CUSTOMER, OF_THE_SYSTEM, Shares, other_name
 from ...host.passdbs import VARIABLE, configuration, variable
 from ...host.users import MAIL_SYSTEM, uids
 from ...untrusted import NotRead, lines_untrusted, owner_of
@@ -59,7 +59,7 @@ class PasswdFile(Store):
             self.problem(path, error.why)
             return iter(())
         if owner in as_good:
-            return lines_untrusted(self.system, path, self)
+            return lines_untrusted(self.system, path, self, OF_THE_SYSTEM)
         return shares.taken(owner, self.system, path, self, (owner,))
 
     def _as_dovecot_says(self):

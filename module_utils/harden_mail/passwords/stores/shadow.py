@@ -3,6 +3,7 @@
 import re
 
 from ...host.lines import readable_text
+from ...host.panel_accounts import OF_THE_SYSTEM
 from ...untrusted import lines_untrusted
 from ..account import Account
 from .store import Store, is_locked
@@ -20,7 +21,7 @@ class Shadow(Store):
         path = self.options.get("path", PATH)
         names = self._owners() if path == PATH else {}
         today = self.today()
-        for number, line in lines_untrusted(self.system, self.begin(path), self):
+        for number, line in lines_untrusted(self.system, self.begin(path), self, OF_THE_SYSTEM):
             if not line or line[0] in "#+-":
                 continue  # "+" and "-" are NIS, whose passwords are elsewhere
             fields = line.split(":")

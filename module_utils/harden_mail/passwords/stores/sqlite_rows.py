@@ -22,6 +22,9 @@ from ...untrusted import NotRead, owner_of
 from ...untrusted_child import DATABASE, rows_as_owner
 from .sql_rows import text_of
 
+# The seconds are those of an audit, too, which looks at each account as it comes.
+BOUNDS = DATABASE._replace(seconds=300)
+
 # Seconds to wait for a lock.
 PATIENCE = 10
 
@@ -78,7 +81,7 @@ def _as_owner(system, path, answer):
     owner = owner_of(system, path)
     # Where a link of root's leads, the files beside the database are.
     real = os.path.realpath(system.real(path))
-    return rows_as_owner(path, lambda: answer(real), owner, DATABASE)
+    return rows_as_owner(path, lambda: answer(real), owner, BOUNDS)
 
 
 # --- in the owner's process ------------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ def _found(path, real, how, query):
         base.set_authorizer(_only_reads({name.lower() for name in tables}, refused))
         try:
             # All at once: while a query is unfinished, nobody can write to the database.
-            return base.execute(query).fetchmany(DATABASE.rows + 1)
+            return base.execute(query).fetchmany(BOUNDS.rows + 1)
         except sqlite3.Error:
             if refused:
                 raise NotRead(path, "can't be asked ({0})".format(refused[0])) from None

@@ -5,6 +5,7 @@
 
 import os
 
+from ...host.panel_accounts import OF_THE_SYSTEM
 from ...host.users import VPOPMAIL, uids, vpasswd_files
 from ...untrusted import lines_untrusted
 from .sql import accounts_of, private_text
@@ -44,7 +45,7 @@ class Vpopmail(Store):
         owners = uids(self.system, (VPOPMAIL,)) or None
         for file in paths:
             domain = os.path.basename(os.path.dirname(file))
-            for number, line in lines_untrusted(self.system, self.begin(file), self, owners=owners):
+            for number, line in lines_untrusted(self.system, self.begin(file), self, OF_THE_SYSTEM, owners):
                 if not line:
                     continue
                 account = account_of(line, domain)
