@@ -296,6 +296,8 @@ def main():
             "lists_archive": {"type": "path"},
             "spent_seconds": {"type": "float", "default": 0},
         },
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     protect()

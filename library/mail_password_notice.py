@@ -187,6 +187,8 @@ def main():
             "max_notices": {"type": "int", "default": 200},
             "sendmail": {"type": "path", "default": "/usr/sbin/sendmail"},
         },
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

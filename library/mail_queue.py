@@ -162,6 +162,8 @@ def main():
             run={"type": "str"},
             expect={"type": "int"},
         ),
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

@@ -184,7 +184,7 @@ from ansible.module_utils.harden_mail.system import System
 
 
 def main():
-    module = AnsibleModule(argument_spec=QUEUE_ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=QUEUE_ARGUMENTS, no_log=True, supports_check_mode=True)
     run_module(module, lambda params, check_mode: info(System(), params))
 
 

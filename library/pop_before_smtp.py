@@ -222,6 +222,8 @@ def main():
             edit_run_scripts={"type": "bool", "default": False},
             qmail_user={"type": "str", "default": "qmaild"},
         ),
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

@@ -302,6 +302,8 @@ def main():
             "queue_dir": {"type": "path"},
             "drill": {"type": "bool", "default": False},
         },
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

@@ -157,6 +157,8 @@ def main():
             mend={"type": "bool", "default": True},
             config_dirs={"type": "list", "elements": "path"},
         ),
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

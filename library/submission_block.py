@@ -225,6 +225,8 @@ def main():
             "log_journal": {"type": "bool", "default": True},
             "mask_accounts": {"type": "bool", "default": False},
         },
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

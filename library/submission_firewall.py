@@ -254,6 +254,8 @@ def main():
             config_dirs={"type": "list", "elements": "path", "default": []},
             probe={"type": "bool", "default": True},
         ),
+        # The host's log does not name accounts, nor who is guessed.
+        no_log=True,
         supports_check_mode=True,
     )
     run_module(module, lambda params, check_mode: run(System(), params, check_mode))

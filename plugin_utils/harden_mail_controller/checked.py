@@ -1,16 +1,24 @@
 """The one gate through which answers of managed hosts come in."""
 
+import contextlib
 import re
+import resource
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from .answers import NotUnderstood, understood
+from .answers import NotUnderstood, lines, understood
 from .deadline import TimeIsUp, deadline
 
 # So long may a host take over one call of a module, and so much may it answer.
 LONGEST = 2 * 3600
-LARGEST = 64 << 20
+LARGEST = 16 << 20
+# An endless answer is gathered by the connection: this much memory more than the worker has, and it is ended.
+MEMORY = 1 << 30
+
+TOO_LONG = "The host's answer was not understood, so nothing of it counts: it is longer than {0} MiB.".format(
+    LARGEST >> 20
+)
 
 # What steers a terminal; ansible-core prints what stands beside a module's JSON as a warning.
 _STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
@@ -30,10 +38,15 @@ class CheckedAction(ActionBase):
     def _execute_module(self, module_name=None, **keywords):
         name = module_name or self._task.action
         try:
-            with deadline(self.seconds):
+            with deadline(self.seconds), memory(MEMORY):
                 answer = super()._execute_module(module_name=module_name, **keywords)
         except TimeIsUp:
             raise AnsibleActionFail("The host did not answer within {0:,.0f} seconds.".format(self.seconds)) from None
+        except MemoryError:
+            raise AnsibleActionFail(TOO_LONG) from None
+        except AnsibleConnectionFailure as error:
+            # What the host wrote before it hung up is in it.
+            raise type(error)(lines(str(error))) from None
         result = checked(name.rsplit(".", 1)[-1], answer)
         # Ansible's own, so that it need not look for Python again.
         if self._discovered_interpreter_key:
@@ -44,11 +57,7 @@ class CheckedAction(ActionBase):
     def _parse_returned_data(self, res, *arguments, **keywords):
         output = res.get("stdout", "")
         if len(output) > LARGEST:
-            raise AnsibleActionFail(
-                "The host's answer was not understood, so nothing of it counts: it is longer than {0} MiB.".format(
-                    LARGEST >> 20
-                )
-            )
+            raise AnsibleActionFail(TOO_LONG)
         quiet = {name: _STEERS.sub(_escape, res[name]) for name in ("stdout", "stderr") if name in res}
         return super()._parse_returned_data(dict(res, **quiet), *arguments, **keywords)
 
@@ -61,6 +70,24 @@ class ModuleAction(CheckedAction):
         result.update(self._execute_module(module_args=dict(self._task.args), task_vars=task_vars))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
+
+
+@contextlib.contextmanager
+def memory(most):
+    """Have what is in the ``with`` end with a MemoryError when this process has so many bytes more than now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        with open("/proc/self/statm", encoding="ascii") as handle:
+            limit = int(handle.read().split()[0]) * resource.getpagesize() + most
+    except OSError:
+        # No Linux: without a number of what there is, no limit can be set.
+        limit = soft
+    if limit != soft and (soft == resource.RLIM_INFINITY or limit < soft):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def checked(module, answer):

@@ -1,11 +1,15 @@
 """The controller's part of mail_password_audit: which lists are brought, slices, and what a person sees meanwhile."""
 
+import contextlib
 import hashlib
+import http.server
 import importlib.util
 import io
 import pathlib
 import re
 import tarfile
+import threading
+import time
 import types
 
 import pytest
@@ -110,6 +114,66 @@ def test_a_failure_ends_it(action):
     assert made.work()["msg"] == "no"
     made = action({}, [{"not_applicable": "no store"}])
     assert made.work() == {"not_applicable": "no store"}
+
+
+@pytest.mark.parametrize("seconds", [0, 29.9])
+def test_a_host_whose_clock_stands_still_is_not_asked_for_ever(action, seconds):
+    made = action({"budget_seconds": 120}, [answer(seconds)] * 9)
+    said = made.work()
+    assert said["failed"] is True
+    assert "asked to guess for 60.0 seconds after 0.0, and says that it has guessed for" in said["msg"]
+    assert len(made.asked) == 1
+
+
+def test_a_host_whose_clock_stops_is_not_asked_for_ever(action):
+    made = action({"budget_seconds": 900}, [answer(60), answer(61)] + [answer(61)] * 9)
+    assert made.work()["failed"] is True
+    assert len(made.asked) == 2
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_host_that_wants_the_lists_for_ever_gets_them_once(plugin, action, monkeypatch, check_mode):
+    monkeypatch.setattr(plugin, "CHECK_MODE_BYTES", 0)
+    made = action({}, [WANTED] * 9, check_mode=check_mode)
+    with pytest.raises(errors.AnsibleActionFail, match="does not find them"):
+        made.work()
+    assert len(made.asked) == 2
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Answers without an end: at once, or a byte now and then."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"a\n" * (1 << 19) if self.path == "/fast" else b"a")
+                time.sleep(0 if self.path == "/fast" else 0.05)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def endless():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://127.0.0.1:{0}".format(server.server_port)
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("path", "said"), [("/fast", "has more than 4 MiB"), ("/slow", "takes longer than 1 seconds")])
+def test_a_list_without_an_end_is_not_fetched_for_ever(plugin, endless, tmp_path, monkeypatch, path, said):
+    monkeypatch.setattr(plugin, "FETCHED", str(tmp_path / "fetched"))
+    monkeypatch.setattr(plugin, "FETCHED_BYTES", 4 << 20)
+    monkeypatch.setattr(plugin, "FETCHED_SECONDS", 1.0)
+    began = time.monotonic()
+    with pytest.raises(errors.AnsibleActionFail, match=said):
+        plugin.fetched(endless + path, "0" * 64, "lists[0]")
+    assert time.monotonic() - began < 20
+    assert list((tmp_path / "fetched").iterdir()) == []
 
 
 def test_check_mode_is_one_call(action):

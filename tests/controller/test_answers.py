@@ -271,6 +271,28 @@ def test_a_bad_answer_costs_its_own_control_and_steers_nothing(roles, answers, a
         assert said in (found["message"] or "")
 
 
+def test_an_answer_without_an_end_is_ended(roles):
+    """It is gathered in memory by the connection, before anybody can look at its length."""
+    path = roles.directory / "library" / "queue_alert.py"
+    path.write_text(path.read_text().replace("print(", "while True: print('x' * (1 << 20))\nprint(", 1))
+    run = roles.project.play("harden-mail.yml", "--tags", "queue_alert")
+    assert run.outcome("vps1", "queue-watched") == "error"
+    assert "longer than 16 MiB" in run.report["hosts"]["vps1"]["controls"]["queue-watched"]["message"]
+
+
+def test_a_host_that_never_answers_is_left(roles):
+    path = roles.directory / "library" / "queue_alert.py"
+    path.write_text(path.read_text().replace("print(", "import time; time.sleep(600)\nprint(", 1))
+    gate = roles.directory / "plugin_utils" / "harden_mail_controller" / "checked.py"
+    gate.write_text(gate.read_text().replace("LONGEST = 2 * 3600", "LONGEST = 15"))
+    began = time.monotonic()
+    run = roles.project.play("harden-mail.yml", "--tags", "queue_alert")
+    assert time.monotonic() - began < 300
+    assert run.outcome("vps1", "queue-watched") == "error"
+    message = run.report["hosts"]["vps1"]["controls"]["queue-watched"]["message"]
+    assert "did not answer within 15 seconds" in message
+
+
 def test_a_host_gives_itself_no_variables(roles):
     secret = roles.directory / "secret.txt"
     secret.write_text("of the controller\n")
