@@ -160,7 +160,7 @@ def test_a_log_file_must_be_readable_by_a_group(tmp_path, monkeypatch):
     assert host.part.missing() is None and host.part.units == []
     group = follower_unit.grp.getgrgid(os.getgid() or 4).gr_name
     assert "SupplementaryGroups={0}\n".format(group) in host.part._unit([])
-    assert host.part.findings() == [follower_unit.FORGED.format("/var/log/mail.log")]
+    assert host.part.findings(None) == [follower_unit.FORGED.format("/var/log/mail.log")]
     monkeypatch.setattr(follower_unit.os, "stat", stat_with(0o600, 4))
     assert "no group but root's may read it" in host.part.missing()
     monkeypatch.setattr(follower_unit.os, "stat", stat_with(0o640, 0))

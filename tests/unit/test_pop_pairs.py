@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shutil
 
 import pytest
 from fake_system import FakeSystem
@@ -25,7 +26,7 @@ class Host:
         self.units, self.done, self.read = {}, [], {}
         self.system = FakeSystem(tmp_path, {
             "systemctl": self.systemctl, "useradd": self.useradd, "userdel": self.userdel, "svc": "",
-            "pop-before-smtp": self.keep, "rmdir": self.rmdir, "journalctl": "",
+            "pop-before-smtp": self.keep, "rm": self.rm, "journalctl": "",
         })  # fmt: skip
         for path, text in (
             ("/run/systemd/system/x", ""),
@@ -87,8 +88,8 @@ class Host:
         os.chmod(self.system.real(database.DIRECTORY), database.DIRECTORY_MODE)
         return ""
 
-    def rmdir(self, argv, _stdin):
-        os.rmdir(self.system.real(argv[-1]))
+    def rm(self, argv, _stdin):
+        shutil.rmtree(self.system.real(argv[-1]))
         return ""
 
     def enforce(self, name, wanted, check=False):

@@ -4,6 +4,7 @@ from ..controller import controller_address, listening_ports
 from ..errors import UserError
 from ..logs.guard import guard
 from ..postfix_config import Instance, port_of
+from ..told_addresses import postfix_findings
 from . import engine
 from .choice import choose
 from .sources import contains, parse_ports, restriction
@@ -61,6 +62,7 @@ def _restrict(system, params, check_mode, wanted, sources, choice):
         if not check_mode:
             result = prospective(False)
     findings = result.get("findings", []) + preview.get("findings", [])
+    findings += postfix_findings(system, params["config_dirs"])
     result.update(preview, findings=findings)
     result["sources"] = {
         "declared": sources.declared,

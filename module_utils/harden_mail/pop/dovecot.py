@@ -2,6 +2,7 @@
 
 from ..changes import Run, file_change
 from ..errors import UserError
+from ..told_addresses import dovecot_findings
 from . import hook
 
 SERVICE = "harden-mail-pop"
@@ -70,8 +71,8 @@ class DovecotPart:
         """Differences in units: none."""
         return []
 
-    def findings(self):
-        return []
+    def findings(self, wanted):
+        return dovecot_findings(self.system, wanted.exempt)
 
     def changes(self, wanted):
         text = None

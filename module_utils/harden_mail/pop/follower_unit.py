@@ -166,7 +166,7 @@ class FollowerPart:
         what = "running with other options\n" if is_on else ""
         return [Change(UNIT_NAME, what, "running\n", start, start if is_on else stop)]
 
-    def findings(self):
+    def findings(self, _wanted):
         return [FORGED.format(", ".join(self.logs))] if self.logs else []
 
     def evidence(self):

@@ -22,7 +22,8 @@ SERVICE = "/etc/systemd/system/harden-mail-pop.service"
 TIMER = "/etc/systemd/system/harden-mail-pop.timer"
 TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
 
-# What it needs of root: to make the directory somebody's, to ask Dovecot, to become the one who owns the database.
+# What it needs of root: to make the directory somebody's, to ask Dovecot, to become the one who owns the database, and
+# to have Postfix, whose data are its own user's, read it anew.
 SERVICE_TEXT = """\
 [Unit]
 Description=Renew the log-ins of who reads mail, for POP-before-SMTP
@@ -36,6 +37,7 @@ ProtectSystem=full
 ProtectHome=yes
 PrivateTmp=yes
 NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_FSETID CAP_SETGID CAP_SETUID CAP_KILL CAP_DAC_OVERRIDE
 """
 
 TIMER_TEXT = """\
@@ -100,7 +102,7 @@ class Pair(Backend):
         return tuple(Run((PROGRAM, "--answers", address, str(port)), None) for address, port in self.mta.answering())
 
     def findings(self, wanted):
-        return self.mta.findings(wanted) + self.pop.findings()
+        return self.mta.findings(wanted) + self.pop.findings(wanted)
 
     def evidence(self):
         return self.pop.evidence() + self.mta.evidence()
@@ -151,10 +153,9 @@ class Pair(Backend):
     def _database(self, wanted):
         there = self.system.exists(database.DIRECTORY)
         if wanted is None:
-            names = self.system.listdir(database.DIRECTORY)
-            steps = [WriteFile(database.DIRECTORY + "/" + name, None, 0) for name in names]
-            steps.append(Run(("rmdir", database.DIRECTORY), None))
-            return [Change(database.DIRECTORY, "log-ins\n", "", tuple(steps), ())] if there else []
+            # The writer can put anything there, directories too.
+            steps = (Run(("rm", "-rf", "--", database.DIRECTORY), None),)
+            return [Change(database.DIRECTORY, "log-ins\n", "", steps, ())] if there else []
         if self._is_made():
             return []
         undo = () if there else (Run(("rm", "-rf", "--", database.DIRECTORY), None),)
@@ -164,7 +165,8 @@ class Pair(Backend):
         paths = (database.DIRECTORY, database.DIRECTORY_MODE), (database.PATH, database.FILE_MODE)
         return all(
             self.system.exists(path)
-            and stat.S_IMODE(os.stat(self.system.real(path)).st_mode) == mode
+            and stat.S_IMODE(os.lstat(self.system.real(path)).st_mode) == mode
+            and os.lstat(self.system.real(path)).st_uid == os.geteuid()
             and self._is_readable(path)
             for path, mode in paths
         )

@@ -21,6 +21,7 @@ from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
 from ..postfix_config import Instance, host_of, key_of, port_of, with_option, without_options
 from ..smtp_auth import ask
+from ..told_addresses import postfix_findings
 from . import database, policy_lookup
 from .plan import BOTH
 
@@ -226,7 +227,7 @@ class PostfixPart:
                     "No service in {0} but port 25 takes AUTH: there is nothing that POP-before-SMTP could "
                     "guard.".format(instance.path)
                 )
-        return findings
+        return findings + postfix_findings(self.system, self.config_dirs)
 
     def evidence(self):
         return [

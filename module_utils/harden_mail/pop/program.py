@@ -173,8 +173,8 @@ def give_back(user, group, path=database.PATH):
             continue  # it is not there, or no file of root's
         try:
             if is_alone(descriptor, os.geteuid()):
-                os.fchown(descriptor, user, group)
                 os.fchmod(descriptor, database.FILE_MODE)
+                os.fchown(descriptor, user, group)
         finally:
             os.close(descriptor)
 

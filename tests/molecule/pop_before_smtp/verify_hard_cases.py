@@ -5,7 +5,7 @@ import errno
 
 import pytest
 from hosts.lab import Lab
-from pop_clients import DATABASE, PROGRAM, REFUSED, forget, imap, pop, sql, submit, tidy_up
+from pop_clients import DATABASE, PROGRAM, REFUSED, forget, imap, pop, put_code, run, sql, submit, tidy_up
 
 LAB = Lab.current()
 HOSTS = [host.name for host in LAB.hosts()]
@@ -13,6 +13,8 @@ HOSTS = [host.name for host in LAB.hosts()]
 USER, BOT = LAB.client("allowed"), LAB.client("refused")
 
 HOOK = "/usr/local/lib/harden-mail/pop-login"
+
+SERVICE = "harden-mail-pop.service"
 
 # What makes the database anew neither runs nor is about to.
 QUIET = "systemctl stop harden-mail-pop.timer harden-mail-pop.service"
@@ -121,6 +123,20 @@ os.kill(os.getpid(), 9)
 LOOK = "sqlite3.connect('file:{0}?mode={1}', uri=True).execute('SELECT count(*) FROM seen').fetchone()"
 
 
+def test_the_service_does_all_of_it_with_what_it_keeps_of_root(host):
+    """From nothing: the directory, the file, who is connected, and that Postfix opens it anew."""
+    session = imap(USER, host)
+    host.run("rm -rf $(dirname {0}); systemctl start {1}; systemctl restart postfix".format(DATABASE, SERVICE))
+    assert submit(USER, host) == ("offered", 235, 250)
+    session.logout()
+    host.run("rm {0}; systemctl start {1}".format(DATABASE, SERVICE))
+    assert submit(USER, host) == REFUSED, "Postfix has not opened it anew"
+    shown = host.run("systemctl show -p CapabilityBoundingSet -p NoNewPrivileges -p Result " + SERVICE)
+    assert "cap_sys_admin" not in shown
+    assert "NoNewPrivileges=yes" in shown
+    assert "Result=success" in shown
+
+
 @pytest.mark.parametrize("mode", ["ro", "rw"])
 def test_a_look_by_root_after_a_kill_stops_nothing_for_long(host, mode):
     pop(USER, host)
@@ -166,3 +182,54 @@ def test_what_is_put_in_the_place_of_a_missing_file_is_not_made_the_writers(host
     host.run("systemctl restart postfix")
     pop(USER, host)
     assert submit(USER, host) == ("offered", 235, 250)
+
+
+def findings(host):
+    put_code(host)
+    try:
+        return run(host)["findings"]
+    finally:
+        host.run("rm -rf /tmp/code")
+
+
+def test_who_may_name_another_clients_address_sends_and_is_a_finding(host):
+    """By XCLIENT; the same client was refused before."""
+    service = host.run("postconf -M submission/inet 2>/dev/null | grep -q . && echo submission || echo 587").strip()
+    setting = "{0}/inet/smtpd_authorized_xclient_hosts".format(service)
+    assert not any("XCLIENT" in finding for finding in findings(host))
+    pop(USER, host)
+    assert submit(BOT, host) == REFUSED
+    host.run("postconf -P {0}={1}; postfix reload 2>/dev/null".format(setting, BOT.address(4)))
+    try:
+        with BOT.smtp(host.address(), 587) as session:
+            session.ehlo("client.example.com")
+            assert session.docmd("XCLIENT", "ADDR={0} LOGIN=info@example.com".format(USER.address(4)))[0] == 220
+            session.ehlo("client.example.com")
+            session.mail("info@example.com")
+            assert session.rcpt("somebody@example.net")[0] == 250
+        (finding,) = [finding for finding in findings(host) if "XCLIENT" in finding]
+        assert "service {0}/inet".format(service) in finding
+        assert BOT.address(4) in finding
+    finally:
+        host.run("postconf -PX {0}; postfix reload 2>/dev/null".format(setting))
+    assert not any("XCLIENT" in finding for finding in findings(host))
+
+
+def test_whom_dovecot_believes_about_an_address_is_a_finding(host):
+    path = "/etc/dovecot/conf.d/98-trusted.conf"
+    code = (
+        "import imaplib; s = imaplib.IMAP4('127.0.0.1'); "
+        's.xatom(\'ID\', \'("x-originating-ip" "{0}" "x-originating-port" "1234")\'); '
+        "s.login('info@example.com', 'info')"
+    ).format(BOT.address(4))
+    assert submit(BOT, host) == REFUSED
+    host.run("echo 'login_trusted_networks = 127.0.0.0/8 203.0.113.0/24' >{0}; doveadm reload".format(path))
+    try:
+        host.run('exec runuser -u www-data -- python3 -c "$(cat)"', stdin=code.encode())
+        assert submit(BOT, host) == ("offered", 235, 250), "let in by what www-data said"
+        (finding,) = [finding for finding in findings(host) if "login_trusted_networks" in finding]
+        assert "= 127.0.0.0/8 203.0.113.0/24: " in finding
+        assert "every user and web application of this host" in finding
+    finally:
+        host.run("rm {0}; doveadm reload".format(path))
+    assert not any("login_trusted_networks" in finding for finding in findings(host))
