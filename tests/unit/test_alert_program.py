@@ -261,7 +261,7 @@ def test_no_way_may_use_up_the_time_of_the_next(host):
     host.run(301)
     assert len(given) == 9
     assert min(given) > 10
-    assert clock[0] + look.READING < turn.LONGEST
+    assert clock[0] + look.READING + look.COUNTING < turn.LONGEST
 
 
 def test_what_there_is_no_time_for_waits_for_the_next_run(host):
@@ -407,22 +407,34 @@ def test_a_count_that_takes_too_long_is_none(host):
 def test_a_run_that_was_ended_while_it_counted_is_told_before_the_next_one_hangs_there(host):
     def hangs(queue):
         assert host.kinds() == ["blind"]
-        assert host.system.read(turn.LOCK).split()[2:] == ["counting"]
+        assert host.system.read(turn.LOCK).split()[2:] == ["counting"] * 3
         raise KeyboardInterrupt
 
     path = host.system.real(turn.LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as handle:
-        handle.write("1 1 counting")
+        handle.write("1 1 counting counting")
     host.monkeypatch.setattr(look, "count_queue", hangs)
     seen = []
     host.before_send = lambda kept: seen.append(host.system.read(turn.LOCK).split()[2:])
     with pytest.raises(KeyboardInterrupt), turn.only_one(host.system) as handle:
         program.run(host.system, host.settings, host.now, turn.Turn(handle))
-    assert seen == [[]]
+    assert seen == [["counting"] * 2]
     host.monkeypatch.undo()
     with turn.only_one(host.system) as handle:
         assert not turn.Turn(handle).was_cut_off, "an end by an exception is told otherwise"
+
+
+def test_one_run_that_was_ended_while_it_counted_is_nothing_to_tell(host):
+    path = host.system.real(turn.LOCK)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as handle:
+        handle.write("1 1 counting")
+    host.queue.total = 0
+    for _ in range(3):
+        with turn.only_one(host.system) as handle:
+            assert program.run(host.system, host.settings, host.now, turn.Turn(handle))
+    assert host.told == []
 
 
 def test_a_limit_that_would_be_learned_too_fast_is_told_once_a_week_and_not_at_night(host):

@@ -3,9 +3,12 @@
 import os
 import pathlib
 import re
+import shutil
 import tarfile
 
+import pytest
 from fake_system import FakeSystem
+from harden_mail.errors import UserError
 from harden_mail.queue.count import count_queue
 from harden_mail.queue.postfix import PostfixQueue
 from harden_mail.queue.postfix_scan import Instance
@@ -37,6 +40,8 @@ def postfix(tmp_path, files):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"")
         instances[instance] = Instance(instance, "/etc/" + instance, str(tmp_path / instance))
+        for state in PostfixQueue.STATES:
+            (tmp_path / instance / state).mkdir(exist_ok=True)
     return PostfixQueue(FakeSystem(tmp_path), list(instances.values()))
 
 
@@ -73,3 +78,14 @@ def test_a_directory_that_goes_away_has_none(tmp_path):
     os.unlink(str(tmp_path / "a/deferred/4/4F1C2A04"))
     os.rmdir(str(tmp_path / "a/deferred/4"))
     assert count_queue(queue) == (0, 0, None)
+
+
+@pytest.mark.parametrize("state", PostfixQueue.STATES)
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_state_without_its_directory_is_no_empty_queue(tmp_path, state, is_file):
+    queue = postfix(tmp_path, ["a/deferred/4/4F1C2A04"])
+    shutil.rmtree(str(tmp_path / "a" / state))
+    if is_file:
+        (tmp_path / "a" / state).write_bytes(b"")
+    with pytest.raises(UserError, match="a/" + state + " is not there or no directory"):
+        count_queue(queue)

@@ -14,7 +14,7 @@ from .notice import NAMED
 READ = 100000
 
 # Seconds that counting may take, and reading; with the ways out, a run must end before turn.LONGEST.
-COUNTING = 50
+COUNTING = 45
 READING = 40
 
 # Of a traceback, which is what a process that read a part of the queue leaves of itself.

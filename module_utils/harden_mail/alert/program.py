@@ -109,7 +109,7 @@ def run(system, settings, now, turn=ALONE):
     counts, seen = looked(system, settings, store, now, turn)
     limit = say(settings, store, counts, seen, now)
     save(store)
-    deliver(store, settings)
+    deliver(store, settings, SENDING / 2 if turn.was_cut_off else SENDING)
     if settings["prometheus_file"]:
         try:
             write_metrics(system, settings["prometheus_file"], counts, limit, store, now)
@@ -129,7 +129,7 @@ def looked(system, settings, store, now, turn):
     """As :func:`look.look`; what goes wrong there is told."""
     if turn.was_cut_off:
         # This one may hang in the same place: what is to be said goes out first.
-        tell_blind(store, settings, now, "the run before was ended while it counted")
+        tell_blind(store, settings, now, "the runs before were ended while they counted")
     try:
         with turn.counting():
             return look(system, settings)
@@ -219,15 +219,15 @@ def save(store):
         ways.log("what is remembered can't be written to disk, {0}: {1}".format(where, error.strerror), syslog.LOG_ERR)
 
 
-def deliver(store, settings, seconds=None):
+def deliver(store, settings, seconds=SENDING):
     """Hand what waits to the ways, in their order, until one accepts it. Each acceptance is on disk before the next.
 
     A way that is down is left alone for the rest of the run, and none may use up the time of those after it. One that
     only refuses a notice is asked about the next; what all refuse for good holds up nothing, and is set aside at last.
 
-    :param float seconds: for all of it; SENDING, if left out
+    :param float seconds: for all of it
     """
-    left, end = list(settings["ways"]), time.monotonic() + (SENDING if seconds is None else seconds)
+    left, end = list(settings["ways"]), time.monotonic() + seconds
     for kept in list(store.waiting):
         refusals = 0
         for way in list(left):

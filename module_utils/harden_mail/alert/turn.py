@@ -16,7 +16,8 @@ LOCK = "/run/harden-mail/queue-alert.lock"
 # Seconds after which a run counts as hanging.
 LONGEST = 240
 
-# What a run writes beside its number and the time until it has counted.
+# What a run writes beside its number and the time until it has counted: this, once for each run in a row that was ended
+# before that, and for itself. One may have been ended by anybody; several have met something.
 COUNTING = "counting"
 
 
@@ -27,22 +28,24 @@ class Busy(UserError):
 class Turn:
     """The turn of one run.
 
-    :ivar bool was_cut_off: the run before was ended while it counted, by the next one, by systemd or for want of memory
+    :ivar bool was_cut_off: the runs before were ended while they counted, by the next one, by systemd or for want of
+        memory
     """
 
     def __init__(self, handle):
         """:param handle: as :func:`only_one` gives it; None: nobody waits for this turn"""
         self._handle = handle
-        self.was_cut_off = False
+        self._cut_off = 0
         if handle:
             handle.seek(0)
-            self.was_cut_off = handle.read(1000).split()[2:] == [COUNTING]
-            self._write()
+            self._cut_off = handle.read(1000).split()[2:].count(COUNTING)
+            self._write(*[COUNTING] * self._cut_off)
+        self.was_cut_off = self._cut_off > 1
 
     @contextlib.contextmanager
     def counting(self):
         """Say for the time of a ``with`` block that it counts, which may hang."""
-        self._write(COUNTING)
+        self._write(*[COUNTING] * min(self._cut_off + 1, 10))
         try:
             yield
         finally:

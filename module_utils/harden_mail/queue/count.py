@@ -2,6 +2,8 @@
 
 import os
 
+from ..errors import UserError
+
 
 def count_queue(queue):
     """Count the messages of a queue.
@@ -11,6 +13,19 @@ def count_queue(queue):
         yet preprocessed, of ``total`` (None: the MTA has no such state)
     """
     return queue.count()
+
+
+def count_state(directory):
+    """:func:`count_files` of the directory of one of Postfix's states, which is there wherever Postfix was started.
+
+    :raises UserError: it is not, which is no empty queue
+    """
+    if not os.path.isdir(directory):
+        raise UserError(
+            "{0} is not there or no directory, so the queue can't be counted; `postfix check` makes what is "
+            "missing.".format(directory)
+        )
+    return count_files(directory)
 
 
 def count_files(directory):

@@ -29,7 +29,7 @@ from urllib.parse import quote, unquote
 from ..errors import CommandError, UserError
 from ..host.mta import POSTFIX_DIR, postconf
 from .backend import Outcome, Queue, Unfinished
-from .count import count_files
+from .count import count_state
 from .postfix_file import Unreadable
 from .postfix_scan import Instance, gather, read, scan
 from .postfix_spool import DIRECTORIES, LOGS, MESSAGE_QUEUES, Spool, is_mail, name_of
@@ -113,7 +113,7 @@ class PostfixQueue(Queue):
     def count(self):
         """See ``count.count_queue``."""
         found = {
-            state: sum(count_files(os.path.join(one.queue_dir, state)) for one in self.instances.values())
+            state: sum(count_state(os.path.join(one.queue_dir, state)) for one in self.instances.values())
             for state in self.STATES
         }
         held = found.pop("hold")

@@ -84,15 +84,19 @@ def test_kills_lose_no_alert_and_a_doubled_one_can_be_told(watched):
     for fill in (301, 0):
         if fill:
             watched.fill(fill)
+            expected = {"Mail"}
         else:
+            expected = {"Mail", "All"}
             watched.host.run("postsuper -d ALL")
         for _ in range(12):
             watched.run("& p=$!; sleep {0:.3f}; kill -9 $p".format(random.uniform(0.01, 0.6)), check=False)
         watched.run()
-        for mail in watched.wait_for_mails(len(seen) + 1):
+        watched.wait_for(lambda told=expected: told <= {mail["subject"].split(" ")[0] for mail in watched.mails()}, 10)
+        for mail in watched.mails():
             seen.setdefault(mail["message-id"], mail["subject"])
     print("told: {0} mails, {1} of them different".format(len(watched.mails()), len(seen)))
-    subjects = sorted(seen.values())
+    # Runs in a row that were killed while they counted are told, too, and that is true.
+    subjects = sorted(subject for subject in seen.values() if " counted" not in subject)
     assert len(subjects) == 2, subjects
     assert subjects[0].startswith("All clear")
     assert "301 messages" in subjects[1]
