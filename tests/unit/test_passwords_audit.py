@@ -755,6 +755,23 @@ def test_a_good_password_in_one_source_clears_no_bad_one_in_another(system):
     assert (result["guessed_accounts"], result["kept_accounts"]) == ([], [])
 
 
+def test_a_store_that_breaks_off_lifts_no_block_of_its_own(system, odd_stores, monkeypatch):
+    class Breaking(Broken):
+        def accounts(self):
+            yield audit_account("early", ssha("early1"))
+            if is_down:
+                raise UserError("The database does not answer.")
+            yield audit_account("late", ssha("late1"))
+
+    monkeypatch.setitem(registry.STORES, "broken", Breaking)
+    stores, is_down = [{"store": "broken"}], False
+    assert run(system, stores=stores)["guessed_accounts"] == ["early", "late"]
+    block(system, "early", "late")
+    is_down = True
+    result = run(system, stores=stores)
+    assert (result["guessed_accounts"], result["kept_accounts"]) == (["early"], ["late"])
+
+
 def test_after_a_loss_all_blocks_stay_and_new_ones_come(system):
     users(system, bob=ssha("bob123"))
     run(system)
