@@ -40,6 +40,20 @@ def file_change(system, path, text, mode=0o644):
     ]
 
 
+def private_file_change(system, path, text):
+    """Changes like those of :func:`file_change`, for a file of ours that nobody but root may read.
+
+    :returns: list of Change: one more for a file that is there and open to others
+    """
+    changes = []
+    mode = system.mode(path)
+    if text is not None and mode not in (None, 0o600):
+        # Nothing opens it again: others have no use for it.
+        do = (Run(("chmod", "0600", path), None),)
+        changes.append(Change("mode of " + path, "{0:04o}\n".format(mode), "0600\n", do, ()))
+    return changes + file_change(system, path, text, 0o600)
+
+
 def make(system, changes, perform):
     """Do every change; when one fails, undo what was done, last first, and say why.
 

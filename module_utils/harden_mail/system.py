@@ -146,6 +146,13 @@ class System:
         prefix = len(self.root.rstrip("/")) if self.root != "/" else 0
         return sorted(path[prefix:] for path in glob.glob(self.real(pattern)))
 
+    def mode(self, path):
+        """Permission bits of what a path leads to (int), or None when it does not exist."""
+        try:
+            return stat.S_IMODE(os.stat(self.real(path)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def read(self, path):
         """Whole text of a file that root wrote, or None when it does not exist.
 

@@ -31,7 +31,7 @@ class FakeIptables(FakeSystem):
             self.commands[program + "-restore --help"] = "Usage: ..."
             self.commands[program + "-restore --noflush"] = lambda argv, stdin, family=family: self.load(family, stdin)
         self.commands["nft"] = self.commands["rmdir"] = ""
-        self.commands["sh -c"] = self._drop_table
+        self.commands["sh -c"] = self._shell
         self.commands["systemctl"] = ""
         self.commands["systemctl is-enabled"] = lambda argv, stdin: Completed(
             0 if argv[-1].replace(".service", "") in self.enabled else 1, "", ""
@@ -122,7 +122,23 @@ class FakeIptables(FakeSystem):
         del self.sets[name]
         return ""
 
-    def _drop_table(self, argv, stdin):
+    def _shell(self, argv, stdin):
+        """What our steps hand to a shell: the way back of rules, a set, a unit, an empty table."""
+        family = 6 if "ip6tables" in argv[2] else 4
+        if "-restore" in argv[2]:
+            chain = stdin.split("\n")[1].split(" ")[0][1:]
+            rules = self.tables[family].get("filter", rules_file.Table({}, {}, True)).rules
+            gone = [
+                "-D {0} {1}".format(home, rule) for home in rules for rule in rules[home] if rule.endswith(" " + chain)
+            ]
+            return self.load(family, "\n".join(stdin.split("\n")[:2] + gone + stdin.split("\n")[2:]))
+        if "ipset destroy" in argv[2]:
+            return self._destroy(argv[4]) if argv[4] in self.sets else ""
+        if "systemctl disable" in argv[2]:
+            return self.run(["systemctl", "disable", argv[4]]).out
+        return self._drop_table(argv) if "delete table" in argv[2] else ""
+
+    def _drop_table(self, argv):
         family = 6 if "ip6tables" in argv[2] else 4
         table = self.tables[family].get("filter")
         if table and not any(table.rules.values()) and set(table.chains) <= {"INPUT", "FORWARD", "OUTPUT"}:

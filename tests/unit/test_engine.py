@@ -1,7 +1,5 @@
 """The engine: prediction, verification, undo, resumption after a kill, rollback; on a firewall made of two files."""
 
-import subprocess
-
 import pytest
 from fake_backend import CONFIG, KERNEL, TwoFiles
 from fake_system import FakeSystem
@@ -193,18 +191,6 @@ def test_a_run_without_confirmation_ends_the_wait(root):
     assert present(Host(root), check_mode=True)["steps"] == ["unit harden-mail-rollback.timer"]
     assert present(Host(root))["changed"]
     assert not rollback.is_armed(Host(root))
-
-
-def test_the_way_back_of_two_unconfirmed_changes_leads_to_the_first_state(root):
-    present(Host(root), confirm_within=60)
-    wider = restriction(["203.0.112.0/23"], [587])[0]
-    engine.enforce(Host(root), "twofiles", "auto", wider, confirm_within=60)
-    script = Host(root).read(rollback.SCRIPT)
-    assert subprocess.run(["sh", "-n"], input=script.encode(), check=False).returncode == 0
-    restored = [line.split()[1] for line in script.splitlines() if line.startswith("put /")]
-    contents = [Host(root).read(path) for path in restored if Host(root).read(path) is not None]
-    config = [text for text in contents if text in ("as the owner wrote it", "closed but for 203.0.113.0/24\n")]
-    assert config == ["closed but for 203.0.113.0/24\n", "as the owner wrote it"], "the newest change first"
 
 
 def test_another_backend_takes_over_and_the_old_one_goes_also_after_a_kill(root):

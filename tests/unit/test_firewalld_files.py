@@ -1,10 +1,12 @@
 """firewalld's files and listings: what is ours in them, and that everything else stays."""
 
 import pytest
+from fake_system import FakeSystem
 from harden_mail.changes import Run
 from harden_mail.errors import UserError
 from harden_mail.firewall import firewalld
 from harden_mail.firewall.sources import restriction
+from harden_mail.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +95,20 @@ def test_the_policy_refuses_both_families_on_every_port():
     assert text.count('invert="True"') == text.count('<reject type="tcp-reset"/>') == 4
     closed = firewalld.own_files(restriction(["203.0.113.5"], [587])[0])
     assert "<entry>" not in closed[firewalld.IPSET_PATHS[6]]
+
+
+def test_our_files_are_for_root_alone_also_when_they_were_open_to_others(tmp_path):
+    host = FakeSystem(tmp_path, {"systemctl": "", "nft": Completed(1, "", "")})
+    for path, text in firewalld.own_files(WANTED).items():
+        host.write(path, text, 0o640)
+    host.write(firewalld.STAND_IN_FILE, "former", 0o644)
+    backend = firewalld.Firewalld(host)
+    changes = backend._own_changes(WANTED) + backend._stand_in_changes(WANTED)
+    tightened = [change.do[0].argv for change in changes if change.what.startswith("mode of ")]
+    paths = sorted(firewalld.IPSET_PATHS.values()) + [firewalld.POLICY_PATH, firewalld.STAND_IN_FILE]
+    assert tightened == [("chmod", "0600", path) for path in paths]
+    new = next(change for change in changes if change.what == firewalld.STAND_IN_FILE)
+    assert new.do[0].mode == 0o600
 
 
 def test_whose_open_connections_are_cut():

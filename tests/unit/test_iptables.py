@@ -98,9 +98,23 @@ def test_undo_gives_back_what_was_there(tmp_path):
         host.make(changes)
         assert parse(host.dump(4)) != before[0]
         host.take_back(changes)
+        # A way back that a kill or a boot cut short is gone again from its beginning.
+        host.take_back(changes)
         assert (parse(host.dump(4)), host.dump(6)) == before
         assert files(host) == disk
         assert host.sets == {}
+
+
+def test_files_that_say_who_may_connect_are_for_root_alone(tmp_path):
+    host = FakeIptables(tmp_path)
+    enforce(host, MANY)
+    paths = ["/etc/harden-mail/submission." + name for name in ("rules4", "rules6", "ipset")]
+    assert [host.mode(path) for path in paths] == [0o600] * 3
+    for path in paths:
+        (tmp_path / path[1:]).chmod(0o640)
+    host.commands["chmod 0600"] = lambda argv, stdin: (tmp_path / argv[2][1:]).chmod(0o600) or ""
+    assert [change.what for change in enforce(host, MANY)] == ["mode of " + path for path in (paths[2], *paths[:2])]
+    assert [host.mode(path) for path in paths] == [0o600] * 3
 
 
 def test_a_family_without_sources_is_closed_but_for_loopback(tmp_path):

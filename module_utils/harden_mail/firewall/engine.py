@@ -41,7 +41,8 @@ def enforce(system, name, persistence, restriction, check_mode=False, confirm_wi
     with system.lock(LOCK):
         former = _load_former(system)
         changes = _plan(system, name, persistence, restriction, former)
-        if not confirm_within:
+        # Of a way back that is done, a kill may have left something that nothing else would take away.
+        if not confirm_within or not (changes or rollback.is_armed(system)):
             changes = rollback.disarming(system) + changes
         if changes and not check_mode:
             if confirm_within:
@@ -62,6 +63,12 @@ def confirm(system, check_mode=False):
             raise UserError(
                 "There is nothing to confirm: no change waits for it. One that was not confirmed within "
                 "confirm_within seconds has taken itself back; run with state: present again."
+            )
+        trouble = rollback.trouble(system)
+        if trouble is not None:
+            raise UserError(
+                "The change was not confirmed in time and is being taken back; {0}. Run with state: present "
+                "again.".format("what fails: " + "; ".join(trouble) if trouble else "it is under way")
             )
         changes = rollback.disarming(system)
         if not check_mode:
@@ -151,6 +158,12 @@ def _result(system, name, persistence, restriction, changes):
         backend = _backend(system, name, persistence)
         result["evidence"] = backend.evidence()
         result["findings"] = backend.findings(restriction)
+        trouble = rollback.trouble(system)
+        if trouble:
+            result["findings"].append(
+                "A change that was not confirmed is being taken back, and that fails ({0}); it is tried again "
+                "until a run ends it (journalctl -t harden-mail).".format("; ".join(trouble))
+            )
         for other in sorted(set(BACKENDS) - {name}):
             result["findings"] += BACKENDS[other](system).beside(restriction)
     return result

@@ -15,7 +15,7 @@ import shlex
 from collections import namedtuple
 from xml.etree import ElementTree
 
-from ..changes import Change, Run, file_change
+from ..changes import Change, Run, file_change, private_file_change
 from ..errors import UserError
 from . import firewalld_agent
 from .nftables import DELETE, fold, range_of, read_table, ruleset
@@ -123,7 +123,7 @@ class Firewalld(Backend):
             text = ruleset(restriction, STAND_IN)
             drop_in = STAND_IN_DROP_IN.format(nft=nft, file=STAND_IN_FILE, table=STAND_IN)
         changes = [
-            file_change(self.system, STAND_IN_FILE, text),
+            private_file_change(self.system, STAND_IN_FILE, text),
             drop_in_changes(self.system, drop_in_of("firewalld.service"), drop_in),
         ]
         if restriction is None:
@@ -143,8 +143,8 @@ class Firewalld(Backend):
         for path, text in own_files(restriction).items():
             before = self.system.read(path)
             # firewalld writes the same content in another order, with other words for true.
-            if text is None or before is None or read_own(before) != read_own(text):
-                files += file_change(self.system, path, text)
+            is_same = text is not None and before is not None and read_own(before) == read_own(text)
+            files += private_file_change(self.system, path, before if is_same else text)
         if self.state is None:
             return files
         if self._needs_reload(restriction):

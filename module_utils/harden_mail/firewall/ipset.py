@@ -53,7 +53,8 @@ def fill_changes(system, names, family, networks):
     now = _members(system, name) if present else []
     if present and sorted(now) == sorted(wanted):
         return []
-    undo = Run(("ipset", "destroy", name), None)
+    # One that may be done twice.
+    undo = Run(("sh", "-c", 'ipset destroy "$1" || ! ipset list -n "$1"', "sh", name), None)
     if present:
         undo = Run(("ipset", "-exist", "restore"), load_text(family, now, is_there=True))
     return [

@@ -26,6 +26,12 @@ MOST_PORTS_IN_A_RULE = 15
 MOST_RULES_OF_EVIDENCE = 12
 NO_TABLE = Table({}, {}, True)
 
+# Adds to a transaction, behind its first two lines, the removal of every jump to our chain.
+_WITHOUT_JUMPS = (
+    '{{ read -r table; read -r chain; echo "$table"; echo "$chain"; '
+    "{0}-save -t filter | sed -n 's/^-A \\(.* -j {1}\\)$/-D \\1/p'; cat; }} | {2}"
+)
+
 
 class Iptables(Backend):
     """The backend ``iptables``."""
@@ -149,9 +155,12 @@ class Iptables(Backend):
         restore = tuple(restore_argv(self.system, family))
         moved = [] if in_order else now
         to_the_top = [] if in_order else [(home, 0, rule) for home, rule in reversed(wanted)]
-        back_out = [] if in_order else [(home, 0, rule) for home, rule in wanted]
         do = _transaction(moved, part.rules if part else None, to_the_top)
-        undo = (Run(restore, _transaction(back_out, former_rules, moved)),)
+        undo = (Run(restore, _transaction([], former_rules, [])),)
+        if not in_order:
+            # Whatever jumps are there by then go, so it may be done twice.
+            script = _WITHOUT_JUMPS.format(PROGRAMS[family], CHAIN, " ".join(restore))
+            undo = (Run(("sh", "-c", script), _transaction([], former_rules, moved)),)
         if table is NO_TABLE:
             undo += self._table_removal(family)
         return [
@@ -185,9 +194,10 @@ class Iptables(Backend):
         if "nf_tables" not in self.system.run([program, "-V"], check=False).out or self.system.which("nft") is None:
             return ()
         # Looked at at the last moment: somebody may have begun to use the table.
-        script = "{0}-save -t filter | grep -Eq '^(-A|:[^ ]+ (-|DROP))' || nft delete table {1} filter".format(
-            program, {4: "ip", 6: "ip6"}[family]
-        )
+        script = (
+            "nft list table {1} filter >/dev/null 2>&1 || exit 0; "
+            "{0}-save -t filter | grep -Eq '^(-A|:[^ ]+ (-|DROP))' || nft delete table {1} filter"
+        ).format(program, {4: "ip", 6: "ip6"}[family])
         return (Run(("sh", "-c", script), None),)
 
 

@@ -16,10 +16,10 @@ this runs again. Written from published copies of that script, never tried on a 
 import re
 from collections import namedtuple
 
-from ..changes import file_change
+from ..changes import file_change, private_file_change
 from . import rules_file
 from .accepts import is_enforced
-from .unit import DIRECTORY, ENABLED_LINKS, RULES_DIR, drop_in_changes, unit_changes
+from .unit import DIRECTORY, ENABLED_LINKS, RULES_DIR, SANDBOX_OF_IPTABLES, drop_in_changes, unit_changes
 
 # A rule file of the host.
 #   method:     str, its word in ``persistence``
@@ -108,13 +108,15 @@ class Boot:
         wanted = {family: part for family, part in parts.items() if part}
         unit_families = self._unit_families(wanted)
         commands = self._commands(wanted, unit_families, set_text) or None
-        unit = unit_changes(self.system, commands, UNIT)
+        unit = unit_changes(self.system, commands, UNIT, SANDBOX_OF_IPTABLES)
         changes = []
         if set_text:
-            # Files that name a set come after what loads it.
-            changes += file_change(self.system, SETS, set_text) + unit
+            changes += private_file_change(self.system, SETS, set_text)
         for family in unit_families:
-            changes += file_change(self.system, RULES[family], _load_text(wanted[family]))
+            changes += private_file_change(self.system, RULES[family], _load_text(wanted[family]))
+        if set_text:
+            # The host's files that name a set come after what loads it.
+            changes += unit
         for file in HOST_FILES:
             if file.family in parts:
                 changes += self._host_file_changes(file, parts[file.family], former)

@@ -9,10 +9,10 @@ import ipaddress
 import json
 import re
 
-from ..changes import Change, Run, file_change
+from ..changes import Change, Run, file_change, private_file_change
 from ..errors import CommandError, UserError
 from .plan import Backend
-from .unit import DIRECTORY, RULES_DIR, drop_in_changes, drop_in_of, unit_changes
+from .unit import DIRECTORY, RULES_DIR, SANDBOX_OF_NFT, drop_in_changes, drop_in_of, unit_changes
 
 TABLE = "harden_mail_submission"
 RULES_FILE = RULES_DIR + "/submission.nft"
@@ -163,7 +163,7 @@ class Nftables(Backend):
         if restriction is None:
             # First what refers to the file, then the table, the file last: a boot in between finds what it loads.
             return (
-                unit_changes(self.system, None, UNIT)
+                unit_changes(self.system, None, UNIT, SANDBOX_OF_NFT)
                 + self._config_changes(None)
                 + self._drop_in_changes(None)
                 + self._kernel_changes(None)
@@ -172,11 +172,13 @@ class Nftables(Backend):
         nft = self.system.which("nft")
         config, by_unit = self._at_boot()
         return (
-            file_change(self.system, RULES_FILE, ruleset(restriction))
+            private_file_change(self.system, RULES_FILE, ruleset(restriction))
             + self._kernel_changes(restriction)
             + self._config_changes(config)
             + self._drop_in_changes(nft if config else None)
-            + unit_changes(self.system, ["{0} -f {1}".format(nft, RULES_FILE)] if by_unit else None, UNIT)
+            + unit_changes(
+                self.system, ["{0} -f {1}".format(nft, RULES_FILE)] if by_unit else None, UNIT, SANDBOX_OF_NFT
+            )
         )
 
     def findings(self, restriction):

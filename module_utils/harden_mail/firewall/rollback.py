@@ -1,31 +1,47 @@
 """The way back from a change that locks people out: it undoes itself unless it is confirmed in time.
 
-The undo is written down as a shell script before anything changes, so it needs neither Ansible nor Python nor a
-connection; a systemd timer on disk starts it, so a reboot in between does not lose it.
+The undo is written down as a shell script (``rollback_script.py``) before anything changes; a systemd timer on disk
+starts it, so a reboot in between does not lose it. It is tried again until all of it is true.
 """
 
-import re
-import shlex
-
 from ..changes import Change, Run, WriteFile
+from ..errors import UserError
 from .plan import STATE_DIR
-from .unit import RULES_DIR
+from .rollback_script import (
+    BEGUN,
+    DIR,
+    MARKS,
+    RETRY_SECONDS,
+    SCRIPT,
+    SERVICE,
+    SERVICE_NAME,
+    TAIL,
+    TIMER,
+    TIMER_NAME,
+    head,
+    steps_back,
+    steps_of,
+)
 
-DIR = STATE_DIR + "/rollback"
-SCRIPT = DIR + "/undo.sh"
-SERVICE = "/etc/systemd/system/harden-mail-rollback.service"
-TIMER = "/etc/systemd/system/harden-mail-rollback.timer"
-TIMER_NAME = "harden-mail-rollback.timer"
 ENABLED_LINK = "/etc/systemd/system/timers.target.wants/" + TIMER_NAME
 
+# No ProtectSystem: what it takes back lies in /etc and /var, and where a container forbids mounts it would not start,
+# and nobody would get in again. CAP_SYS_ADMIN is what systemd asks of who talks to it, CAP_NET_RAW and CAP_SYS_MODULE
+# what the old iptables needs, the rest are for files.
 SERVICE_TEXT = """\
 [Unit]
 Description=Take back a change of the submission firewall that was not confirmed
+ConditionPathExists={0}
 
 [Service]
-Type=oneshot
 ExecStart=/bin/sh {0}
-""".format(SCRIPT)
+# Until all of it is back, also after a kill.
+Restart=on-failure
+RestartSec={1}
+StandardOutput=null
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_MODULE CAP_SYS_ADMIN CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER
+""".format(SCRIPT, RETRY_SECONDS)
 
 # Counted from the activation of the timer, so after a reboot the time runs again from the start.
 TIMER_TEXT = """\
@@ -40,38 +56,9 @@ AccuracySec=1s
 WantedBy=timers.target
 """
 
-SCRIPT_HEAD = """\
-#!/bin/sh
-# Takes back an unconfirmed change of the submission firewall. Written by harden-mail before the change.
-# After a boot it is not there yet; everybody may write to /run/lock, and would hold this up.
-mkdir -p "$(dirname {lock})"
-exec 9>>{lock}
-flock 9
-# Confirmed while this script waited for its turn:
-[ -e {script} ] || exit 0
-note() {{ logger -t harden-mail -- "$1"; echo "$1"; }}
-note "the change of the submission firewall was not confirmed in time: taking it back"
-put() {{
-  new="$2.harden-mail"
-  if [ -e "$2" ]; then cp --attributes-only --preserve=all -- "$2" "$new"
-  else : >"$new"; chmod "$3" "$new"; fi
-  cat -- "$1" >"$new" && mv -f -- "$new" "$2" || note "could not write $2"
-}}
-"""
-
-SCRIPT_TAIL = """\
-systemctl disable {timer} >/dev/null 2>&1
-rm -f {service} {timer_path}
-rm -rf {directory}
-rmdir {state} /var/lib/harden-mail {rules} 2>/dev/null
-systemctl daemon-reload
-systemctl stop {timer} >/dev/null 2>&1
-note "the former state of the submission firewall is back"
-""".format(timer=TIMER_NAME, service=SERVICE, timer_path=TIMER, directory=DIR, state=STATE_DIR, rules=RULES_DIR)
-
 
 def is_armed(system):
-    """Whether a rollback waits for its time."""
+    """Whether a rollback waits for its time, or has begun and is not done."""
     return system.exists(SCRIPT)
 
 
@@ -81,21 +68,39 @@ def arm(system, changes, seconds, lock):
     :param list changes: of Change, in the order in which they will be made
     :param int seconds: until it runs
     :param str lock: path of the lock that the engine holds while it works
+    :raises UserError: a script of another version of this code waits
     """
+    # An earlier change may still wait for its confirmation: its way back follows ours in the same script.
+    script = system.read(SCRIPT)
+    earlier = steps_of(script) if script else ""
+    if earlier is None:
+        raise UserError(
+            "A change that another version of harden-mail made waits for its confirmation: run once with "
+            "submission_firewall_confirm_within: 0, which ends the wait."
+        )
     system.make_private_dir(STATE_DIR)
     system.make_private_dir(DIR)
-    # An earlier change may still wait for its confirmation: its way back follows ours in the same script.
-    earlier = system.read(SCRIPT)
-    head = SCRIPT_HEAD.format(lock=lock, script=SCRIPT)
-    files, lines = _steps_back(changes, first=len(system.listdir(DIR)))
+    files, lines = steps_back(changes, earlier)
     for path, text in files:
         system.write(path, text, 0o600)
     system.write(SERVICE, SERVICE_TEXT)
     system.write(TIMER, TIMER_TEXT.format(seconds))
-    system.write(SCRIPT, head + lines + (earlier[len(head) :] if earlier else SCRIPT_TAIL), 0o700)
+    system.write(SCRIPT, head(lock) + lines + earlier + TAIL, 0o700)
+    # What was done of an earlier way back may have been changed again, and is to be done again.
+    for path in [MARKS + "/" + name for name in system.listdir(MARKS)] + [BEGUN]:
+        if system.exists(path):
+            system.remove(path)
     system.run(["systemctl", "daemon-reload"])
     system.run(["systemctl", "enable", TIMER_NAME])
+    # One that has failed would be started again before its time.
+    system.run(["systemctl", "stop", SERVICE_NAME])
     system.run(["systemctl", "restart", TIMER_NAME])
+
+
+def trouble(system):
+    """What is not back yet of a way back that has begun: list of str, a place and what was said; None: not begun."""
+    text = system.read(BEGUN) if is_armed(system) else None
+    return None if text is None else text.splitlines()
 
 
 def disarming(system):
@@ -106,43 +111,14 @@ def disarming(system):
     if not any(system.exists(path) for path in (DIR, SERVICE, TIMER)):
         return []
     leftovers = [DIR + "/" + name for name in system.listdir(DIR) if DIR + "/" + name != SCRIPT]
-    do = (
-        # The script is the mark that it is armed, so it goes first: a rollback that has begun to wait sees it.
-        [WriteFile(SCRIPT, None, 0)]
-        + [Run(("systemctl", "disable", "--now", TIMER_NAME), None)]
-        + [WriteFile(path, None, 0) for path in leftovers + [SERVICE, TIMER]]
-        + [Run(("rmdir", "--ignore-fail-on-non-empty", DIR), None), Run(("systemctl", "daemon-reload"), None)]
-    )
-    return [Change("unit " + TIMER_NAME, "armed", "", tuple(do), ())]
-
-
-def _steps_back(changes, first):
-    """The undo of all changes, last first.
-
-    :param int first: number of the first data file
-    :returns: (list of (path, text) of data files, str of shell lines that use them)
-    """
-    files, lines = [], []
-    for change in reversed(changes):
-        for step in change.undo:
-            data = step.stdin if isinstance(step, Run) else step.text
-            source = "/dev/null"
-            if data is not None:
-                source = "{0}/{1:03d}".format(DIR, first + len(files))
-                files.append((source, data))
-            lines.append(_line(step, source))
-    return files, "".join(lines)
-
-
-def _line(step, source):
-    if isinstance(step, WriteFile):
-        path = shlex.quote(step.path)
-        if step.text is None:
-            return "rm -f -- {0}\n".format(path)
-        return "mkdir -p -- {0}\nput {1} {2} {3:o}\n".format(
-            shlex.quote(re.sub(r"/[^/]*$", "", step.path) or "/"), source, path, step.mode
-        )
-    command = " ".join(shlex.quote(word) for word in step.argv)
-    return "{0} <{1} >/dev/null 2>&1 || note {2}\n".format(
-        command, source, shlex.quote("failed: " + " ".join(step.argv)[:200])
-    )
+    leftovers += [MARKS + "/" + name for name in system.listdir(MARKS)]
+    # The script is the mark that it is armed, so it goes first: a rollback that has begun to wait sees it.
+    do = [WriteFile(SCRIPT, None, 0)]
+    if system.exists(TIMER):
+        do.append(Run(("systemctl", "disable", "--now", TIMER_NAME), None))
+    if system.exists(SERVICE):
+        # It may wait to be started again.
+        do.append(Run(("systemctl", "stop", SERVICE_NAME), None))
+    do += [WriteFile(path, None, 0) for path in leftovers + [SERVICE, TIMER]]
+    do += [Run(("rmdir", "--ignore-fail-on-non-empty", path), None) for path in (DIR, MARKS) if system.is_dir(path)]
+    return [Change("unit " + TIMER_NAME, "armed", "", (*do, Run(("systemctl", "daemon-reload"), None)), ())]

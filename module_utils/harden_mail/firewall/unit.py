@@ -28,6 +28,9 @@ Before=network-pre.target sysinit.target netfilter-persistent.service iptables.s
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+NoNewPrivileges=yes
+ProtectSystem={protect}
+CapabilityBoundingSet={capabilities}
 {starts}
 
 [Install]
@@ -35,17 +38,23 @@ WantedBy=sysinit.target
 """
 
 
-def unit_changes(system, commands, name=NAME):
+# What the unit may do: netlink, and for the old iptables raw sockets, modules, and a lock in /run.
+SANDBOX_OF_NFT = {"protect": "strict", "capabilities": "CAP_NET_ADMIN"}
+SANDBOX_OF_IPTABLES = {"protect": "full", "capabilities": "CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_MODULE"}
+
+
+def unit_changes(system, commands, name, sandbox):
     """Changes that install and enable the unit with these commands, or take it away.
 
     :param System system: the host
     :param list commands: of str, each an absolute command line for ExecStart=; None: no unit
     :param str name: of the unit; each backend has its own, so that one can go while another one stays
+    :param dict sandbox: one of the above
     :returns: list of Change
     """
     text = None
     if commands is not None:
-        text = TEXT.format(starts="\n".join("ExecStart=" + command for command in commands))
+        text = TEXT.format(starts="\n".join("ExecStart=" + command for command in commands), **sandbox)
     changes = []
     enabled = system.exists(ENABLED_LINKS + name)
     if enabled and commands is None:
@@ -59,19 +68,23 @@ def unit_changes(system, commands, name=NAME):
                 (RELOAD, Run(("systemctl", "enable", name), None)),
             )
         )
+    # Started now as well, which loads what is loaded already: a unit that this host does not let do its work is a
+    # failure today, not an open port after the next boot.
+    start = Run(("systemctl", "restart", name), None)
     for change in file_change(system, DIRECTORY + name, text):
-        changes.append(change._replace(do=change.do + (RELOAD,), undo=change.undo + (RELOAD,)))
+        do = change.do + ((RELOAD, start) if enabled and commands is not None else (RELOAD,))
+        changes.append(change._replace(do=do, undo=change.undo + (RELOAD,)))
     if commands is not None and not enabled:
         changes.append(
-            Change(
-                "unit " + name,
-                "",
-                "enabled",
-                (Run(("systemctl", "enable", name), None),),
-                (Run(("systemctl", "disable", "--now", name), None),),
-            )
+            Change("unit " + name, "", "enabled", (Run(("systemctl", "enable", name), None), start), (_disable(name),))
         )
     return changes
+
+
+def _disable(name):
+    """The step that ends a unit, whether its file is still there or not: a way back may be gone twice."""
+    script = 'systemctl disable --now "$1" || { [ ! -e "$2" ] && rm -f -- "$3"; }'
+    return Run(("sh", "-c", script, "sh", name, DIRECTORY + name, ENABLED_LINKS + name), None)
 
 
 def drop_in_of(service):
@@ -87,7 +100,9 @@ def drop_in_changes(system, path, text):
     :returns: list of Change
     """
     directory = os.path.dirname(path)
-    tidy = (Run(("rmdir", "--ignore-fail-on-non-empty", directory), None),)
+    # One that may be done twice.
+    script = '[ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty "$1"'
+    tidy = (Run(("sh", "-c", script, "sh", directory), None),)
     changes = []
     for change in file_change(system, path, text):
         do = change.do + (() if change.after else tidy) + (RELOAD,)

@@ -37,6 +37,7 @@ DRIFTS = {
         ("nft add element inet harden_mail_submission allowed4 '{ 198.51.100.66 }'", "true"),
         ("nft delete table inet harden_mail_submission", "true"),
         ("rm /etc/harden-mail/submission.nft", "true"),
+        ("chmod 644 /etc/harden-mail/submission.nft", "true"),
         (
             # One of these is what loads it at boot.
             "sed -i /harden-mail/d /etc/nftables.conf; "
@@ -47,12 +48,17 @@ DRIFTS = {
     "firewalld": [
         ("firewall-cmd -q --zone=public --add-service=smtp-submission", "true"),
         ("firewall-cmd -q --ipset=harden-mail-submission4 --add-entry=198.51.100.66", "true"),
+        ("chmod 644 /etc/firewalld/ipsets/harden-mail-submission4.xml", "true"),
         (
             "firewall-cmd -q --permanent --delete-policy=harden-submission && firewall-cmd -q --reload",
             "true",
         ),
     ],
 }
+
+
+# What each way back can't do without.
+PROGRAM = {"iptables": "iptables-restore", "nftables": "nft", "firewalld": "firewall-cmd"}
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +269,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(lab, options, sentence):
     side_by_side(check, lab.hosts())
 
 
-def test_a_reboot_does_not_lose_the_way_back(lab):
+def test_neither_a_reboot_nor_a_step_that_fails_loses_the_way_back(lab):
     """Last, for a boot empties /tmp, where the code of the other tests lies."""
 
     def check(host):
@@ -272,6 +278,17 @@ def test_a_reboot_does_not_lose_the_way_back(lab):
         assert result["pending"]
         host.reboot()
         assert outcomes(lab, host, "refused") == {"refused"}, "not confirmed, but restricted from the first moment"
+        program = host.run("command -v " + PROGRAM[BACKEND]).strip()
+        host.run("mv {0} {0}.gone".format(program))
+        deadline = time.monotonic() + 60
+        while "auto-restart" not in host.run("systemctl show -p SubState harden-mail-rollback.service"):
+            assert time.monotonic() < deadline, "it does not fail"
+            time.sleep(0.5)
+        told = host.run("journalctl -b -t harden-mail -o cat")
+        assert "is NOT back" in told and "is back" not in told, told
+        assert outcomes(lab, host, "refused") == {"refused"}
+        # It would be started by itself half a minute later.
+        host.run("mv {0}.gone {0}; systemctl restart harden-mail-rollback.service".format(program))
         deadline = time.monotonic() + 60
         while "harden-mail" in host.run("ls /var/lib /etc; systemctl list-units --plain --no-legend 'harden-mail*'"):
             assert time.monotonic() < deadline, "the rollback has not ended after a minute"

@@ -59,6 +59,13 @@ def test_open_connection_is_cut(host, family):
 
 
 @HOSTS
+def test_who_may_connect_is_for_root_alone(host):
+    files = host.run("find /etc/harden-mail /etc/firewalld -path '*harden*' -type f ! -name '*.service'", check=False)
+    for path in [line for line in files.splitlines() if line.startswith("/")]:
+        assert host.run("stat -c '%a %U' " + path).strip() == "600 root", path
+
+
+@HOSTS
 def test_foreign_rules_are_the_same(host):
     """Every table, chain and set of others as it was, line by line, but for a jump to our chain."""
     now = foreign_tables(host)

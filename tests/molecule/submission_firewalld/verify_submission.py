@@ -4,4 +4,5 @@ from submission_verify import (  # noqa: F401
     test_host_reaches_itself,
     test_other_services_are_open_to_everyone,
     test_refused_client_does_not_get_in,
+    test_who_may_connect_is_for_root_alone,
 )
