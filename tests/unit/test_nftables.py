@@ -8,7 +8,7 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run, WriteFile
 from harden_mail.errors import UserError
-from harden_mail.firewall import nftables
+from harden_mail.firewall import nft_table, nftables
 from harden_mail.firewall.sources import restriction
 from harden_mail.firewall.unit import drop_in_changes
 from harden_mail.system import Completed
@@ -84,7 +84,7 @@ def test_both_versions_are_recorded():
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_a_listed_table_is_what_was_loaded(name):
-    assert nftables.read_table(RECORDED[name]) == nftables.wanted_table(WANTED)
+    assert nft_table.read_table(RECORDED[name]) == nft_table.wanted_table(WANTED)
 
 
 def bodies(listing, kind):
@@ -132,7 +132,7 @@ def test_any_change_by_hand_is_seen(tmp_path, name, meddle):
     changes = nftables.Nftables(host(tmp_path, listing)).changes(WANTED, {})
     kernel = [change for change in changes if change.what.startswith("kernel")]
     assert len(kernel) == 1
-    assert kernel[0].do == (Run(("nft", "-f", "-"), nftables.ruleset(WANTED)),)
+    assert kernel[0].do == (Run(("nft", "-f", "-"), nft_table.ruleset(WANTED)),)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_unit_may_do_nothing_but_load_the_table(tmp_path):
 
 
 def test_a_family_without_a_source_is_closed():
-    text = nftables.ruleset(restriction(["203.0.113.5"], [587])[0])
+    text = nft_table.ruleset(restriction(["203.0.113.5"], [587])[0])
     allowed6 = text[text.index("set allowed6") : text.index("chain input")]
     assert "elements" not in allowed6
     assert "203.0.113.5" in text

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from ..changes import Change, Run, file_change, private_file_change
 from ..errors import UserError
 from . import firewalld_agent
-from .nftables import DELETE, fold, range_of, read_table, ruleset
+from .nft_table import DELETE, fold, range_of, read_table, ruleset
 from .plan import Backend
 from .unit import RULES_DIR, drop_in_changes, drop_in_of
 
@@ -738,7 +738,7 @@ def _ports_within(word, ports):
 def kernel_refuses(table, state, restriction):
     """Whether firewalld's table in the kernel holds our sets and refuses by them, reached from its input hook.
 
-    :param dict table: of :func:`nftables.read_table`
+    :param dict table: of :func:`nft_table.read_table`
     :param dict state: of :func:`firewalld_agent.read`: what firewalld believes that the sets hold
     """
     for name in IPSETS.values():
