@@ -9,7 +9,6 @@ import os.path
 from ..changes import Change, Run, file_change
 from ..systemd_units import RELOAD, memory_changes
 
-NAME = "harden-mail-submission.service"
 DIRECTORY = "/etc/systemd/system/"
 ENABLED_LINKS = DIRECTORY + "sysinit.target.wants/"
 
@@ -36,7 +35,6 @@ CapabilityBoundingSet={capabilities}
 [Install]
 WantedBy=sysinit.target
 """
-
 
 # What the unit may do: netlink, and for the old iptables raw sockets, modules, and a lock in /run.
 SANDBOX_OF_NFT = {"protect": "strict", "capabilities": "CAP_NET_ADMIN"}
