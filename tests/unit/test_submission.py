@@ -5,6 +5,7 @@ from fake_backend import CONFIG, KERNEL, TwoFiles
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.firewall import engine, submission
+from harden_mail.system import Completed
 
 OPTIONS = {
     "state": "present",
@@ -28,6 +29,7 @@ OPTIONS = {
 def host(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "BACKENDS", {"twofiles": TwoFiles})
     host = FakeSystem(tmp_path, {"load": lambda _argv, stdin: host.write(KERNEL, stdin) or ""})
+    host.commands["ss"] = ""
     host.write(CONFIG, "as the owner wrote it")
     host.write(KERNEL, "open\n")
     return host
@@ -91,6 +93,32 @@ def test_what_was_declared_is_said(host, guarded):
         "IPv4, TCP 465, 587: open to 1 network",
         "IPv6, TCP 465, 587: closed: no source declared",
     ]
+
+
+# As ss of iproute2 6.1 says it.
+LISTENERS = """\
+LISTEN 0      9      0.0.0.0:587 0.0.0.0:* inet-sockopt: ( is_icsk mc_loop{0} mc_all)
+LISTEN 0      3            *:465       *:* inet-sockopt: ( is_icsk mc_loop)
+"""
+
+
+def test_a_listener_that_tproxy_can_lead_other_ports_to_is_a_finding(host, guarded):
+    host.commands["ss -HtlnO --inet-sockopt ( sport = :465 or sport = :587 )"] = LISTENERS.format("")
+    assert run(host)["findings"] == []
+    host.commands["ss -HtlnO --inet-sockopt ( sport = :465 or sport = :587 )"] = LISTENERS.format(" transparent")
+    (finding,) = run(host)["findings"]
+    assert finding.startswith("What listens on port 587 is transparent")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Completed(255, "", "ss: unrecognized option '--inet-sockopt'"), "LISTEN 0      9      0.0.0.0:587 0.0.0.0:*\n"],
+)
+def test_where_nobody_says_how_it_listens_it_is_said_that_nobody_looked(host, guarded, answer):
+    host.commands["ss"] = answer
+    result = run(host)
+    assert result["findings"] == []
+    assert result["evidence"][-1].startswith("not looked at: whether what listens takes connections")
 
 
 def test_the_guard_is_asked_only_when_something_is_about_to_change(host, guarded):

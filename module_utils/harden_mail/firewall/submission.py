@@ -5,7 +5,7 @@ from ..errors import UserError
 from ..logs.guard import guard
 from ..postfix_config import Instance, port_of
 from ..told_addresses import postfix_findings
-from . import engine
+from . import engine, transparent
 from .choice import choose
 from .sources import contains, parse_ports, restriction
 
@@ -71,7 +71,9 @@ def _restrict(system, params, check_mode, wanted, sources, choice):
         "folded": sources.folded[:FOLDED_SHOWN],
         "folded_total": len(sources.folded),
     }
-    result["evidence"] = _families(wanted) + choice.evidence + result["evidence"]
+    findings, unseen = transparent.look(system, wanted.ports)
+    result["findings"] += findings
+    result["evidence"] = _families(wanted) + choice.evidence + result["evidence"] + unseen
     address = controller_address(system)
     result["controller"] = {"address": address, "allowed": contains(wanted, address) if address else None}
     result["listening"] = [port for port in wanted.ports if port in listening_ports(system)]
