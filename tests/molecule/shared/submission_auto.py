@@ -70,6 +70,8 @@ def guests(lab):  # noqa: F811
             # Tables are listed in the order in which they were loaded: from here on, as after each test.
             host.run("iptables-save | iptables-restore")
         yield
+        for host in lab.hosts():
+            host.run("ip6tables-save | ip6tables-restore")
 
 
 @pytest.mark.parametrize("name", RULES)
