@@ -40,7 +40,9 @@ def run(system, params, check_mode):
         parse_ports(params["ports"])
         return {"changed": False, "findings": [NOTHING_DECLARED]}
     wanted, sources = restriction(params["sources"], params["ports"], params["allow_any"])
-    choice = choose(system, engine.BACKENDS, params["backend"], params["persistence"], params["host_backend"], wanted)
+    choice = choose(
+        system, engine.BACKENDS, params["backend"], params["persistence"], params.get("host_backend"), wanted
+    )
     return _restrict(system, params, check_mode, wanted, sources, choice)
 
 
