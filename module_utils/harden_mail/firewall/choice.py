@@ -42,8 +42,10 @@ def choose(system, backends, declared, persistence, host_backend, restriction):
         evidence = ["backend auto: {0}, as mail_host found it, for nftables can't be used: {1}".format(name, refusal)]
     else:
         raise UserError(
-            "backend: auto finds no firewall on this host that could restrict anything: nftables can't be used ({0}), "
-            "and no other one was found. Mend that, or choose one of {1}.".format(refusal, ", ".join(sorted(backends)))
+            "submission_firewall_backend: auto finds no firewall on this host that could restrict anything: nftables "
+            "can't be used ({0}), and no other one was found. Mend that, or choose one of {1}.".format(
+                refusal, ", ".join(sorted(backends))
+            )
         )
     if persistence not in backends[name].methods:
         evidence.append("persistence auto: '{0}' is no means of {1}".format(persistence, name))

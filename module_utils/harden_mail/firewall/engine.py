@@ -107,11 +107,15 @@ def _remembering(before, after):
 
 def _backend(system, name, persistence):
     if name not in BACKENDS:
-        raise UserError("backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS))))
+        raise UserError(
+            "submission_firewall_backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS)))
+        )
     backend = BACKENDS[name](system, persistence)
     missing = backend.missing()
     if missing:
-        raise UserError("backend: {0} can't be used on this host: {1}.".format(name, missing.rstrip(".")))
+        raise UserError(
+            "submission_firewall_backend: {0} can't be used on this host: {1}.".format(name, missing.rstrip("."))
+        )
     return backend
 
 

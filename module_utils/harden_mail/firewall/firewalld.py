@@ -85,7 +85,8 @@ class Firewalld(Backend):
     def changes(self, restriction, former):
         if self.persistence not in self.methods:
             raise UserError(
-                "persistence is '{0}': firewalld keeps its rules itself, leave it at 'auto'.".format(self.persistence)
+                "submission_firewall_persistence is '{0}': firewalld keeps its rules itself, leave it at "
+                "'auto'.".format(self.persistence)
             )
         if restriction is None:
             return self._zone_changes(None, former) + self._own_changes(None) + self._stand_in_changes(None)
@@ -112,7 +113,11 @@ class Firewalld(Backend):
                 "soon as anything adds a direct rule while there is an ipset".format(self.state["version"])
             )
         if trouble:
-            raise UserError("backend: firewalld can't be used on this host: {0}; or {1}.".format(trouble, OTHER_WAY))
+            raise UserError(
+                "submission_firewall_backend: firewalld can't be used on this host: {0}; or {1}.".format(
+                    trouble, OTHER_WAY
+                )
+            )
 
     # --- while firewalld is stopped -----------------------------------------------------------------------
 

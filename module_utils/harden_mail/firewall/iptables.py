@@ -133,7 +133,7 @@ class Iptables(Backend):
         if "`filter' is incompatible" in text:
             raise UserError(
                 "{0} says that its filter table holds rules which it can't show, made by nft: restrict the ports with "
-                "backend: nftables, or make those rules with {1}.".format(program, PROGRAMS[family])
+                "submission_firewall_backend: nftables, or make those rules with {1}.".format(program, PROGRAMS[family])
             )
         return parse(text)
 

@@ -81,12 +81,14 @@ class Boot:
     def missing(self, families):
         """A sentence on what this host lacks for its persistence, or None."""
         if self.persistence not in METHODS:
-            return "persistence is '{0}': with iptables rules, choose one of {1}".format(
+            return "submission_firewall_persistence is '{0}': with iptables rules, choose one of {1}".format(
                 self.persistence, ", ".join(METHODS)
             )
         for file in HOST_FILES:
             if file.method == self.persistence and file.family in families and not self._is_enabled(file):
-                return "persistence is '{0}', but its service {1} is not enabled".format(file.method, file.service)
+                return "submission_firewall_persistence is '{0}', but its service {1} is not enabled".format(
+                    file.method, file.service
+                )
         if self._unit_families(families) and not self.has_systemd():
             return "nothing loads iptables rules when it starts: no systemd, and no enabled {0}".format(
                 " or ".join(sorted({file.service for file in HOST_FILES}))

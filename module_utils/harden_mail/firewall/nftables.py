@@ -157,7 +157,9 @@ class Nftables(Backend):
         """
         if self.persistence not in METHODS:
             raise UserError(
-                "persistence is '{0}': with nftables choose one of {1}.".format(self.persistence, ", ".join(METHODS))
+                "submission_firewall_persistence is '{0}': with nftables choose one of {1}.".format(
+                    self.persistence, ", ".join(METHODS)
+                )
             )
         services = self._services()
         service = services.get(SERVICE, {})
@@ -168,8 +170,8 @@ class Nftables(Backend):
             return None, True
         if self.persistence == "nftables" and not (enabled and config):
             raise UserError(
-                "persistence is 'nftables', but {0} is not enabled on this host, or loads no file: enable it, or "
-                "leave persistence at 'auto'.".format(SERVICE)
+                "submission_firewall_persistence is 'nftables', but {0} is not enabled on this host, or loads no "
+                "file: enable it, or leave it at 'auto'.".format(SERVICE)
             )
         if not (enabled or service.get("ActiveState") == "active"):
             config = None
