@@ -65,7 +65,8 @@ def _restrict(system, params, check_mode, wanted, sources, choice):
             result = prospective(False)
     findings = result.get("findings", []) + preview.get("findings", [])
     findings += postfix_findings(system, params["config_dirs"])
-    result.update(preview, findings=findings)
+    transparent_listeners, unseen = transparent.look(system, wanted.ports)
+    result.update(preview, findings=findings + transparent_listeners)
     result["sources"] = {
         "declared": sources.declared,
         "networks4": len(wanted.networks4),
@@ -73,8 +74,6 @@ def _restrict(system, params, check_mode, wanted, sources, choice):
         "folded": sources.folded[:FOLDED_SHOWN],
         "folded_total": len(sources.folded),
     }
-    findings, unseen = transparent.look(system, wanted.ports)
-    result["findings"] += findings
     result["evidence"] = _families(wanted) + choice.evidence + result["evidence"] + unseen
     address = controller_address(system)
     result["controller"] = {"address": address, "allowed": contains(wanted, address) if address else None}
