@@ -209,7 +209,7 @@ kept_accounts:
     - Of the accounts that M(submission_block) keeps from sending for this audit, those of which it is not known whether
       they still ought to be; they are to stay blocked. An account is one of them for 60 days, when its password was
       guessed and the source that had it (a file, or a database) is gone or could not be read as a whole. When what is
-      remembered got lost, all are, until everything was tried again. Empty with O(name_guessed=false).
+      remembered got lost, all are, until everything was tried again, or for 60 days. Empty with O(name_guessed=false).
   returned: with O(state=present)
   type: list
   elements: str

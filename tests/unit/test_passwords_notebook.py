@@ -368,3 +368,15 @@ def test_what_a_former_version_remembered_is_understood(system):
     assert book.missed() == 1
     book.forget_others({book.source(declaration)})
     assert len(book) == 0
+
+
+def test_a_loss_counts_for_a_while_only_whatever_can_not_be_read(system):
+    begun(system).save()
+    system.write(NOTEBOOK, "spoiled")
+    book = begun(system)
+    assert book.is_whole is False
+    book.save()
+    for days, is_whole in ((1, False), (notebook.KEPT_DAYS, False), (notebook.KEPT_DAYS + 1, True)):
+        later = begun(system, TODAY + days)
+        assert later.is_whole is is_whole
+        later.save()

@@ -230,4 +230,4 @@ def test_whose_blocks_stay_is_said():
     assert sentence.startswith("2 accounts with guessed passwords are in sources that could not be read as a whole")
     assert "1 that is blocked stays so for 60 days" in sentence
     (sentence,) = told.of_missed(0, 3, False, 60)
-    assert "blocks stay until everybody was tried again (3 accounts)" in sentence
+    assert "blocks stay until everybody was tried again, for 60 days at most (3 accounts)" in sentence

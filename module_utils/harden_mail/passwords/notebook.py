@@ -120,14 +120,15 @@ class Notebook:
     :param int day: today, in days since 1970
     :param bool is_read_only: leave no trace (check mode)
     :ivar str lost: a sentence when there was a notebook that can't be read, so that it begins anew; or None
-    :ivar bool is_whole: whether everybody who was guessed at any time is in it; not so after a loss
+    :ivar bool is_whole: whether everybody who was guessed at any time is in it; not so after a loss, until everybody
+        was tried again, or for ``KEPT_DAYS``
     """
 
     def __init__(self, system, day, is_read_only=False):
         self._system, self._day, self._is_read_only = system, day, is_read_only
         self._entries = {}
         self.lost = None
-        self.is_whole = True
+        self.is_whole, self._lost_on = True, day
         self.fingerprint = None
         self._key, self._bases = self._existing_key(), {}
         has_key, has_notebook = self._key is not None, system.exists(NOTEBOOK)
@@ -156,6 +157,8 @@ class Notebook:
                 header = json.loads(handle.readline())
                 if header["version"] != VERSION or not isinstance(header["is_whole"], bool):
                     raise ValueError
+                if not isinstance(header.get("lost_on", 0), int):
+                    raise ValueError
                 for line in handle:
                     entry = _entry(line, shared)
                     entries[entry.mac] = entry
@@ -164,10 +167,15 @@ class Notebook:
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
             self._lose()
             return
-        self._entries, self.fingerprint, self.is_whole = entries, header["fingerprint"], header["is_whole"]
+        self._entries, self.fingerprint = entries, header["fingerprint"]
+        # Former versions did not say when it was.
+        self._lost_on = header.get("lost_on", self._day)
+        # A source that nobody can read must not keep others blocked for ever.
+        self.is_whole = header["is_whole"] or self._day - self._lost_on > KEPT_DAYS
 
     def _lose(self):
         self._entries, self.fingerprint, self.lost, self.is_whole = {}, None, _LOST, False
+        self._lost_on = self._day
 
     def begin(self, fingerprint):
         """Say what guesses are made now: with others than before, accounts that were not guessed are tried anew."""
@@ -276,6 +284,7 @@ class Notebook:
             "version": VERSION,
             "fingerprint": self.fingerprint,
             "is_whole": self.is_whole,
+            "lost_on": self._lost_on,
             "entries": len(self._entries),
         }
         yield json.dumps(header) + "\n"

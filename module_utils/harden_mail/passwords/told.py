@@ -288,7 +288,7 @@ def of_missed(missed, kept, is_whole, days):
     if not is_whole:
         return [
             "Not everybody whose password was guessed before is known now, so blocks stay until everybody was tried "
-            "again ({0}).".format(_counted(kept, "account", "accounts"))
+            "again, for {0} days at most ({1}).".format(days, _counted(kept, "account", "accounts"))
         ]
     if not missed:
         return []
