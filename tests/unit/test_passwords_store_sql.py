@@ -174,7 +174,7 @@ def test_nulls_numbers_and_bytes():
     assert (
         sql_rows.copied(b"\\N") is None
         and sql_rows.copied(b"\\\\N") == "\\N"
-        and sql_rows.copied(b"\\x41\\101") == "AA"
+        and sql_rows.copied(b"\\x41\\101\\8\\9") == "AA89"
     )
     assert [sql_rows.text_of(value) for value in (None, 7, b"a\xff", "b")] == [None, "7", "a\udcff", "b"]
 
@@ -420,16 +420,29 @@ def test_a_clients_own_file_must_be_roots(tmp_path, database, is_read, is_open):
         assert names == [] and client.argv == [] and "belongs to" in opened.problems[0]
 
 
-@pytest.mark.parametrize("name, is_read", (("mail", True), ("alpha", False)) if ROOT else ())
-def test_dovecots_file_is_roots_or_the_mail_systems(tmp_path, name, is_read):
+@pytest.mark.parametrize(
+    "owner, group, mode, why",
+    (
+        ("mail", "mail", 0o660, None),
+        ("mail", "alpha", 0o640, None),
+        (None, "mail", 0o660, None),
+        ("alpha", "alpha", 0o600, "belongs to user {0}, so it is not read".format(UIDS["alpha"])),
+        ("mail", "alpha", 0o660, "can be written by others than root"),
+        (None, "alpha", 0o660, "can be written by others than root"),
+        (None, None, 0o602, "can be written by others than root"),
+    )
+    if ROOT
+    else (),
+)
+def test_dovecots_file_is_roots_or_the_mail_systems(tmp_path, owner, group, mode, why):
     sqlite_base(tmp_path / "a.sqlite", "CREATE TABLE l (c, password)", "INSERT INTO l VALUES ('c@example.com', 'z')")
     query = "SELECT c AS user, password FROM l WHERE c = '%u'"
     passwd(tmp_path)
-    write(tmp_path, "/etc/sql.conf", "driver = sqlite\nconnect = /a.sqlite\npassword_query = {0}\n".format(query))
-    os.chown(str(tmp_path / "etc/sql.conf"), UIDS[name], UIDS[name])
+    write(tmp_path, "/etc/sql.conf", "driver = sqlite\nconnect = /a.sqlite\npassword_query = {0}\n".format(query), mode)
+    os.chown(str(tmp_path / "etc/sql.conf"), UIDS.get(owner, 0), UIDS.get(group, 0))
     opened = registry.open_store(FakeSystem(tmp_path), {"store": "dovecot-sql", "path": "/etc/sql.conf"})
-    assert [account.name for account in opened.accounts()] == (["c@example.com"] if is_read else [])
-    assert is_read or "belongs to user {0}, so it is not read".format(UIDS["alpha"]) in opened.problems[0]
+    assert [account.name for account in opened.accounts()] == ([] if why else ["c@example.com"])
+    assert why in opened.problems[0] if why else opened.problems == []
 
 
 def test_rows_of_another_shape_are_problems(tmp_path):

@@ -10,7 +10,7 @@ import re
 from collections import namedtuple
 
 from ..untrusted import ACCOUNT_FILE, Limits, NotRead, lines_untrusted, walked
-from .users import is_roots, text_of_root, uids, users
+from .users import as_good, is_roots, text_of_root, users
 
 # A file of accounts: its path; the domain, and whose it is (names); uid: of whom the file may be, besides root.
 AccountFile = namedtuple("AccountFile", "path domain owner uid")
@@ -63,8 +63,8 @@ class Panel:
 
     def is_there(self, system):
         """Whether root has put this panel on the host (bool)."""
-        as_good = uids(system, self._as_good)
-        return any(is_roots(system, mark, as_good) for mark in self._marks)
+        good = as_good(system, self._as_good)
+        return any(is_roots(system, mark, good) for mark in self._marks)
 
     def files(self, system, problems):
         """Files that its domains' accounts are in: list of :class:`AccountFile`, ordered by path; there may be none.
@@ -72,9 +72,8 @@ class Panel:
         :param problems: told (``add``) of lists of domains that can't be read
         """
         there = users(system)
-        as_good = {there[name].uid for name in self._as_good if name in there}
         found, by_other_names = {}, []
-        for domain, owner in self._domains(system, as_good, problems).items():
+        for domain, owner in self._domains(system, problems).items():
             file = self._file_of(domain, owner, there)
             other = other_name(system, file.path) if file else None
             if other:
@@ -87,12 +86,13 @@ class Panel:
                 found[file.path] = file
         return [found[path] for path in sorted(found)]
 
-    def _domains(self, system, as_good, problems):
+    def _domains(self, system, problems):
         """Owner (str, "" where it isn't said) by domain."""
+        good = as_good(system, self._as_good)
         found, is_said = {}, False
         for path in self._lists:
             try:
-                text = text_of_root(system, path, as_good)
+                text = text_of_root(system, path, good)
             except NotRead as error:
                 problems.add(path, error.why)
                 is_said = True

@@ -9,7 +9,7 @@ import re
 from ...host.lines import readable_text
 from ...host.panel_accounts import OF_A_CUSTOMER, OF_THE_SYSTEM, Shares, other_name
 from ...host.passdbs import VARIABLE, configuration, variable
-from ...host.users import MAIL_SYSTEM, uids
+from ...host.users import MAIL_SYSTEM, as_good
 from ...untrusted import NotRead, lines_untrusted, owner_of
 from ...untrusted_walk import trusted_users
 from ..account import Account
@@ -30,7 +30,7 @@ class PasswdFile(Store):
         pattern = PathPattern(self.options["path"])
         scheme, key = self._as_dovecot_says()
         scheme = self.options.get("default_scheme") or scheme
-        as_good = uids(self.system, MAIL_SYSTEM) | trusted_users()
+        good = as_good(self.system, MAIL_SYSTEM).uids | trusted_users()
         shares = Shares(OF_A_CUSTOMER)
         paths = self.matching(pattern.glob)
         if not paths:
@@ -41,7 +41,7 @@ class PasswdFile(Store):
                 continue  # the pattern is wider than the variables are
             # A file of a domain by its other name is known by its own.
             source = self.begin(other_name(self.system, path) or path)
-            for number, line in self._lines(source, as_good, shares):
+            for number, line in self._lines(source, good, shares):
                 if line[:1] in ("", ":", "#"):
                     continue
                 account = account_of(line, scheme, name_in_path)
@@ -52,13 +52,13 @@ class PasswdFile(Store):
                 else:
                     yield account._replace(source=source)
 
-    def _lines(self, path, as_good, shares):
+    def _lines(self, path, good, shares):
         try:
             owner = owner_of(self.system, path)
         except NotRead as error:
             self.problem(path, error.why)
             return iter(())
-        if owner in as_good:
+        if owner in good:
             return lines_untrusted(self.system, path, self, OF_THE_SYSTEM)
         return shares.taken(owner, self.system, path, self, (owner,))
 

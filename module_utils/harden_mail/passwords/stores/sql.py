@@ -4,8 +4,9 @@ import os
 import re
 
 from ...errors import UserError
-from ...host.users import MAIL_SYSTEM, refuse_others, uids
-from ...untrusted import NotRead, opened
+from ...host.users import MAIL_SYSTEM, as_good, text_of_root
+from ...untrusted import NotRead
+from ...untrusted_walk import why_not
 from .sql_client import MOST_COLUMNS, Connection, DatabaseError, place, rows
 from .sql_presets import PRESETS, Missing, Tables, account_of, columns_query
 from .sql_settings import DRIVERS, from_connect, settings_file
@@ -129,23 +130,17 @@ def private_text(store, path):
 
     It says where accounts are and who asks for them, so it must be root's or the mail system's.
     """
-    owners = uids(store.system, MAIL_SYSTEM)
     try:
-        with opened(store.system, path, _LARGEST, owners) as handle:
-            about = os.fstat(handle.fileno())
-            refuse_others(path, about, owners)
-            text = handle.read(_LARGEST).decode("utf-8", "surrogateescape")
-    except NotRead as error:
-        store.problem(path, error.why)
+        text = text_of_root(store.system, path, as_good(store.system, MAIL_SYSTEM), _LARGEST)
+        mode = os.stat(store.system.real(path)).st_mode if text else 0
+    except (NotRead, OSError) as error:
+        store.problem(path, error.why if isinstance(error, NotRead) else why_not(error))
         return None
-    except OSError as error:
-        store.problem(path, "can't be read ({0})".format(error.strerror or error))
-        return None
-    if not text.strip() or "\0" in text:
-        store.problem(path, "is empty, or no text, so the database can't be reached")
+    if not (text or "").strip() or "\0" in text:
+        store.problem(path, "is empty, missing, or no text, so the database can't be reached")
         return None
     # Who may read the file may read all accounts.
-    if about.st_mode & 0o007:
+    if mode & 0o007:
         store.remark(path, "holds a password, and everybody on the host can read it (chmod o= it)")
     return text.replace("\r\n", "\n")
 

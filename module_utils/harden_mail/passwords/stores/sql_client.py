@@ -11,7 +11,7 @@ import time
 from collections import namedtuple
 
 from ...errors import CommandError, UserError
-from ...host.users import MAIL_SYSTEM, text_of_root, uids
+from ...host.users import MAIL_SYSTEM, ROOT_ALONE, as_good, text_of_root
 from ...queue.text import printable
 from ...system import GRACE
 from ...untrusted import NotRead, numbered
@@ -156,8 +156,8 @@ def _check_options_file(system, connection):
     if path is None:
         return
     try:
-        owners = uids(system, MAIL_SYSTEM) if connection.database == POSTGRESQL else ()
-        if text_of_root(system, path, owners) is None:
+        good = as_good(system, MAIL_SYSTEM) if connection.database == POSTGRESQL else ROOT_ALONE
+        if text_of_root(system, path, good) is None:
             raise NotRead(path, "is not there")
     except NotRead as error:
         raise DatabaseError("can't be asked: {0}".format(error)) from None

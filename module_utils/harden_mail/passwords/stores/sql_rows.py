@@ -39,7 +39,7 @@ def _copied_escape(match):
         return _COPY[escape]
     if len(escape) > 2 and escape[1:2] == b"x":
         return bytes((int(escape[2:], 16),))
-    if escape[1:].isdigit():
+    if escape[1:].isdigit() and escape[1:2] < b"8":
         return bytes((int(escape[1:], 8) & 0xFF,))
     return escape[1:]
 

@@ -6,7 +6,7 @@
 import os
 
 from ...host.panel_accounts import OF_THE_SYSTEM
-from ...host.users import VPOPMAIL, uids, vpasswd_files
+from ...host.users import VPOPMAIL, as_good, vpasswd_files
 from ...untrusted import lines_untrusted
 from .sql import accounts_of, private_text
 from .sql_settings import vpopmail_mysql
@@ -42,7 +42,7 @@ class Vpopmail(Store):
         if not paths:
             self.problem(path, "there is no file vpasswd")
         # Of nobody else but the user that vpopmail runs as, where there is one.
-        owners = uids(self.system, (VPOPMAIL,)) or None
+        owners = as_good(self.system, (VPOPMAIL,)).uids or None
         for file in paths:
             domain = os.path.basename(os.path.dirname(file))
             for number, line in lines_untrusted(self.system, self.begin(file), self, OF_THE_SYSTEM, owners):
