@@ -103,6 +103,20 @@ def test_a_step_that_fails_once_is_tried_again_and_the_truth_is_told(host):
     assert_all_is_back(host)
 
 
+def test_what_comes_after_a_step_that_failed_is_done_again(host):
+    """A reload, say: what it loaded was not all back."""
+    host.present("203.0.113.0/24", confirm_within=60)
+    script = host.read(rollback.SCRIPT)
+    reload = "step 99 x /dev/null systemctl reload firewall\n"
+    host.write(rollback.SCRIPT, script.replace(rollback_script.END, reload + rollback_script.END))
+    host.write("/broken", "")
+    assert host.take_back() == 1
+    host.remove("/broken")
+    assert host.take_back() == 0
+    assert host.read("/calls").count("systemctl reload firewall") == 2
+    assert_all_is_back(host)
+
+
 def test_nothing_is_removed_before_all_else_is_back(host):
     host.remove(CONFIG)
     host.present("203.0.113.0/24", confirm_within=60)

@@ -1,9 +1,10 @@
 """The way back as a shell script: it needs neither Ansible nor Python nor a connection.
 
-Every step is written down with its number, the place that it brings back, and its input. What is done is marked in
-/run, because a boot may load again what a step took out of the kernel; then all of it is done once more. So each step
-must be one that may be done twice. A step that fails holds up no other one but the removal of files, which something
-that is not back yet may still name. The script goes only when all of it is done.
+Every step is written down with its number, the place that it brings back, and its input. A step that fails holds up no
+other one but the removal of files, which something that is not back yet may still name. But the next try goes on from
+the first step that failed, for those behind it may depend on it: what is done up to there is marked, in /run, because a
+boot may load again what a step took out of the kernel. So each step must be one that may be done twice. The script goes
+only when all of it is done.
 """
 
 import re
@@ -50,7 +51,10 @@ step() {{ # NUMBER PLACE INPUT COMMAND...
   mark={marks}/"$1" place="$2" input="$3"
   shift 3
   [ ! -e "$mark" ] || return 0
-  if said=$("$@" <"$input" 2>&1 >/dev/null); then touch "$mark"; return 0; fi
+  if said=$("$@" <"$input" 2>&1 >/dev/null); then
+    [ "$failed" -gt 0 ] || touch "$mark"
+    return 0
+  fi
   failed=$((failed + 1))
   said=$(printf '%.300s' "$said" | head -n 1)
   note "not taken back: $place: $said"
