@@ -1,6 +1,7 @@
 """The one gate through which answers of managed hosts come in."""
 
 import contextlib
+import json
 import re
 import resource
 
@@ -20,6 +21,9 @@ TOO_LONG = "The host's answer was not understood, so nothing of it counts: it is
     LARGEST >> 20
 )
 
+# Names in these go to other modules as they are; ansible-core shows none of them before the answer is checked.
+HANDED = ("ansible_facts", "guessed", "guessed_accounts")
+
 # What steers a terminal; ansible-core prints what stands beside a module's JSON as a warning.
 _STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
 
@@ -34,6 +38,7 @@ class CheckedAction(ActionBase):
 
     _supports_check_mode = True
     seconds = LONGEST
+    _said = None
 
     def _execute_module(self, module_name=None, **keywords):
         name = module_name or self._task.action
@@ -47,7 +52,7 @@ class CheckedAction(ActionBase):
         except AnsibleConnectionFailure as error:
             # What the host wrote before it hung up is in it.
             raise type(error)(lines(str(error))) from None
-        result = checked(name.rsplit(".", 1)[-1], answer)
+        result = checked(name.rsplit(".", 1)[-1], answer, self._said)
         # Ansible's own, so that it need not look for Python again.
         if self._discovered_interpreter_key:
             facts = result.setdefault("ansible_facts", {})
@@ -58,7 +63,8 @@ class CheckedAction(ActionBase):
         output = res.get("stdout", "")
         if len(output) > LARGEST:
             raise AnsibleActionFail(TOO_LONG)
-        quiet = {name: _STEERS.sub(_escape, res[name]) for name in ("stdout", "stderr") if name in res}
+        output, self._said = quietened(output)
+        quiet = {"stdout": output, "stderr": _STEERS.sub(_escape, res.get("stderr", ""))}
         return super()._parse_returned_data(dict(res, **quiet), *arguments, **keywords)
 
 
@@ -90,12 +96,14 @@ def memory(most):
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def checked(module, answer):
+def checked(module, answer, said=None):
     """An answer as :func:`answers.understood` makes it, or a failure that says why not.
 
     :param dict answer: as ansible-core hands it on; warnings and errors may be objects of its own
+    :param dict said: what the host said before ansible-core 2.21 made its own types of it
     """
     own = {name: value for name, value in answer.items() if name not in ("exception", "deprecations", "warnings")}
+    own.update({name: said[name] for name in ("changed", "failed") if said and name in said})
     if answer.get("warnings"):
         given = answer["warnings"]
         own["warnings"] = [_text(one) for one in given] if isinstance(given, (list, tuple)) else given
@@ -106,6 +114,33 @@ def checked(module, answer):
         return understood(module, own)
     except NotUnderstood as error:
         return {"failed": True, "changed": False, "msg": str(error)}
+
+
+def quietened(output):
+    """What a module printed, with nothing that could steer, since ansible-core shows some before the answer is checked:
+    what stands beside the JSON and, in ansible-core 2.21, warnings within it and fields of the wrong type.
+
+    :returns: (the text, the answer in it or None)
+    """
+    output = _STEERS.sub(_escape, output)
+    start = re.search(r"^\s*\{", output, re.MULTILINE)
+    if not start:
+        return output, None
+    try:
+        answer, end = json.JSONDecoder().raw_decode(output, start.end() - 1)
+        answer = {name: one if name in HANDED else _harmless(one) for name, one in answer.items()}
+    except (ValueError, RecursionError):
+        # No answer, so nothing is lost by spoiling its escapes.
+        return output.replace("\\", "\\\\"), None
+    return output[: start.end() - 1] + json.dumps(answer) + output[end:], answer
+
+
+def _harmless(value):
+    if isinstance(value, dict):
+        return {lines(name): _harmless(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_harmless(one) for one in value]
+    return lines(value) if isinstance(value, str) else value
 
 
 def _text(value):

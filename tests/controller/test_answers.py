@@ -309,3 +309,17 @@ def test_a_host_gives_itself_no_variables(roles):
     assert run.status == 0, run.out
     assert roles.asked("submission_firewall").get("sources") is None
     assert roles.asked("mail_password_audit")["lists"] == []
+
+
+@given(st.text() | st.binary().map(lambda data: data.decode("latin-1")), JSON)
+def test_what_a_module_prints_is_the_same_answer_but_steers_nothing(junk, value):
+    for name in ("warnings", "guessed"):
+        output, said = checked.quietened(json.dumps({name: value}) + "\n" + junk)
+        assert checked._STEERS.search(output) is None
+        found, _ = json.JSONDecoder().raw_decode(output)
+        assert said == found or json.dumps(said) == json.dumps(found)
+        if name == "guessed":
+            assert json.dumps(found) == json.dumps({name: value})
+        else:
+            texts = [text for text in leaves(found) if isinstance(text, str)]
+            assert all(sign.isprintable() or sign in "\n\t" for text in texts for sign in text)
