@@ -3,7 +3,6 @@
 import json
 import time
 
-import pytest
 from alert_host import CONFIG, MAILBOX, PROGRAM, play
 
 # Root without the right to read what is not its own, as where a disk or a policy of the kernel refuses it.
@@ -40,21 +39,6 @@ def test_who_cannot_count_is_heard_and_ends_no_alarm(watched):
     told = sorted(mail["subject"].partition(":")[0] for mail in mails[2:])
     assert told[0] == "All clear"
     assert told[1].endswith("can be counted again")
-
-
-@pytest.mark.parametrize("leave", ["mkdir /var/spool/postfix", "true"])
-def test_a_spool_that_is_gone_is_no_empty_queue(watched, leave):
-    watched.fill(301)
-    watched.run()
-    watched.host.run("systemctl stop postfix; mv /var/spool/postfix /var/spool/away; " + leave)
-    try:
-        for _ in range(2):
-            watched.run(check=False)
-    finally:
-        watched.host.run("rm -rf /var/spool/postfix; mv /var/spool/away /var/spool/postfix; systemctl start postfix")
-    mails = watched.wait_for_mails(2)
-    assert "All clear" not in "".join(mail["subject"] for mail in mails)
-    assert "can't be counted" in mails[1]["subject"]
 
 
 CRONTAB = "* * * * * /proc/kmsg\n* * * * * /proc/self/pagemap\n* * * * * /home/mallory/fifo\n* * * * * mailq\n"
