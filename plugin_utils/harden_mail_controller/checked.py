@@ -22,7 +22,7 @@ TOO_LONG = "The host's answer was not understood, so nothing of it counts: it is
 )
 
 # Names in these go to other modules as they are; ansible-core shows none of them before the answer is checked.
-HANDED = ("ansible_facts", "guessed", "guessed_accounts")
+HANDED = ("ansible_facts", "guessed", "guessed_accounts", "kept_accounts")
 
 # What steers a terminal; ansible-core prints what stands beside a module's JSON as a warning.
 _STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
@@ -58,6 +58,11 @@ class CheckedAction(ActionBase):
             facts = result.setdefault("ansible_facts", {})
             facts[self._discovered_interpreter_key] = self._discovered_interpreter
         return result
+
+    def _update_module_args(self, module_name, module_args, *arguments, **keywords):
+        super()._update_module_args(module_name, module_args, *arguments, **keywords)
+        # What a module itself says of it (AnsibleModule's no_log) is overridden by this.
+        module_args["_ansible_no_log"] = True
 
     def _parse_returned_data(self, res, *arguments, **keywords):
         output = res.get("stdout", "")

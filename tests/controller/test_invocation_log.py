@@ -7,6 +7,8 @@ import sys
 
 import pytest
 from ansible.module_utils import basic
+from ansible.plugins.action import ActionBase
+from harden_mail_controller.checked import CheckedAction, ModuleAction
 from project import ROOT
 
 MODULES = sorted((ROOT / "library").glob("*.py"))
@@ -35,6 +37,16 @@ def test_no_invocation_is_logged(path):
         assert ast.literal_eval(keywords["no_log"]) is True
 
 
+def test_what_the_controller_says_of_the_log_is_that_nothing_is_logged(monkeypatch):
+    def told(_self, _name, module_args, *_):
+        module_args["_ansible_no_log"] = False
+
+    monkeypatch.setattr(ActionBase, "_update_module_args", told)
+    arguments = {}
+    CheckedAction._update_module_args(object.__new__(ModuleAction), "submission_block", arguments, {})
+    assert arguments["_ansible_no_log"] is True
+
+
 @pytest.mark.parametrize("no_log", [True, False])
 def test_results_stay_readable_where_the_invocation_is_not_logged(monkeypatch, capsys, no_log):
     """What ``no_log`` of AnsibleModule does in this ansible-core; that of a task would hide the result."""
@@ -44,6 +56,8 @@ def test_results_stay_readable_where_the_invocation_is_not_logged(monkeypatch, c
     given = {
         "ANSIBLE_MODULE_ARGS": {
             "accounts": [SECRET],
+            # This counts, whatever the module says of itself.
+            "_ansible_no_log": no_log,
             "_ansible_remote_tmp": "/tmp",
             "_ansible_keep_remote_files": False,
         }
