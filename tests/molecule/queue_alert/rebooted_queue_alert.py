@@ -3,7 +3,8 @@
 import os
 import random
 
-from alert_host import CRON, LIMIT, PROGRAM, STATE, Webhook, play, said
+from alert_host import CRON, LIMIT, PROGRAM, STATE, play, said
+from webhook import Webhook
 
 
 def test_a_timer_runs_it_where_that_is_wanted(watched):
@@ -33,7 +34,7 @@ def test_what_every_way_refuses_for_good_holds_up_nothing_and_is_kept(watched):
     )
     try:
         watched.fill(301)
-        with Webhook(watched, 400) as hook:
+        with Webhook(watched.host, 400) as hook:
             watched.run(check=False)
             assert [kept["refusals"] for kept in watched.state()["waiting"]] == [1]
             assert len(hook.posted) == 2, "the whole text, and the short one"

@@ -2,7 +2,8 @@
 
 import time
 
-from alert_host import CANARIES, CONFIG, LIMIT, MAILBOX, PROGRAM, STATE, Watched, Webhook, play, said
+from alert_host import CANARIES, CONFIG, LIMIT, MAILBOX, PROGRAM, STATE, Watched, play, said
+from webhook import Webhook
 
 
 def test_cron_tells_the_admin_on_another_host_within_one_interval(watched):
@@ -49,10 +50,10 @@ def test_the_webhook_takes_it_when_the_relay_is_down_and_what_nobody_takes_is_ke
     with watched.relay_down():
         assert "queue-alert" not in watched.run(check=False)
         assert len(watched.state()["waiting"]) == 1, "kept, for no way has taken it"
-        with Webhook(watched, 500):
+        with Webhook(watched.host, 500):
             watched.run(check=False)
         assert len(watched.state()["waiting"]) == 1, "an error is no acceptance"
-        with Webhook(watched) as hook:
+        with Webhook(watched.host) as hook:
             watched.run()
         ((path, headers, posted),) = hook.posted
         assert path == "/hooks/" + CANARIES[0]
