@@ -61,6 +61,8 @@ VOLATILE_FILES = {
 # What is shown line by line when it differs; elsewhere the hash must do.
 READABLE = ("/etc/", "/usr/local/", "/root/", "/var/lib/harden-mail/", "/var/spool/cron/")
 READABLE_BYTES = 200000
+# Larger files, which are sparse, are told by their size.
+HASHED_BYTES = 1 << 30
 
 # Started by a request and gone after a while, or belonging to a login: not what a host is configured to run.
 # network-pre.target, which only units that load rules ask for, stays reached until the next boot.
@@ -193,6 +195,8 @@ def _describe(path, users, groups):
         return about + {stat.S_IFDIR: "directory", stat.S_IFSOCK: "socket", stat.S_IFIFO: "fifo"}.get(
             stat.S_IFMT(status.st_mode), "device"
         )
+    if status.st_size > HASHED_BYTES:
+        return about + "{0} bytes".format(status.st_size)
     with open(path, "rb") as handle:
         content = handle.read()
     about += hashlib.sha256(content).hexdigest()
