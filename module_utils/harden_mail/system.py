@@ -185,7 +185,7 @@ class System:
         """
         target = os.path.realpath(self.real(path))
         directory = os.path.dirname(target)
-        os.makedirs(directory, exist_ok=True)
+        _make_dirs(directory)
         try:
             former = os.stat(target)
         except FileNotFoundError:
@@ -227,7 +227,7 @@ class System:
 
     def make_private_dir(self, path):
         """Make a directory (and its parents) that only its owner may enter; nothing happens when it is there."""
-        os.makedirs(os.path.dirname(self.real(path)), mode=0o755, exist_ok=True)
+        _make_dirs(os.path.dirname(self.real(path)))
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.real(path), 0o700)
 
@@ -274,7 +274,7 @@ class System:
         :raises OSError: or a symbolic link
         """
         real_path = self.real(path)
-        os.makedirs(os.path.dirname(real_path), mode=0o755, exist_ok=True)
+        _make_dirs(os.path.dirname(real_path))
         with open(real_path, "a+", encoding="ascii", opener=_for_owner_alone) as handle:
             if os.fstat(handle.fileno()).st_uid != os.geteuid():
                 raise UserError(
@@ -334,6 +334,14 @@ def _up_to(handle, most):
             break
         content += chunk
     return content
+
+
+def _make_dirs(path):
+    """Make a directory and its parents (0755), whatever the umask of whoever started this would give to everybody."""
+    if not os.path.isdir(path):
+        _make_dirs(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o755)
 
 
 def _for_owner_alone(path, flags):

@@ -5,6 +5,7 @@ before. Rows come back as JSON, one a line, and are bounded here.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -93,6 +94,8 @@ def _message(path, line):
 def _child(work, owner, bounds, writer):
     """Become the owner, do the work, end."""
     try:
+        # Whoever started this may have closed the first three, which are to lead nowhere.
+        writer = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, 3)
         with os.fdopen(writer, "wb") as stream:
             try:
                 _confine(owner, bounds, writer)
@@ -122,6 +125,10 @@ def _confine(owner, bounds, writer):
 
     A change of user also takes the process's memory, a copy of root's, out of that user's reach (ptrace(2): dumpable).
     """
+    # Not even the module's own output: what is written there counts as root's answer.
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nothing, descriptor)
     for descriptor in _open_descriptors():
         if descriptor > 2 and descriptor != writer:
             with contextlib.suppress(OSError):

@@ -206,6 +206,13 @@ def test_a_relay_that_says_nothing_is_given_up(certificate, word):
     assert "answer" in reason or "Disconnected" in reason
 
 
+@pytest.mark.parametrize("word", ["EHLO", "RCPT"])
+def test_a_relay_that_does_not_stop_talking_is_given_up(certificate, word):
+    with SmtpServer(certificate, {word: "\r\n".join(["250-" + "x" * 500] * 5000)}) as server:
+        reason = refused(with_login(server, certificate))
+    assert reason.endswith("its answers are longer than 1,048,576 bytes")
+
+
 def test_what_is_said_to_quit_changes_nothing(certificate):
     with SmtpServer(certificate, {"QUIT": GONE}) as server:
         send(with_login(server, certificate))

@@ -5,6 +5,7 @@ import re
 import time
 
 import pytest
+from fake_journal import PASSWD, FakeJournal, entry
 from fake_system import FakeSystem
 from harden_mail.block import control, engine, sessions
 from harden_mail.block.engine import NOTEBOOK
@@ -578,12 +579,31 @@ def test_whose_session_it_is_decides():
     assert [one.pid for one in found] == [1, 3, 4, 6, 7]
 
 
-def test_the_log_says_whose_session_it_is_until_the_next_begins(host):
-    lines = [SENT.format(stamp(), pid, "192.0.2.1", name) for pid, name in ((1, "Bad@x"), (2, "bad@x"), (11, "c@x"))]
-    lines.append("{0} vps postfix/submission/smtpd[2]: connect from x[192.0.2.1]\n".format(stamp()))
-    host.write("/var/log/mail.log", "".join(lines))
-    found = [sessions.Session(pid, "submission/inet", "1", ("192.0.2.9", 587), ("192.0.2.1", 1)) for pid in (1, 2, 3)]
-    assert sessions.owners(host, {"log_files": [], "log_journal": False}, found) == {1: "bad@x"}
+def test_the_journal_says_whose_session_it_is_until_the_next_begins(host):
+    host.write("/etc/passwd", PASSWD.format(101))
+    now, name = int(time.time()), "postfix/submission/smtpd"
+
+    def sent(pid, account, uid=101, seconds=-9):
+        message = "1A2B: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username={0}".format(account)
+        return entry(now + seconds, uid, name, message, pid)
+
+    host.commands["journalctl"] = FakeJournal([
+        sent(1, "Bad@x"), sent(2, "bad@x"), sent(11, "c@x"),
+        entry(now - 8, 101, name, "connect from x[192.0.2.1]", 2),
+        # Of www-data, to save the session of a blocked account; and of nobody knows whom.
+        sent(1, "innocent@x", 33, -5), sent(3, "innocent@x", 33, -5), sent(4, "innocent@x", None, -5),
+    ])  # fmt: skip
+    found = [sessions.Session(pid, "submission/inet", "1", ("192.0.2.9", 587), ("192.0.2.1", 1)) for pid in range(1, 5)]
+    assert sessions.owners(host, {"log_files": [], "log_journal": True}, found) == {1: "bad@x"}
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_line_that_anybody_may_have_written_saves_no_session(host, journal):
+    host.write("/etc/passwd", PASSWD.format(101))
+    host.write("/var/log/mail.log", SENT.format(stamp(), 1, "192.0.2.1", "innocent@x"))
+    host.commands["journalctl"] = FakeJournal([])
+    found = [sessions.Session(1, "submission/inet", "1", ("192.0.2.9", 587), ("192.0.2.1", 1))]
+    assert sessions.owners(host, {"log_files": [], "log_journal": journal}, found) == {}
 
 
 def test_sessions_are_ended_when_somebody_is_newly_blocked_and_told_when_they_can_not_be(host, monkeypatch):

@@ -57,3 +57,16 @@ def test_nothing_is_written_into_what_stands_at_the_temporary_name(host, tmp_pat
     assert (tmp_path / "f").read_text() == "new"
     assert (tmp_path / "secret").read_text() == "secret"
     assert sorted(os.listdir(str(tmp_path))) == ["f", "secret"]
+
+
+def test_directories_are_made_for_their_owner_to_write_whatever_the_umask(host, tmp_path):
+    former = os.umask(0)
+    try:
+        host.write("/a/b/f", "x")
+        host.make_private_dir("/c/d/e")
+        with host.open_lock("/g/h/lock"):
+            pass
+    finally:
+        os.umask(former)
+    modes = {name: os.stat(str(tmp_path / name)).st_mode & 0o777 for name in ("a", "a/b", "c", "c/d", "c/d/e", "g/h")}
+    assert modes == {"a": 0o755, "a/b": 0o755, "c": 0o755, "c/d": 0o755, "c/d/e": 0o700, "g/h": 0o755}

@@ -57,6 +57,25 @@ def test_it_has_no_descriptors_of_its_parents(tmp_path):
     assert not [name for name in row if "open" in name]
 
 
+def test_what_it_prints_goes_nowhere(capfd):
+    def work():
+        for descriptor in (1, 2):
+            os.write(descriptor, b"{}")
+        yield os.read(0, 10).decode()
+
+    assert read(work) == [""]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_answers_where_the_first_descriptors_are_closed():
+    process = os.fork()
+    if not process:
+        for descriptor in range(3):
+            os.close(descriptor)
+        os._exit(0 if read(lambda: iter([1])) == [1] else 1)
+    assert os.waitpid(process, 0)[1] == 0
+
+
 def test_it_writes_no_file(tmp_path):
     tmp_path.chmod(0o777)
 

@@ -105,19 +105,56 @@ def _said_by(name):
         raise WayError("{0}: {1}".format(name, _reason(error))) from None
 
 
+# Bytes that a relay may say in a session; a usual one says some thousand.
+MOST_SAID = 1 << 20
+
 _AGENT = {"User-Agent": "harden-mail-queue-alert"}
 
 # Of the environment, cron has nothing: a drill that a proxy's variable helped would say nothing about cron's runs.
 _NO_PROXY = urllib.request.ProxyHandler({})
 
 
+class _Answers:
+    """What a relay says, up to a bound: a greeting can have any number of lines, and all are kept."""
+
+    def __init__(self, file):
+        self._file, self._left = file, MOST_SAID
+
+    def readline(self, size):
+        line = self._file.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise WayError("its answers are longer than {0:,} bytes".format(MOST_SAID))
+        return line
+
+    def close(self):
+        self._file.close()
+
+
+class _Bounded:
+    """For smtplib's sessions, which open ``file`` anew after STARTTLS."""
+
+    def getreply(self):
+        if self.file is None:
+            self.file = _Answers(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _Smtp(_Bounded, smtplib.SMTP):
+    pass
+
+
+class _SmtpOverTls(_Bounded, smtplib.SMTP_SSL):
+    pass
+
+
 def _smtp(kept, way, settings):
     context = None if way["tls"] == "none" else _tls(way)
     envelope, sender = _senders(way, kept)
     if way["tls"] == "tls":
-        session = smtplib.SMTP_SSL(way["host"], way["port"], kept["host"], timeout=way["timeout"], context=context)
+        session = _SmtpOverTls(way["host"], way["port"], kept["host"], timeout=way["timeout"], context=context)
     else:
-        session = smtplib.SMTP(way["host"], way["port"], kept["host"], timeout=way["timeout"])
+        session = _Smtp(way["host"], way["port"], kept["host"], timeout=way["timeout"])
     with contextlib.closing(session):
         if way["tls"] == "starttls":
             session.starttls(context=context)

@@ -95,8 +95,8 @@ def owners(system, params, sessions):
     wanted = tuple("smtpd[{0}]: ".format(pid).encode("ascii") for pid in sorted(pids))
     known = {}
     for _time, text, writer in Logs(system, files, params["log_journal"], since, wanted=wanted).lines():
-        # A line that somebody else may have written must not save a session.
-        if writer.proof not in ("proved", "unproved"):
+        # A line that somebody else may have written must not save a session: without a journal none does.
+        if writer.proof != "proved":
             continue
         program, _bracket, rest = text.partition("[")
         pid, _bracket, message = rest.partition("]: ")

@@ -12,8 +12,9 @@ from collections import namedtuple
 
 from ..untrusted import NotRead, matching, opened
 from .stamps import Clock, bounded_lines
+from .xz import xz_open
 
-OPENERS = {"": lambda handle, _mode: handle, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+OPENERS = {"": lambda handle, _mode: handle, ".gz": gzip.open, ".bz2": bz2.open, ".xz": xz_open}
 
 # What reading a damaged file raises.
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)

@@ -106,7 +106,10 @@ class FileTail:
 
 
 class JournalTail:
-    """What some units write to the journal. Which unit a line is from can't be forged there, unlike in a file."""
+    """What processes of root's in some units write to the journal, as POP servers do before they become a user.
+
+    The unit alone proves nothing: a mail server runs its users' own programs (.qmail, .forward) in it.
+    """
 
     def __init__(self, units, since):
         """
@@ -115,7 +118,7 @@ class JournalTail:
         :raises UserError: there is no journalctl
         """
         argv = ["journalctl", "--follow", "--no-tail", "--quiet", "--no-pager", "--all", "--output=short-iso"]
-        argv += ["--since=@{0}".format(int(since))] + ["_SYSTEMD_UNIT=" + unit for unit in units]
+        argv += ["--since=@{0}".format(int(since))] + ["_SYSTEMD_UNIT=" + unit for unit in units] + ["_UID=0"]
         try:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         except OSError as error:
