@@ -9,7 +9,7 @@ from fake_journal import PASSWD, FakeJournal, entry
 from fake_system import FakeSystem
 from harden_mail.block import control, engine, sessions
 from harden_mail.block.engine import NOTEBOOK
-from harden_mail.block.lists import Naming, as_blocked
+from harden_mail.block.lists import Naming, as_blocked, fold, union
 from harden_mail.block.postfix import ACCOUNTS, ADDRESSES, REALMS, TABLES
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.pop.plan import BOTH, EITHER, Wanted
@@ -388,6 +388,9 @@ def test_an_account_whose_name_is_a_dash(host, names):
         ({"accounts": [""]}, "accounts contains ''"),
         ({"accounts": ["#a"]}, "accounts contains '#a'"),
         ({"accounts": ["a\nb REJECT"]}, "accounts contains"),
+        # Unicode folds them to kate and sam.
+        ({"accounts": ["\u212aate@x"]}, "which Postfix may take for another account"),
+        ({"accounts": ["\u017fam@x"]}, "which Postfix may take for another account"),
         ({"addresses": ["203.0.113.5/24"]}, "addresses contains '203.0.113.5/24'"),
         ({"addresses": ["::/0"]}, "which is everybody"),
         ({"accounts": ["a@x"], "config_dirs": ["/etc/postfix-x"]}, "config_dirs names /etc/postfix-x"),
@@ -397,6 +400,13 @@ def test_wrong_options_are_one_sentence_and_change_nothing(host, options, senten
     with pytest.raises(UserError, match=re.escape(sentence)):
         run(host, **options)
     assert host.read(DIR + "/master.cf") == MASTER and not host.exists("/var/lib/harden-mail")
+
+
+def test_names_are_folded_in_ascii_alone():
+    assert as_blocked(["Kate@X", "J\xdcRGEN@x"], []).accounts == ("j\xdcrgen@x", "kate@x")
+    assert fold("\u212aate@x") != "kate@x" and fold("KATE@x") == "kate@x"
+    # What a former release has listed is not listed for others.
+    assert union({"a": {"accounts": ["\u212aate@x", "bob@x"], "addresses": []}}).accounts == ("bob@x",)
 
 
 def test_hosts_where_nobody_can_be_blocked(host):

@@ -126,6 +126,11 @@ def test_a_brute_force_of_millions_of_addresses_fits(monkeypatch):
     assert found[0]["failures"] == 400 and found[0]["likely_attacker"]
 
 
+def test_accounts_that_unicode_alone_folds_to_one_are_two():
+    assert Accepted(["kate"]).covers("KATE", "203.0.113.5")
+    assert not Accepted(["kate"]).covers("\u212aate", "203.0.113.5")
+
+
 # --- accepted cut-offs -------------------------------------------------------------------------------------
 
 

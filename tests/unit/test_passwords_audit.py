@@ -19,7 +19,7 @@ from harden_mail.errors import NotApplicable, UserError
 from harden_mail.passwords import audit, audit_lists, guessing, notebook, worker
 from harden_mail.passwords.account import Account
 from harden_mail.passwords.schemes_base import Unreadable
-from harden_mail.passwords.stores import registry
+from harden_mail.passwords.stores import registry, sql_client
 from harden_mail.passwords.stores.store import Store
 
 USERS = "/etc/dovecot/users"
@@ -465,6 +465,31 @@ def test_absent_forgets_everything(system):
     assert system.exists(notebook.KEY)
     assert run(system, state="absent")["changed"] is True
     assert not system.exists(notebook.DIRECTORY)
+
+
+@pytest.mark.parametrize("way", [{"state": "absent"}, {}])
+def test_the_database_password_that_a_kill_has_left_goes(system, way):
+    """Also when the file was only half made: an atomic write has another name for it then."""
+    users(system, bob=ssha("x-x"))
+    for path in (sql_client.OPTIONS, sql_client.OPTIONS + ".half"):
+        os.makedirs(os.path.dirname(system.real(path)), mode=0o700, exist_ok=True)
+        system.write(path, "[client]\npassword=s3cret\n", 0o600)
+    if way:
+        look = run(system, check_mode=True, **way)
+        assert system.exists(sql_client.OPTIONS)
+        result = run(system, **way)
+        assert result == look and result["changed"] is True
+        assert result["diff"]["before"] == sql_client.DIRECTORY + "\n"
+        assert run(system, **way)["changed"] is False
+    else:
+        run(system, **way)
+    assert not system.exists(sql_client.DIRECTORY)
+
+
+@pytest.mark.parametrize(("name", "is_left_out"), [("KATE@example.com", True), ("\u212aate@example.com", False)])
+def test_who_is_left_out_is_told_by_ascii_letters_alone(system, name, is_left_out):
+    users(system, **{name.partition("@")[0]: ssha("x-x")})
+    assert (run(system, exclude=["kate@*"])["accounts_total"] == 0) is is_left_out
 
 
 def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):

@@ -152,7 +152,9 @@ def test_names_of_those_who_are_to_be_blocked_can_stay_whole():
     assert "s***@example.com" in repr(found["findings"])
 
 
-@pytest.mark.parametrize("name", ["a b", "a\nb@example.com", '"a', "#a", "\udcff", "", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "name", ["a b", "a\nb@example.com", '"a', "#a", "\udcff", "", "\x1b[31m", "\u212aate@example.com", "\u017fam@x"]
+)
 def test_names_that_nobody_logs_in_by_are_told_but_not_handed_on(name):
     found = result([account(name, ("common", 100))])
     assert found["guessed_accounts"] == []

@@ -5,6 +5,7 @@ import re
 from collections import namedtuple
 
 from ..errors import UserError
+from ..queue.text import ascii_lower, folds_to_ascii, printable
 
 # accounts: tuple of str, folded, ascending; addresses: tuple of str, networks, IPv4 first, ascending
 Blocked = namedtuple("Blocked", "accounts addresses")
@@ -50,7 +51,8 @@ def union(lists):
     :param dict lists: reason -> {"accounts": list of str, "addresses": list of str}, of :func:`as_blocked`
     """
     return as_blocked(
-        [name for owned in lists.values() for name in owned["accounts"]],
+        # Former releases have listed names that are refused now.
+        [name for owned in lists.values() for name in owned["accounts"] if not folds_to_ascii(name)],
         [network for owned in lists.values() for network in owned["addresses"]],
     )
 
@@ -85,8 +87,8 @@ class Naming:
 
 
 def fold(name):
-    """A name in small letters: Postfix looks every name up so, in the tables that are used here."""
-    return name.lower()
+    """A name with ASCII in small letters: Postfix looks every name up so, in the tables that are used here."""
+    return ascii_lower(name)
 
 
 def _account(text):
@@ -95,6 +97,11 @@ def _account(text):
         raise UserError(
             "accounts contains '{0}', which is no account's name: give the name that it logs in by "
             "(bob@example.com).".format(text[:LONGEST_NAME])
+        )
+    if folds_to_ascii(name):
+        raise UserError(
+            "accounts contains '{0}', which Postfix may take for another account, since some of its letters become "
+            "plain ones when it folds them: take it out.".format(printable(name))
         )
     return fold(name)
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from datetime import datetime, timezone
 
 from ..errors import UserError
+from ..queue.text import ascii_lower
 from .logins import fold_address
 
 # An address that failed so often before its first success was more likely guessing than mistyping: a mail program
@@ -113,7 +114,7 @@ class Accepted:
         """
         if uid is not None and uid in self._uids:
             return True
-        name = account.casefold() if account is not None else None
+        name = ascii_lower(account) if account is not None else None
         parsed = ipaddress.ip_address(address)
         return any(
             (wanted in (None, name)) and (network is None or parsed in network) for wanted, network in self._rules
@@ -134,7 +135,7 @@ class Accepted:
     def _account(text, said):
         if not text or " " in text or "*" in text:
             raise UserError("{0}, which is no account: {1}.".format(said, GRAMMAR))
-        return text.casefold()
+        return ascii_lower(text)
 
     @staticmethod
     def _network(text, said):

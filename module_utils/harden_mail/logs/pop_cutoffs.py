@@ -4,6 +4,7 @@ import functools
 import ipaddress
 from collections import OrderedDict
 
+from ..queue.text import ascii_lower
 from .logins import WANTED_ENDS, Left
 
 # So many sessions, addresses and accounts are remembered at a time; what was forgotten counts as no log-in: better to
@@ -102,7 +103,7 @@ class Window:
 
     def _keys(self, event):
         network, family = self._place(event.address)
-        return (network,) if event.account is None else (network, (event.account.casefold(), family))
+        return (network,) if event.account is None else (network, (ascii_lower(event.account), family))
 
     def _read(self, now, event):
         self._reads = True

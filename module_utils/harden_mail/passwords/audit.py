@@ -9,7 +9,7 @@ import time
 
 from ..block.engine import listed
 from ..errors import NotApplicable, UserError
-from ..queue.text import printable
+from ..queue.text import ascii_lower, printable
 from ..surface import place_of
 from . import cost, notebook, process_guard, told
 from .audit_lists import Wanted, lists_dir
@@ -19,6 +19,7 @@ from .guessing import Guessing, Limits
 from .hashes import Uncheckable, Unreadable, parse
 from .jobs import Target
 from .rounds import Words
+from .stores import sql_client
 from .stores.registry import OUT_OF_REACH, open_store
 
 _EPOCH = datetime.date(1970, 1, 1)
@@ -61,6 +62,7 @@ def run(system, params, check_mode):
     with contextlib.ExitStack() as stack:
         if not check_mode:
             stack.enter_context(system.lock(notebook.LOCK))
+            sql_client.remove_left(system, check_mode)
         try:
             lists = stack.enter_context(lists_dir(system, params, check_mode))
         except Wanted:
@@ -73,9 +75,16 @@ def _absent(system, check_mode):
         if not check_mode:
             # An audit that is at work would write it down once more.
             stack.enter_context(system.lock(notebook.LOCK))
-        changed = notebook.remove(system, check_mode)
-    diff = {"before": notebook.DIRECTORY + "\n" if changed else "", "after": ""}
-    return {"changed": changed, "diff": diff, "findings": [], "evidence": []}
+        removed = [
+            place
+            for place, remove in (
+                (notebook.DIRECTORY, notebook.remove),
+                (sql_client.DIRECTORY, sql_client.remove_left),
+            )
+            if remove(system, check_mode)
+        ]
+    diff = {"before": "".join(place + "\n" for place in removed), "after": ""}
+    return {"changed": bool(removed), "diff": diff, "findings": [], "evidence": []}
 
 
 def _out_of_reach(name):
@@ -213,7 +222,7 @@ class _Audit:
             self._read_whole |= {self._notebook.source(declaration, place) for place in store.read_whole}
 
     def _meet(self, account, source):
-        if any(fnmatch.fnmatchcase(account.name.lower(), glob.lower()) for glob in self._params["exclude"]):
+        if any(fnmatch.fnmatchcase(ascii_lower(account.name), ascii_lower(glob)) for glob in self._params["exclude"]):
             self._excluded += 1
             return
         one = told.Checked(account.name, account.store)

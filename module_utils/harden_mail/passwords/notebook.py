@@ -21,6 +21,7 @@ import os
 import shutil
 
 from ..errors import UserError
+from ..queue.text import ascii_lower
 
 DIRECTORY = "/var/lib/harden-mail/password_audit"
 KEY = DIRECTORY + "/key"
@@ -222,7 +223,7 @@ class Notebook:
 
     def _account(self, source, name):
         # Blocks know names in small letters.
-        return self._mac(b"name", source.hex(), name.lower())
+        return self._mac(b"name", source.hex(), ascii_lower(name))
 
     def forget_others(self, read):
         """Forget accounts that are not there any more, or have another password.

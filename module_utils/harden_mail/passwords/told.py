@@ -3,7 +3,7 @@
 import re
 from collections import Counter, namedtuple
 
-from ..queue.text import printable
+from ..queue.text import folds_to_ascii, printable
 
 # Names that one sentence lists at most.
 _NAMES = 5
@@ -95,7 +95,7 @@ def result(checked, options, course):
     shown = masked if options["mask_accounts"] else printable
     ranked = sorted(checked, key=lambda one: _rank(one, options))
     listed = ranked[: options["limit_listed"]]
-    guessed = [one for one in checked if one.kind and _FIT.match(one.name)]
+    guessed = [one for one in checked if one.kind and _is_fit(one.name)]
     # Who is in two stores is told once.
     first = {}
     for one in guessed:
@@ -198,9 +198,14 @@ def _findings(ranked, options, course, shown):
             "a password that is too old",
         )
         + _not_tried([one for one in ranked if one.reason and not one.is_harmless], shown)
-        + _unnamed([one for one in ranked if one.kind and not _FIT.match(one.name)], options)
+        + _unnamed([one for one in ranked if one.kind and not _is_fit(one.name)], options)
         + course.problems
     )
+
+
+def _is_fit(name):
+    # What another program may fold to a name in ASCII would be followed by something for somebody else.
+    return bool(_FIT.match(name)) and not folds_to_ascii(name)
 
 
 def _unnamed(accounts, options):

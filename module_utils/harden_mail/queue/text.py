@@ -10,6 +10,8 @@ LONGEST_FOLDED = 4096
 # format (bidi and zero-width too), surrogate, private use, unassigned; line and paragraph separator.
 _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
+_SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
 # Invisible though their category doesn't say so: combining grapheme joiner, Hangul and Khmer fillers.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
@@ -47,6 +49,19 @@ def printable(text, limit=300):
             break
         kept.append(piece)
     return "".join(kept) + "\u2026"
+
+
+def ascii_lower(text):
+    """A name with A to Z in small letters, and nothing else changed.
+
+    ``str.lower`` makes a plain k of the Kelvin sign: another's name, where it is asked who is meant.
+    """
+    return text.translate(_SMALL)
+
+
+def folds_to_ascii(text):
+    """Whether a program that folds all of Unicode takes some character that is not ASCII for one that is (bool)."""
+    return any(ord(one) > 127 and any(ord(other) < 128 for other in one.casefold()) for one in text)
 
 
 def _shown(character):

@@ -1,12 +1,14 @@
 """Rows of a query by the host's own client program, for which a password never stands where others can see it.
 
 MySQL's and PostgreSQL's clients get it in a file for root alone, in a directory for root alone in memory (/run), which
-is removed as soon as the database answers. A kill leaves the file there, where the next run overwrites it.
+is removed as soon as the database answers. What a kill leaves there the next run removes, and so does state: absent.
 """
 
 import contextlib
 import io
+import os
 import re
+import shutil
 import time
 from collections import namedtuple
 
@@ -161,6 +163,20 @@ def _check_options_file(system, connection):
             raise NotRead(path, "is not there")
     except NotRead as error:
         raise DatabaseError("can't be asked: {0}".format(error)) from None
+
+
+def remove_left(system, check_mode):
+    """Remove the files of a run that was killed, which may hold a password, and their directory.
+
+    :returns: bool, whether there was anything
+    """
+    if not os.path.lexists(system.real(DIRECTORY)):
+        return False
+    if not check_mode:
+        with system.lock(LOCK):
+            # A kill may have left a file half written, whose name is another.
+            shutil.rmtree(system.real(DIRECTORY))
+    return True
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import time
 
 from ...errors import UserError
 from ...host.panel_accounts import fits, other_name
+from ...queue.text import ascii_lower
 from ...untrusted import matching
 from .problems import Problems
 
@@ -195,4 +196,4 @@ def is_locked(stored, scheme):
 def domain_is(name, domain):
     """Whether an account's name (str) is ``something@domain``, with no second @ (bool)."""
     local, _at, found = name.partition("@")
-    return bool(local) and found.lower() == domain.lower()
+    return bool(local) and ascii_lower(found) == ascii_lower(domain)
