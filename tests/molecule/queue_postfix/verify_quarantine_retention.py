@@ -4,6 +4,7 @@ import time
 
 import pytest
 from hosts.lab import Lab
+from once import once
 
 HOSTS = pytest.mark.parametrize("host", Lab.current().hosts(), ids=lambda host: host.name)
 
@@ -14,7 +15,7 @@ OLD, YOUNG, INTERRUPTED = (
     "20261102T000000Z-00000b",
     "20261103T000000Z-00000c",
 )
-# A run as the module leaves it: messages in a directory of Postfix's own, then the age of the run.
+# A run as the module leaves it: messages in a directory of Postfix's own, then its age; it is kept for 30 days.
 MAKE = """
 set -e
 for run in {old} {young} {interrupted} strange; do
@@ -23,14 +24,14 @@ for run in {old} {young} {interrupted} strange; do
 done
 echo '{{}}' > {interrupted}/unfinished
 mkdir -p .expired/rest
-touch -d '49 hours ago' {old} {interrupted} strange
-touch -d '47 hours ago' {young}
+touch -d '721 hours ago' {old} {interrupted} strange
+touch -d '719 hours ago' {young}
 """
 
 
 @pytest.fixture(params=Lab.current().hosts(), ids=lambda host: host.name)
 def host(request):
-    """A host with a quarantine, which is gone afterwards."""
+    """A host with a quarantine, which is gone afterwards: so before there is the one of verify_queue.py."""
     script = MAKE.format(old=OLD, young=YOUNG, interrupted=INTERRUPTED)
     request.param.run("install -d -m 0700 {0} && cd {0} && {1}".format(DIRECTORY, script))
     yield request.param
@@ -41,12 +42,14 @@ def kept(host):
     return sorted(host.run("ls -A " + DIRECTORY).split())
 
 
+@once
 def test_what_is_old_enough_goes_and_nothing_else(host):
     host.run("systemctl start " + SERVICE)
     assert kept(host) == [YOUNG, INTERRUPTED, "strange"]
     assert host.run("cat {0}/{1}/messages/4XyZ123abc".format(DIRECTORY, YOUNG)) == "mail\n"
 
 
+@once
 def test_nothing_goes_while_the_module_works_on_the_quarantine(host):
     host.run("systemd-run --quiet --unit working flock /run/harden-mail/mail-queue.lock sleep 300")
     host.run("systemctl start --no-block " + SERVICE)
@@ -58,6 +61,7 @@ def test_nothing_goes_while_the_module_works_on_the_quarantine(host):
     assert OLD not in kept(host)
 
 
+@once
 @HOSTS
 def test_there_need_be_no_quarantine(host):
     host.run("systemctl start " + SERVICE)
