@@ -92,7 +92,7 @@ def test_only_who_is_weak_is_written_to(host):
 def test_compliance_says_what_is_and_ends_in_time():
     done, report, seconds = play("playbooks/compliance.yml")
     assert done.returncode == 2, done.stdout
-    assert seconds < 90
+    assert seconds < 150
     assert report["defect"] is None
     for host in LAB.hosts():
         # Nobody is cut off any more, so that the forged lines matter to nothing; it is the XCLIENT host.
@@ -131,7 +131,7 @@ def test_what_can_no_longer_be_read_stops_nobody_else_from_being_blocked():
             thread.start()
         done, _report, seconds = play("harden-mail.yml", "--tags", "password_audit")
         assert done.returncode == 0, done.stdout
-        assert seconds < 90
+        assert seconds < 150
         for host in LAB.hosts():
             forget(host)
             pop(USER, host)
