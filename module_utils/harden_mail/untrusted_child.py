@@ -19,8 +19,8 @@ from .errors import UserError
 from .surface import place_of
 from .untrusted_walk import NotRead, trusted_users
 
-# seconds: until the last row, by the clock; memory: bytes beside what it begins with; bytes: of all rows together, as
-# JSON; rows: how many; row: bytes of a single one
+# seconds: that the rows are waited for, by the clock, in all; memory: bytes beside what it begins with; bytes: of all
+# rows together, as JSON; rows: how many; row: bytes of a single one
 Bounds = namedtuple("Bounds", "seconds memory bytes rows row")
 DATABASE = Bounds(120, 256 << 20, 256 << 20, 500000, 65536)
 
@@ -54,10 +54,13 @@ def rows_as_owner(path, work, owner, bounds=DATABASE):
 
 
 def _rows(path, reader, bounds):
-    deadline, left, count, heard = time.monotonic() + bounds.seconds, bounds.bytes, 0, bytearray()
+    wait, left, count, heard = bounds.seconds, bounds.bytes, 0, bytearray()
     while True:
-        wait = deadline - time.monotonic()
-        if wait <= 0 or not select.select([reader], [], [], wait)[0]:
+        # What is done with rows that came is no waiting.
+        began = time.monotonic()
+        is_ready = select.select([reader], [], [], wait)[0]
+        wait -= time.monotonic() - began
+        if wait <= 0 or not is_ready:
             raise NotRead(path, "was not read to its end within {0} seconds".format(bounds.seconds))
         chunk = os.read(reader, _CHUNK)
         if not chunk:

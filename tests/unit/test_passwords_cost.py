@@ -17,6 +17,7 @@ def host(monkeypatch):
     """A host with memory, that measures anew."""
     monkeypatch.setattr(cost, "most_memory_kib", lambda: 256 * 1024)
     monkeypatch.setattr(cost, "_measured", {})
+    monkeypatch.setattr(cost, "_spent", [0.0])
 
 
 def sha512_crypt(rounds):
@@ -120,6 +121,38 @@ def test_each_function_is_measured_once():
     for rounds in (5000, 6000, 999999999):
         cost.seconds(group(sha512_crypt(rounds)))
     assert len(cost._measured) == 1
+
+
+def test_a_writer_of_argon2_hashes_can_not_ask_for_many_measurements(monkeypatch):
+    monkeypatch.setattr(cost, "_measure", lambda _sample: 0.01)
+    seconds = {}
+    for kind in ("i", "d", "id"):
+        for version in (16, 19):
+            for lanes in range(1, 256):
+                stored = "$argon2{0}$v={1}$m=65536,t=3,p={2}$c2FsdHNhbHQ$".format(kind, version, lanes) + "A" * 43
+                seconds[lanes] = cost.seconds(group(stored))
+    assert len(cost._measured) == 3
+    # Threads cost something as well, so more of them are never said to take less.
+    assert sorted(seconds.values()) == [seconds[lanes] for lanes in range(1, 256)] and seconds[1] < seconds[255]
+
+
+def test_measuring_has_an_end(monkeypatch):
+    def slowly(_sample):
+        now[0] += 6
+        return 1e-3
+
+    now = [1000.0]
+    monkeypatch.setattr(cost.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cost, "_measure", slowly)
+    for stored in (sha512_crypt(5000), bcrypt("10")):
+        cost.seconds(group(stored))
+    other = group("$5$salt$" + "a" * 43)
+    with pytest.raises(Unreadable, match="how long one guess takes was not measured"):
+        cost.check(other)
+    assert cost.seconds(other) > 0
+    # What was measured before is known.
+    assert cost.seconds(group(sha512_crypt(5001))) > 0
+    assert now[0] == 1012.0
 
 
 def test_a_small_host_gives_less_memory(monkeypatch):

@@ -1,8 +1,11 @@
 """Account stores in databases: what is asked, how, and what comes of the answers."""
 
+import contextlib
+import io
 import os
 import sqlite3
 import stat
+import time
 
 import pytest
 from fake_system import FakeSystem
@@ -370,7 +373,7 @@ def test_a_server_that_goes_silent_is_a_problem(tmp_path, declared):
     opened = registry.open_store(Silent(tmp_path, {"plesk": ""}), declared)
     assert list(opened.accounts()) == [] and waits == [sql_client.SILENCE]
     (sentence,) = opened.problems
-    assert "no answer within 120 seconds" in sentence
+    assert "no answer within 60 seconds" in sentence
 
 
 def test_an_answer_without_end_is_cut(tmp_path, monkeypatch):
@@ -389,6 +392,35 @@ def test_an_answer_without_end_is_cut(tmp_path, monkeypatch):
         # The server itself gives no more than shows that there are more, and its client has little memory and time.
         assert "sql_select_limit = {0};".format(most + 1) in client.statements[0]
         assert client.argv[0][2] == 'ulimit -v 1048576 2>/dev/null; exec timeout -k 3 300 "$@" <"$0"'
+
+
+def test_a_database_that_drips_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    class Dripping(io.BytesIO):
+        def readinto(self, buffer):
+            time.sleep(0.1)
+            return super().readinto(memoryview(buffer)[:20])
+
+    class Slow(FakeSystem):
+        @contextlib.contextmanager
+        def stream(self, argv, silence=None):
+            yield Dripping(b"u1@example.com\t12345\n" * 20)
+
+    connection = sql_client.Connection("mysql", name="mails")
+    for most, is_cut in ((0.5, True), (60, False)):
+        monkeypatch.setattr(sql_client, "MOST_WAITED", most)
+        found = []
+        try:
+            found += iter(sql_client.rows(Slow(tmp_path), connection, "SELECT 1", None))
+        except sql_client.DatabaseError as error:
+            assert str(error).endswith("seconds; the rest is not read")
+        assert (len(found) < 20) is is_cut
+
+
+def test_what_the_audit_does_is_no_waiting_for_a_database(tmp_path, monkeypatch):
+    monkeypatch.setattr(sql_client, "MOST_WAITED", 0.2)
+    client = Client(tmp_path, "u@example.com\tx\n" * 4)
+    rows = sql_client.rows(FakeSystem(tmp_path, {"sh": client}), sql_client.Connection("mysql"), "SELECT 1", None)
+    assert [time.sleep(0.1) for _row in rows] == [None] * 4
 
 
 def test_what_was_read_before_an_end_is_kept(tmp_path, monkeypatch):

@@ -112,6 +112,31 @@ def test_a_log_that_a_killed_program_has_left_is_a_problem(tmp_path):
     assert before == {name: (tmp_path / name).read_bytes() for name in os.listdir(str(tmp_path))}
 
 
+@pytest.mark.parametrize("suffix", ("-journal", "-wal", "-shm"))
+@pytest.mark.parametrize("make", (os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)))
+def test_what_is_no_plain_file_beside_a_database_is_not_waited_for(tmp_path, suffix, make):
+    sqlite_base(tmp_path / FILE, "CREATE TABLE people (a, b)", "INSERT INTO people VALUES ('info@example.com', 'x')")
+    assert len(lite(tmp_path, query=QUERY)[0]) == 1
+    make(str(tmp_path / (FILE + suffix)))
+    began = time.monotonic()
+    found, told = lite(tmp_path, query=QUERY)
+    assert time.monotonic() - began < 5
+    assert found == [] and told == [
+        "SQLite database /{0}: is not read, since its {1} is no plain file.".format(FILE, suffix)
+    ]
+
+
+def test_a_file_of_a_user_is_waited_for_a_small_part_of_the_budget(tmp_path, monkeypatch):
+    """Whatever holds the process of its owner up, which that user can also stop."""
+    sqlite_base(tmp_path / FILE, "CREATE TABLE people (a, b)")
+    assert sqlite_rows.BOUNDS.seconds <= 30
+    monkeypatch.setattr(sqlite_rows, "BOUNDS", sqlite_rows.BOUNDS._replace(seconds=1))
+    monkeypatch.setattr(sqlite_rows, "_found", lambda *_: time.sleep(60))
+    began = time.monotonic()
+    assert "was not read to its end within 1 seconds" in lite(tmp_path, query=QUERY)[1][0]
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("is_open", (False, True))
 @pytest.mark.parametrize("fails", (False, True))
 def test_one_that_is_written_to_meanwhile_is_read_once_more(tmp_path, monkeypatch, is_open, fails):

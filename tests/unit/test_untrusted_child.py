@@ -26,6 +26,15 @@ def why(work, bounds=SMALL):
     return caught.value.why
 
 
+def test_what_is_done_with_rows_is_no_waiting_for_them():
+    rows, bounds = [], SMALL._replace(seconds=1, row=1 << 16)
+    # More than a pipe holds at once.
+    for row in rows_as_owner("/some/file", lambda: iter(["x" * 60000] * 6), OWNER, bounds):
+        rows.append(row)
+        time.sleep(0.4)
+    assert len(rows) == 6
+
+
 def test_rows_come_as_they_are():
     rows = [["a", None, 1], ["日本\n", True, {"x": 0.5}], "text \udcff"]
     assert read(lambda: iter(rows)) == rows

@@ -33,9 +33,12 @@ _DISABLED = "disabled"
 # The reason by which ``submission_block`` knows whom the audit keeps from sending.
 BLOCK = "password_audit"
 
-_NO_TIME = (
+# This part of the time is for guessing, however long others make the reading of what they write.
+_GUESSING_SHARE = 0.5
+
+_LITTLE_TIME = (
     "Reading the stores took {0:,.0f} of the {1:,.0f} seconds that there are (password_audit_budget_seconds), so "
-    "nothing was tried: give more."
+    "the guessing had no more than {2:,.0f}: give more."
 )
 
 # Unsalted hashes that are what a file of Have I Been Pwned has: the scheme, and that file's kind.
@@ -152,7 +155,7 @@ class _Audit:
         reading = time.monotonic() - self._began
         words = Words(self._own, lambda: general_batches(self._lists, self._today), QUOTAS)
         limits = _of_a_look(self._limits) if self._is_check else self._limits
-        limits = limits._replace(seconds=max(0.0, limits.seconds - reading))
+        limits = limits._replace(seconds=max(limits.seconds * _GUESSING_SHARE, limits.seconds - reading))
         guessing = Guessing(self._targets, words, limits, self._notebook.word_mac)
         try:
             is_finished = guessing.run(self._save_sometimes)
@@ -162,8 +165,8 @@ class _Audit:
         if self._is_check:
             guessing.limits = self._limits
             is_finished = guessing.is_finished
-        if not is_finished and 0 < self._limits.seconds <= reading:
-            self._problems.append(_NO_TIME.format(reading, self._limits.seconds))
+        if not is_finished and 0 < self._limits.seconds * (1 - _GUESSING_SHARE) <= reading:
+            self._problems.append(_LITTLE_TIME.format(reading, self._limits.seconds, limits.seconds))
         self._look_up()
         self._take_failures()
         self._count_equal()

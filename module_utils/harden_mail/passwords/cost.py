@@ -8,12 +8,15 @@ import os
 import time
 
 from .hashes import computer, speed_class
-from .schemes_base import Group, Unavailable, Unreadable
+from .schemes_base import Group, Uncheckable, Unreadable
 from .schemes_crypt import effort as crypt_effort
 
 # Seconds of a processor, and memory, that a guess may take.
 MOST_SECONDS = 3
 MOST_MEMORY_KIB = 256 * 1024
+
+# Seconds that all measuring of a run may take.
+MOST_MEASURING = 10
 
 # A guess may not take more than this part of the host's memory; each processor may make one at the same time.
 _MEMORY_SHARE = 8
@@ -26,10 +29,14 @@ _DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 _SALT = b"saltsaltsaltsalt"
 _ARGON2_KIB = 16 * 1024
 _ARGON2_PASSES = {"i": 3}
+# What starting the threads of one more lane takes in a pass, at most, as if it were memory to fill.
+_ARGON2_LANE_KIB = 128
 _ROUNDS = 1000
 
 # {what is measured: seconds of one unit of its work}
 _measured = {}
+# Seconds that measuring has taken.
+_spent = [0.0]
 
 
 def check(group):
@@ -62,7 +69,7 @@ def seconds(group):
         return quick
     try:
         return _seconds(group)
-    except Unavailable:
+    except Uncheckable:
         return _UNKNOWN
 
 
@@ -74,7 +81,13 @@ def most_memory_kib():
 def _seconds(group):
     sample, units, _kib = _effort(group)
     if sample not in _measured:
-        _measured[sample] = _measure(sample) / _effort(sample)[1]
+        if _spent[0] > MOST_MEASURING:
+            raise Unreadable("how long one guess takes was not measured: that had taken too long for others")
+        began = time.monotonic()
+        try:
+            _measured[sample] = _measure(sample) / _effort(sample)[1]
+        finally:
+            _spent[0] += time.monotonic() - began
     return _measured[sample] * units
 
 
@@ -108,9 +121,10 @@ def _scram(function, salt, rounds):
     return _pbkdf2(function, salt, rounds, _DIGEST_BYTES[function])
 
 
-def _argon2(kind, version, kib, passes, lanes, _salt, _length):
-    small = Group(("ARGON2", kind, version, _ARGON2_KIB, _ARGON2_PASSES.get(kind, 1), lanes, _SALT, 32))
-    return small, kib * passes, kib
+def _argon2(kind, _version, kib, passes, lanes, _salt, _length):
+    # One measurement for all versions and lanes: a writer of hashes could ask for one after the other.
+    small = Group(("ARGON2", kind, 19, _ARGON2_KIB, _ARGON2_PASSES.get(kind, 1), 1, _SALT, 32))
+    return small, (kib + _ARGON2_LANE_KIB * (lanes - 1)) * passes, kib
 
 
 _EFFORTS = {

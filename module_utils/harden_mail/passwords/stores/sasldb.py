@@ -23,7 +23,7 @@ PROPERTY = b"userPassword"
 
 # Of a key and its value together, in bytes; JSON writes up to six characters for each.
 LONGEST = 16384
-_BOUNDS = DATABASE._replace(seconds=300, row=6 * LONGEST + 16)
+_BOUNDS = DATABASE._replace(seconds=30, row=6 * LONGEST + 16)
 
 # First bytes of a gdbm file (gdbmconst.h), of either byte order and word size.
 _GDBM_MAGICS = (b"\xcd\x9a\x57\x13", b"\xce\x9a\x57\x13", b"\xcf\x9a\x57\x13", b"\xd0\x9a\x57\x13", b"\xd1\x9a\x57\x13")

@@ -38,19 +38,21 @@ LOCK = "/run/harden-mail/passwords.lock"
 PATIENCE = 10
 
 # Seconds without a byte from a client, which waits for its server; longer than all that the server may wait for.
-SILENCE = 120
+SILENCE = 60
 
 # Of one query: seconds, rows and bytes; and pairs of a table and a column, of one that asks for these. Whoever manages
 # the accounts, as a web application, can write rows without end.
 MOST_SECONDS, MOST_ROWS, MOST_BYTES = 300, 500000, 256 << 20
 MOST_COLUMNS = 200000
+# Of these seconds, so many are waited for the database; the others are the audit's, which looks at each account.
+MOST_WAITED = 60
 _TOO_MUCH = "has more than {0:,} rows, or {1:,} bytes, or takes more than {2} seconds; the rest is not read"
 
 # Memory of a client (KiB), which holds all of an answer.
 _CLIENTS_MEMORY = 1 << 20
 
 # Seconds to wait for a table that somebody has locked; servers' own default is a year, or for ever.
-LOCK_PATIENCE = 60
+LOCK_PATIENCE = 30
 
 # The third is MySQL's way to say how long a query may take, in milliseconds, the fourth MariaDB's.
 _MYSQL_STATEMENT = """\
@@ -134,9 +136,13 @@ def _client_rows(system, connection, argv, query, problems, most):
                     system.stream(["sh", "-c", _SCRIPT, system.real(STATEMENT)] + argv, SILENCE)
                 )
                 output = io.BufferedReader(output)
+                began = time.monotonic()
                 output.peek(1)
-            deadline, left = time.monotonic() + MOST_SECONDS, MOST_BYTES
-            for number, line in numbered(output, carriage_return=False):
+            deadline, left, waited = began + MOST_SECONDS, MOST_BYTES, time.monotonic() - began
+            for number, line, seconds in _timed(numbered(output, carriage_return=False)):
+                waited += seconds
+                if waited > MOST_WAITED:
+                    raise DatabaseError("has been waited for for {0} seconds; the rest is not read".format(MOST_WAITED))
                 left -= len(line or "")
                 if number > most or left < 0 or time.monotonic() > deadline:
                     raise DatabaseError(_TOO_MUCH.format(most, MOST_BYTES, MOST_SECONDS))
@@ -146,6 +152,14 @@ def _client_rows(system, connection, argv, query, problems, most):
                     yield tuple(read(field) for field in line.split(b"\t"))
     except CommandError as error:
         raise DatabaseError(_why(connection, error)) from None
+
+
+def _timed(lines):
+    """Yield (number, line, seconds that it was waited for)."""
+    began = time.monotonic()
+    for number, line in lines:
+        yield number, line, time.monotonic() - began
+        began = time.monotonic()
 
 
 def _check_options_file(system, connection):
