@@ -12,7 +12,10 @@ description:
   - The mail is handed to the host's own C(sendmail). An owner gets one mail for each account, to the account itself;
     an admin one for all accounts that are new.
   - Whom it has told is remembered on the host (C(/var/lib/harden-mail/password_audit/notices.json), 0600), not by name
-    but by a digest. The same password is told again only after O(repeat_days).
+    but by a digest. Nobody is told again of an account before O(repeat_days) are over, whatever its password is then.
+  - An owner is told only where this host itself delivers mail for the account's domain (Postfix: C(mydestination),
+    C(virtual_mailbox_domains), C(virtual_alias_domains); qmail: C(control/locals), C(control/virtualdomains)), since
+    whoever can write accounts can name them after addresses elsewhere. All others are a finding.
   - When it is stopped between a mail and its remembering, the mail is sent once more, with the same C(Message-ID).
 options:
   state:
@@ -32,8 +35,8 @@ options:
         required: true
       token:
         description:
-          - Any text that changes when the account's password does. Whoever gets a new password that is guessed again is
-            told again.
+          - Any text that changes when the account's password does, as M(mail_password_audit) gives it. Nothing follows
+            from it.
         type: str
         default: ""
       kind:
@@ -82,6 +85,13 @@ options:
     description: How many mails are sent in one run at most. The rest is a finding, and the next run's.
     type: int
     default: 200
+  max_per_domain:
+    description: With O(to=owner), how many mails are sent to one domain in one run at most; the rest as O(max_notices).
+    type: int
+    default: 50
+  backend:
+    description: The mail server, which knows whose mail it delivers. Left out, Postfix where it is there, else qmail.
+    type: str
   sendmail:
     description: The host's sendmail program.
     type: path
@@ -140,7 +150,7 @@ notices:
   returned: with O(state=present)
   type: int
 notices_left:
-  description: How many more are due, beyond O(max_notices).
+  description: How many more are due, beyond O(max_notices) and O(max_per_domain).
   returned: with O(state=present)
   type: int
 evidence:
@@ -185,6 +195,8 @@ def main():
             "blocked": {"type": "bool", "default": False},
             "repeat_days": {"type": "int", "default": 30},
             "max_notices": {"type": "int", "default": 200},
+            "max_per_domain": {"type": "int", "default": 50},
+            "backend": {"type": "str"},
             "sendmail": {"type": "path", "default": "/usr/sbin/sendmail"},
         },
         # The host's log does not name accounts, nor who is guessed.

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import os
 
 import pytest
 from fake_system import FakeSystem
@@ -16,9 +17,20 @@ from hypothesis import strategies as st
 SENDMAIL = "/usr/sbin/sendmail"
 
 
+def postfix(destination="", mailboxes="", aliases="", origin="example.com"):
+    """Answers of Postfix: which domains it delivers."""
+    return {
+        "postconf": Completed(1, "", "fatal: usage"),
+        "postconf -xh mydestination virtual_mailbox_domains virtual_alias_domains": "\n".join(
+            (destination, mailboxes, aliases, "")
+        ),
+        "postconf -xh myorigin": origin + "\n",
+    }
+
+
 @pytest.fixture
 def host(tmp_path):
-    system = FakeSystem(tmp_path, {"sendmail": ""})
+    system = FakeSystem(tmp_path, {"sendmail": "", **postfix("example.com, localhost")})
     system.write(SENDMAIL, "")
     return system
 
@@ -48,6 +60,8 @@ def params(*accounts, **more):
         "blocked": False,
         "repeat_days": 30,
         "max_notices": 200,
+        "max_per_domain": 100000,
+        "backend": None,
         "sendmail": SENDMAIL,
     }
     return dict(options, **more)
@@ -81,14 +95,132 @@ def test_the_owner_is_told_once(host, clock):
     assert not result["changed"] and mails(host) == []
 
 
-def test_again_after_some_weeks_and_for_another_password_with_another_message_id(host, clock):
+@pytest.mark.parametrize("to", ["owner", "admin"])
+def test_again_after_some_weeks_with_another_message_id_however_the_password_changes(host, clock, to):
     first = {"name": "a@example.com", "token": "t1", "kind": None}
-    run(host, first)
-    clock[0] += 30 * 86400
-    run(host, first)
-    run(host, dict(first, token="t2"))
+    options = {"to": to, "default_admin": "boss@example.com"}
+    run(host, first, **options)
+    for day in range(1, 30):
+        clock[0] += 86400
+        assert run(host, dict(first, token="t{0}".format(day)), **options)["notices"] == 0
+    clock[0] += 86400
+    run(host, first, **options)
     ids = [mail["Message-ID"] for _line, mail in mails(host)]
-    assert len(ids) == len(set(ids)) == 3
+    assert len(ids) == len(set(ids)) == 2
+
+
+# --- whose mail is delivered here --------------------------------------------------------------------------------
+
+
+def told(host, *names, **more):
+    return run(host, *names, **more)["told"]
+
+
+def test_strangers_are_not_told_and_that_is_said(host, clock):
+    names = ["victim{0}@stranger{0}.example".format(number) for number in range(300)]
+    result = run(host, *names, "info@example.com")
+    assert result["told"] == ["info@example.com"] and [mail["To"] for _line, mail in mails(host)] == result["told"]
+    (sentence,) = result["findings"]
+    assert sentence.startswith(
+        "300 owners were not told, since this host does not deliver mail to these addresses (of "
+    )
+    assert "and 295 more); with to: admin" in sentence
+    # The admin is told, who named the address.
+    assert len(told(host, *names, to="admin", default_admin="boss@elsewhere.example")) == 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "victim%stranger.example@example.com", "stranger.example!victim", "stranger.example!victim@example.com",
+        "a@stranger.example@example.com", "@stranger.example", "a@", "a@sub.example.com", "a@example.com.", "/dev/x",
+        "-f@example.com", "victim@-",
+    ],
+)  # fmt: skip
+def test_no_name_makes_another_address_of_a_domain_of_the_host(host, clock, name):
+    assert told(host, name) == [] and mails(host) == []
+
+
+def test_a_bare_name_is_of_the_domain_that_postfix_appends(host, clock):
+    assert told(host, "taro") == ["taro"]
+    host.commands.update(postfix("example.com", origin="relay.example"))
+    result = run(host, "jiro")
+    # Nor does the finding name it.
+    assert result["told"] == [] and "(of no domain)" in result["findings"][0] and "jiro" not in repr(result)
+    host.write("/etc/mailname", "Example.com\n")
+    host.commands.update(postfix("example.com", origin="/etc/mailname"))
+    assert told(host, "jiro") == ["jiro"]
+
+
+def test_domains_in_postfixs_tables_and_files_count(host, clock):
+    asked = []
+
+    def postmap(argv, stdin):
+        asked.append((argv[1:], stdin))
+        return Completed(0, "hosted.example\tOK\n", "")
+
+    host.write("/etc/postfix/domains", "listed.example\n")
+    host.commands.update(postfix("$myhostname", "/etc/postfix/domains, mysql:/etc/postfix/d.cf"), postmap=postmap)
+    names = ["a@Hosted.example", "b@listed.example", "c@other.example"]
+    assert told(host, *names) == names[:2]
+    assert asked == [(["-q", "-", "mysql:/etc/postfix/d.cf"], "hosted.example\nlisted.example\nother.example\n")]
+
+
+@pytest.mark.parametrize(
+    ("commands", "why"),
+    [
+        (dict.fromkeys(postfix(), Completed(1, "", "fatal")), "Postfix does not say which domains it delivers"),
+        (
+            dict(postfix("mysql:/x"), postmap=Completed(1, "", "postmap: fatal: query error")),
+            "mysql:/x gives no answer",
+        ),
+        (postfix("!example.com, example.com"), "leaves some domains out again (!example.com)"),
+    ],
+)
+def test_where_it_is_not_known_no_owner_is_told(host, clock, commands, why):
+    host.commands.update(commands)
+    result = run(host, "a@example.com")
+    assert result["told"] == [] and not any("sendmail" in line for line, _text in host.calls)
+    (sentence,) = result["findings"]
+    assert (
+        sentence.startswith("1 owner was not told, since it is not known whether this host delivers")
+        and why in sentence
+    )
+
+
+def test_a_file_of_domains_must_be_roots(host, clock):
+    host.write("/etc/postfix/domains", "example.com\n", 0o666)
+    os.chmod(host.real("/etc/postfix/domains"), 0o666)
+    host.commands.update(postfix("/etc/postfix/domains"))
+    result = run(host, "a@example.com")
+    assert result["told"] == [] and "can be written by others than root" in result["findings"][0]
+
+
+def test_qmails_domains_count_unless_it_only_passes_them_on(host, clock):
+    for name, text in (
+        ("me", "mail.example.com\n"),
+        ("locals", "Local.example\n# comment\n"),
+        ("virtualdomains", "hosted.example:hosted.example\nelse.example:\nu@one.example:u\n.sub.example:x\n"),
+        ("rcpthosts", "hosted.example\nrelayed.example\n"),
+        ("defaulthost", "local.example\n"),
+    ):
+        host.write("/var/qmail/control/" + name, text)
+    names = ["a@local.example", "b@hosted.example", "taro"]
+    others = ["c@else.example", "u@one.example", "d@a.sub.example", "e@relayed.example", "f@mail.example.com"]
+    assert told(host, *(names + others), backend="qmail") == names
+    assert told(host, "g@local.example", backend="exim") == []
+    # Without locals, it is the host's own name.
+    host.remove("/var/qmail/control/locals")
+    assert told(host, "f@mail.example.com", backend="qmail") == ["f@mail.example.com"]
+
+
+def test_no_domain_gets_more_than_its_part_of_a_run(host, clock):
+    host.commands.update(postfix("example.com, example.net"))
+    names = ["user{0}@example.com".format(number) for number in range(10)]
+    result = run(host, *names, "a@example.net", max_per_domain=4)
+    assert result["told"] == names[:4] + ["a@example.net"] and result["notices_left"] == 6
+    assert "6 more notices are due, beyond max_notices or max_per_domain" in result["findings"][0]
+    assert told(host, *names, "a@example.net", max_per_domain=4) == names[4:8]
 
 
 def test_what_was_killed_is_sent_again_with_the_same_message_id(host, clock, monkeypatch):
@@ -145,13 +277,13 @@ def test_what_sendmail_refuses_is_a_finding_and_tried_again(host, clock):
     host.commands["sendmail -i -f root@mail.example.com -- a@example.com"] = Completed(75, "", "full")
     result = run(host, "a@example.com", "b@example.com")
     assert result["told"] == ["b@example.com"] and "a@example.com: sendmail exited with 75" in result["findings"][0]
-    host.commands = {"sendmail": ""}
+    del host.commands["sendmail -i -f root@mail.example.com -- a@example.com"]
     assert run(host, "a@example.com", "b@example.com")["told"] == ["a@example.com"]
 
 
 def test_odd_names_are_a_finding_and_stop_nobody_else(host, clock):
     result = run(host, "two words", "-oQ/tmp@x", "jörg@example.com", "b\n@x", "b@example.com", "taro")
-    assert result["told"] == ["-oQ/tmp@x", "b@example.com", "taro"]
+    assert result["told"] == ["b@example.com", "taro"]
     assert "3 accounts have nobody" in result["findings"][0]
     assert all(" -- " in line for line, _mail in mails(host))
 
@@ -181,6 +313,7 @@ def test_those_of_long_ago_are_forgotten(host, clock):
         ({"host": "a b"}, "host is 'a b'"),
         ({"repeat_days": 0}, "repeat_days is 0"),
         ({"max_notices": 0}, "max_notices is 0"),
+        ({"max_per_domain": 0}, "max_per_domain is 0"),
         ({"sendmail": "/nowhere"}, "sendmail is /nowhere"),
     ],
 )

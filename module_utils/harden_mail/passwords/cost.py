@@ -30,7 +30,7 @@ _SALT = b"saltsaltsaltsalt"
 _ARGON2_KIB = 16 * 1024
 _ARGON2_PASSES = {"i": 3}
 # What starting the threads of one more lane takes in a pass, at most, as if it were memory to fill.
-_ARGON2_LANE_KIB = 128
+_ARGON2_LANE_KIB = 384
 _ROUNDS = 1000
 
 # {what is measured: seconds of one unit of its work}

@@ -1,7 +1,8 @@
 """Mail to who has a password that is easily guessed, or to the domain's admin; what ``mail_password_notice`` does.
 
-It says neither the password nor how many guesses it took. Whom it has told is remembered by a digest of the account,
-the audit's token of its password and the recipient, so that a new password that is guessed again is told again.
+It says neither the password nor how many guesses it took. Whom it has told is remembered by a digest of the account and
+the recipient: whoever can change passwords can't have a mail sent for each of them. An owner is told only where this
+host itself delivers the account's mail, since whoever can write an account can give it any name.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ from collections import OrderedDict
 
 from ..alert.notice import compose
 from ..errors import CommandError, UserError
-from ..queue.text import printable
+from ..queue.text import ascii_lower, printable
+from .notice_domains import Unknown, delivered
 
 STATE_DIR = "/var/lib/harden-mail/password_audit"
 # dict: digest -> {"told": epoch seconds, "times": how often}
@@ -144,9 +146,10 @@ def run(system, params, check_mode):
         _address(sender, "from")
         notebook = _load(system)
         now = time.time()
-        notices, adminless = wanted_notices(params, notebook, now)
-        later = notices[params["max_notices"] :]
-        notices = notices[: params["max_notices"]]
+        elsewhere, why = _elsewhere(system, params)
+        known = dict(params, accounts=[one for one in params["accounts"] if one["name"] not in elsewhere])
+        due, adminless = wanted_notices(known, notebook, now)
+        notices, later = _within_bounds(params, due)
         if notices and not system.exists(params["sendmail"]):
             raise UserError(
                 "sendmail is {0}, which is not there: give the path of the host's sendmail program.".format(
@@ -161,7 +164,52 @@ def run(system, params, check_mode):
             else:
                 _note(system, notebook, told, now)
         sent = [told for told in notices if told not in [one for one, _why in refused]]
-        return _result(sent, later, refused, adminless, check_mode)
+        result = _result(sent, later, refused, adminless, check_mode)
+        if elsewhere:
+            result["findings"].append(_of_elsewhere(elsewhere, why))
+        return result
+
+
+def _elsewhere(system, params):
+    """(accounts (set of str) whose owners are not told, since this host does not deliver to them; why not, or None)."""
+    if params["to"] != "owner" or not params["accounts"]:
+        return set(), None
+    names = {account["name"] for account in params["accounts"] if ADDRESS.match(account["name"])}
+    try:
+        return names - delivered(system, params["backend"], sorted(names)), None
+    except Unknown as error:
+        return names, str(error)
+
+
+def _of_elsewhere(elsewhere, why):
+    domains, more = _domains(elsewhere)
+    because = "it is not known whether this host delivers their mail: {0}".format(why)
+    return "{0} not told, since {1} (of {2}{3}); with to: admin, the admins of their domains are told.".format(
+        _counted(len(elsewhere), "owner was", "owners were"),
+        because if why else "this host does not deliver mail to these addresses",
+        ", ".join(domains),
+        more,
+    )
+
+
+def _domains(names):
+    """(five of the domains of accounts (list of str), how many more there are as a text); of no account its name."""
+    domains = sorted({printable(name.rpartition("@")[2]) if "@" in name else "no domain" for name in names})
+    return domains[:5], " and {0} more".format(len(domains) - 5) if len(domains) > 5 else ""
+
+
+def _within_bounds(params, due):
+    """(the notices of this run, those that are left for the next)."""
+    notices, later, of_domain = [], [], {}
+    for told in due:
+        domain = ascii_lower(told.recipient.rpartition("@")[2])
+        is_over = params["to"] == "owner" and of_domain.get(domain, 0) >= params["max_per_domain"]
+        if is_over or len(notices) >= params["max_notices"]:
+            later.append(told)
+            continue
+        notices.append(told)
+        of_domain[domain] = of_domain.get(domain, 0) + 1
+    return notices, later
 
 
 def wanted_notices(params, notebook, now):
@@ -226,7 +274,7 @@ def _kind(words, account):
 
 
 def _check(params):
-    for name, least, most in (("repeat_days", 1, 3650), ("max_notices", 1, 100000)):
+    for name, least, most in (("repeat_days", 1, 3650), ("max_notices", 1, 100000), ("max_per_domain", 1, 100000)):
         if not least <= params[name] <= most:
             raise UserError("{0} is {1}: give a number from {2} to {3}.".format(name, params[name], least, most))
     for domain, address in params["admins"].items():
@@ -248,12 +296,12 @@ def _recipient(params, name):
     """Who is told of an account: str, or None: nobody is named for it, or its name is no address."""
     if params["to"] == "owner":
         return name if ADDRESS.match(name) else None
-    admins = {domain.lower(): str(address) for domain, address in params["admins"].items()}
-    return admins.get(name.rpartition("@")[2].lower(), params["default_admin"]) or None
+    admins = {ascii_lower(domain): str(address) for domain, address in params["admins"].items()}
+    return admins.get(ascii_lower(name.rpartition("@")[2]), params["default_admin"]) or None
 
 
 def _key(account, recipient):
-    parts = (account["name"].lower(), account.get("token") or "", recipient.lower())
+    parts = (ascii_lower(account["name"]), ascii_lower(recipient))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -302,18 +350,19 @@ def _result(sent, later, refused, adminless, check_mode):
     findings = []
     if later:
         findings.append(
-            "{0} more notices are due; they are beyond max_notices, and the next run sends them.".format(len(later))
+            "{0} more notices are due, beyond max_notices or max_per_domain; the next run sends them.".format(
+                len(later)
+            )
         )
     if refused:
         named = "; ".join("{0}: {1}".format(told.recipient, why) for told, why in refused[:5])
         more = " and {0} more".format(len(refused) - 5) if len(refused) > 5 else ""
         findings.append("{0} notices were not taken: {1}{2}.".format(len(refused), named, more))
     if adminless:
-        domains = sorted({printable(name.rpartition("@")[2]) for name in adminless})
-        more = " and {0} more".format(len(domains) - 5) if len(domains) > 5 else ""
+        domains, more = _domains(adminless)
         findings.append(
             "{0} accounts have nobody who can be told of them (of {1}{2}); with to: admin, name somebody in admins or "
-            "default_admin.".format(len(adminless), ", ".join(domains[:5]), more)
+            "default_admin.".format(len(adminless), ", ".join(domains), more)
         )
     accounts = [account["name"] for told in sent for account in told.accounts]
     evidence = []

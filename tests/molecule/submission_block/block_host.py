@@ -103,6 +103,8 @@ def tell(host, **options):
         "blocked": True,
         "repeat_days": 30,
         "max_notices": 200,
+        "max_per_domain": 50,
+        "backend": None,
         "sendmail": "/usr/sbin/sendmail",
     }
     code = (
