@@ -36,16 +36,17 @@ class NoProblems:
         pass
 
 
-def opened(system, path, limit=ACCOUNT_FILE.bytes, owners=None):
+def opened(system, path, limit=ACCOUNT_FILE.bytes, owners=None, peers=frozenset()):
     """A plain file, open for reading: a buffered binary file object, to be closed by the caller.
 
     :param System system: the host
     :param str path: absolute, on the host
     :param int limit: bytes; a larger file is refused (None: any size, for callers that bound what they read)
     :param owners: user ids besides root's of whom the file may be (None: of anybody)
+    :param peers: user ids that are as good as each other; see :func:`untrusted_walk.walked`
     :raises NotRead: it is missing, no plain file, too large, somebody else's, or the way there can't be trusted
     """
-    with walked(system, path) as (directory, name, about):
+    with walked(system, path, peers=peers) as (directory, name, about):
         if about is None:
             raise NotRead(path, "is not there", missing=True)
         if stat.S_ISLNK(about.st_mode):
@@ -85,7 +86,7 @@ def read_untrusted(system, path, limit=1 << 20, owners=None):
     return content.decode("utf-8", "surrogateescape")
 
 
-def lines_untrusted(system, path, problems=None, limits=ACCOUNT_FILE, owners=None):
+def lines_untrusted(system, path, problems=None, limits=ACCOUNT_FILE, owners=None, peers=frozenset()):
     """Lines of a file, one at a time, in constant memory.
 
     What is not read is told to ``problems`` (its method ``add(place, what, line=None)``): the file, as by
@@ -96,7 +97,7 @@ def lines_untrusted(system, path, problems=None, limits=ACCOUNT_FILE, owners=Non
     """
     problems = problems or NoProblems()
     try:
-        with opened(system, path, limits.bytes, owners) as handle:
+        with opened(system, path, limits.bytes, owners, peers) as handle:
             source = _Bounded(path, handle, limits)
             for number, line in numbered(io.BufferedReader(source, 1 << 16)):
                 if number > limits.lines:
@@ -157,7 +158,7 @@ def numbered(handle, carriage_return=True):
             yield number, line
 
 
-def matching(system, pattern, problems=None, most=_MOST_ENTRIES):
+def matching(system, pattern, problems=None, most=_MOST_ENTRIES, peers=frozenset()):
     """Paths (sorted list of str, absolute on the host) that match a pattern of the shell and are reached by safe steps.
 
     :param str pattern: absolute; ``*``, ``?`` and ``[...]`` within a component, none of which match a leading dot
@@ -174,7 +175,7 @@ def matching(system, pattern, problems=None, most=_MOST_ENTRIES):
         if len(found) > most:
             problems.add(pattern, "more than {0:,} files match; the rest is not read".format(most))
             found = found[:most]
-    return [path for path in found if _is_there(system, path, problems)]
+    return [path for path in found if _is_there(system, path, problems, peers)]
 
 
 def write_untrusted(system, path, text, mode=0o644):
@@ -234,12 +235,12 @@ def is_there_untrusted(system, path):
         return False
 
 
-def owner_of(system, path):
+def owner_of(system, path, peers=frozenset()):
     """User id (int) of a plain file that :func:`opened` would open.
 
     :raises NotRead: as there
     """
-    with opened(system, path, None) as handle:
+    with opened(system, path, None, peers=peers) as handle:
         return os.fstat(handle.fileno()).st_uid
 
 
@@ -270,9 +271,9 @@ def _names(descriptor):
             yield entry.name
 
 
-def _is_there(system, path, problems):
+def _is_there(system, path, problems, peers):
     try:
-        with walked(system, path) as (_directory, _name, about):
+        with walked(system, path, peers=peers) as (_directory, _name, about):
             return about is not None
     except NotRead as error:
         if not error.missing:

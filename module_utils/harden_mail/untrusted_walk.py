@@ -57,22 +57,24 @@ def trusted_users():
 
 
 @contextlib.contextmanager
-def walked(system, path, replaces=False):
+def walked(system, path, replaces=False, peers=frozenset()):
     """The directory, name and ``os.stat_result`` (or None) of what a path leads to; a link only if it is not followed.
 
     :param bool replaces: what is there is only replaced or removed, which who owns its directory could do as well, so
         that it is no matter whose it is
+    :param peers: user ids that are as good as each other and root, as those of the mail system: a step from one's
+        directory may lead to a plain file of another that has no second name
     :raises NotRead: a directory on the way is missing, or a step is not safe
     """
     way = [_directory_of(os.open(system.real("/"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), "")]
     try:
-        yield _walk(way, path, _kernels_places(system), replaces)
+        yield _walk(way, path, _kernels_places(system), replaces, peers)
     finally:
         for directory in way:
             os.close(directory.descriptor)
 
 
-def _walk(way, path, forbidden, replaces):
+def _walk(way, path, forbidden, replaces, peers):
     """See :func:`walked`; ``way`` is the list of directories until here, whose descriptors the caller closes."""
     left, links = [part for part in path.split("/") if part not in ("", ".")][::-1], 0
     while left:
@@ -97,7 +99,7 @@ def _walk(way, path, forbidden, replaces):
             left += _target(way, path, here, name)
             continue
         if left or not replaces:
-            _check_step(path, here, about)
+            _check_step(path, here, about, peers)
         if not left:
             return here, name, about
         with as_not_read(path):
@@ -141,7 +143,7 @@ def _directory_of(descriptor, path):
     return _Directory(descriptor, path, about.st_uid, about.st_uid in trusted_users() and not others)
 
 
-def _check_step(path, here, about):
+def _check_step(path, here, about, peers):
     if here.owner in trusted_users():
         # In a directory that others can write, too, a second name could be a hard link to a file of root's elsewhere.
         if (
@@ -151,13 +153,18 @@ def _check_step(path, here, about):
             and about.st_nlink > 1
         ):
             raise NotRead(path, "is a hard link that others than root could have made, so it is not read")
-    elif about.st_uid != here.owner:
+    elif about.st_uid != here.owner and not _is_of_peers(here, about, peers):
         raise NotRead(
             path,
             "leads from a directory of {0} to what belongs to {1}, so it is not read".format(
                 user_name(here.owner), user_name(about.st_uid)
             ),
         )
+
+
+def _is_of_peers(here, about, peers):
+    is_single = stat.S_ISREG(about.st_mode) and about.st_nlink == 1
+    return is_single and here.owner in peers and about.st_uid in trusted_users() | set(peers)
 
 
 def require_same(path, before, after):

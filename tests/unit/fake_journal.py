@@ -7,7 +7,10 @@ import time
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "logs")
 
 # The users of the recorded hosts.
-PASSWD = "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\npostfix:x:{0}:{0}::/:/bin/sh\n"
+PASSWD = (
+    "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nalice:x:1001:1001::/:/bin/sh\n"
+    "postfix:x:{0}:{0}::/:/bin/sh\n"
+)
 
 
 def recorded(name):
@@ -55,7 +58,10 @@ class FakeJournal:
     def _short(self, one):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S+0000", time.gmtime(int(one["__REALTIME_TIMESTAMP"]) // 1000000))
         pid = one.get("SYSLOG_PID") or one.get("_PID")
-        message = one["MESSAGE"].replace("\n", "\n    ")
+        message = one["MESSAGE"]
+        message = (
+            message.replace("\n", "\n    ") if isinstance(message, str) else "[{0}B blob data]".format(len(message))
+        )
         return "{0} {1} {2}[{3}]: {4}\n".format(stamp, self.host, one["SYSLOG_IDENTIFIER"], pid, message)
 
 

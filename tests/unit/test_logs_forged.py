@@ -97,6 +97,60 @@ def test_a_flood_of_forged_log_ins_stops_nothing_and_the_true_user_is_named(host
     assert result["findings"][0] in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"_UID": "999"},  # of no user of this host
+        {"_UID": "33", "_SYSTEMD_CGROUP": "/system.slice/docker-3f2a.scope"},
+        {"_UID": "33", "_SYSTEMD_CGROUP": "/machine.slice/libpod-3f2a.scope"},
+    ],
+)
+def test_a_mail_server_in_a_container_is_not_called_forged(host, more):
+    bystander = entry(NOON - 3600, POSTFIX, "postfix/smtpd", "disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1")
+    inside = dict(FLOOD[0], **more)
+    with pytest.raises(UserError) as caught:
+        ask(host([bystander, inside], [as_line(inside)]))
+    assert names(caught.value.result["cutoffs"]) == ["!10@example.com"]
+    assert caught.value.result["forged_total"] == 0
+
+
+def test_an_entry_whose_words_are_bytes_is_read_too(host):
+    bystander = entry(NOON - 3600, POSTFIX, SUBMISSION, "disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1")
+    unsigned = {name: value for name, value in FLOOD[0].items() if name != "_UID"}
+    unsigned["MESSAGE"] = list(unsigned["MESSAGE"].encode() + b" \xff")
+    with pytest.raises(UserError) as caught:
+        ask(host([bystander, unsigned], [as_line(FLOOD[0])]))
+    assert names(caught.value.result["cutoffs"]) == ["!10@example.com"]
+
+
+@pytest.mark.parametrize(
+    "path, text",
+    [
+        ("etc/rsyslog.d/more.conf", "$AddUnixListenSocket /mnt/nvme/postfix/dev/log\n"),
+        ("etc/rsyslog.d/more.conf", 'input(type="imuxsock" Socket="/mnt/nvme/postfix/dev/log")\n'),
+        ("mnt/nvme/postfix/dev/log", ""),
+    ],
+)
+def test_a_socket_elsewhere_leads_past_the_journal_too(host, tmp_path, path, text):
+    process = str(FLOOD[0]["SYSLOG_PID"])
+    bystander = entry(NOON - 3600, POSTFIX, SUBMISSION, "disconnect from x[192.0.2.1] ehlo=1 auth=0/1", process)
+    system = host([bystander], [as_line(FLOOD[0])], main_cf="queue_directory = /mnt/nvme/postfix\n")
+    assert ask(system)["forged_total"] == 1
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(text)
+    with pytest.raises(UserError) as caught:
+        ask(system)
+    assert names(caught.value.result["cutoffs"]) == ["!10@example.com"]
+
+
+def test_a_central_log_has_lines_of_another_host_of_the_same_first_name(host):
+    bystander = entry(NOON - 3600, POSTFIX, SUBMISSION, "disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1")
+    line = as_line(FLOOD[0])
+    assert ask(host([bystander], [line]))["forged_total"] == 1
+    with pytest.raises(UserError):
+        ask(host([bystander], [line.replace(" vps ", " vps.other.example ", 1)]))
+
+
 def test_forged_log_ins_alone_stop_nothing(host):
     bystander = entry(NOON - 3600, POSTFIX, "postfix/smtpd", "disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1")
     result = ask(host([bystander] + FLOOD))

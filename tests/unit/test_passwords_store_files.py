@@ -235,7 +235,16 @@ def test_passwd_file_as_dovecot_reads_it(tmp_path):
             ["x@a.example", "y@b.example"],
         ),
         ("/m/%{user|domain|lower}/u", {"/m/a.example/u": "x"}, ["x@a.example"]),
-        ("/m/%Ld/%1d/%d.pw", {"/m/a.example/a/a.example.pw": "x"}, []),
+        ("/m/%Ld/%1d/%d.pw", {"/m/a.example/a/a.example.pw": "x"}, ["x@a.example"]),
+        # Of a hash, or a part of a name, nothing is known; of another filter neither.
+        (
+            "/m/%2.256Nd/%d/passwd",
+            {"/m/3f/a.example/passwd": "x", "/m/3f/b.example/passwd": "x@a.example"},
+            ["x@a.example"],
+        ),
+        ("/m/%1Mu", {"/m/4": "info@a.example"}, ["info@a.example"]),
+        ("/m/%{user | md5 | substr(0, 2)}", {"/m/4f": "info@a.example"}, ["info@a.example"]),
+        ("/m/%{H:user}", {"/m/4f": "info@a.example"}, ["info@a.example"]),
         ("/m/%d/%d.pw", {"/m/a.example/a.example.pw": "x", "/m/a.example/b.example.pw": "y"}, ["x@a.example"]),
         ("/m/%d/%n", {"/m/a.example/info": "info"}, ["info@a.example"]),
         ("/m/%u", {"/m/info@a.example": "info"}, ["info@a.example"]),

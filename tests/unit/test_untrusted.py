@@ -121,6 +121,33 @@ def test_no_step_leads_from_a_user_to_somebody_else(host, owners):
 
 
 @as_root
+def test_users_of_one_system_may_have_files_in_each_others_directories(host, owners):
+    os.makedirs(host.real("/vmail"))
+    give(host, "/vmail", owners[0])
+    file(host, "/vmail/roots", uid=0)
+    file(host, "/vmail/others", uid=owners[1])
+    os.link(host.real("/vmail/roots"), host.real("/second"))
+    file(host, "/vmail/single", uid=0)
+    os.makedirs(host.real("/vmail/dir"))
+    file(host, "/vmail/dir/f", uid=0)
+
+    def read(path, peers):
+        with untrusted.opened(host, path, peers=peers) as handle:
+            return handle.read()
+
+    assert read("/vmail/single", {owners[0]}) == b"x\n"
+    assert read("/vmail/others", set(owners)) == b"x\n"
+    for path, peers in (
+        ("/vmail/roots", {owners[0]}),  # a second name, made elsewhere
+        ("/vmail/single", {owners[1]}),
+        ("/vmail/others", {owners[0]}),
+        ("/vmail/dir/f", {owners[0]}),
+    ):
+        with pytest.raises(NotRead):
+            read(path, peers)
+
+
+@as_root
 def test_only_of_the_expected_owner(host, owners):
     os.makedirs(host.real("/mail"))
     file(host, "/mail/f", uid=owners[0])
@@ -188,7 +215,7 @@ def test_a_large_or_growing_file_is_refused(host, monkeypatch):
     # Its size said less than there is.
     file(host, "/home/alice/grows", "x" * 100, OTHER)
     real = untrusted.opened
-    monkeypatch.setattr(untrusted, "opened", lambda system, path, limit=0, owners=None: real(system, path, None))
+    monkeypatch.setattr(untrusted, "opened", lambda system, path, *_limits: real(system, path, None))
     assert "more than 10 bytes" in why(host, "/home/alice/grows", limit=10)
     told = Told()
     assert len(list(untrusted.lines_untrusted(host, "/home/alice/grows", told, Limits(10, 100, 10)))) == 0

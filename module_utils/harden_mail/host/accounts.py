@@ -13,7 +13,7 @@ from .panel import plesk_settings
 from .panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, pattern_of
 from .passdbs import VARIABLE, Configuration
 from .sasl import sasldb_files
-from .users import VPOPMAIL, users, vpasswd_files
+from .users import MAIL_SYSTEM, VPOPMAIL, as_good, users, vpasswd_files
 
 # Dovecot's drivers that come down to the system's own accounts.
 SYSTEM_DRIVERS = ("pam", "passwd", "shadow", "bsdauth")
@@ -71,7 +71,8 @@ def _dovecot(system):
         if driver == "passwd-file" and path:
             # A path may hold the user's domain: "/etc/mail/%d/passwd", in 2.4 "%{user | domain}".
             count = _Count(system)
-            count.paths(matching(system, VARIABLE.sub("*", path), count))
+            peers = as_good(system, MAIL_SYSTEM).uids
+            count.paths(matching(system, VARIABLE.sub("*", path), count, peers=peers), peers=peers)
             found.append(_entry("dovecot-passwd-file", path, count, how))
         elif driver in SYSTEM_DRIVERS:
             found.append(_shadow(system, how))
@@ -126,6 +127,8 @@ def _vpopmail(system):
     if files:
         count.paths(files, (user.uid,))
         return [_entry("vpopmail", directory, count, "vpasswd files are there")]
+    if count.why:
+        return [_entry("vpopmail", directory, count, "vpopmail's directory of domains")]
     return [_entry("vpopmail", tables, None, "the file is there")] if system.exists(tables) else []
 
 
@@ -175,14 +178,14 @@ class _Count:
         for file in files:
             self.paths([file.path], (file.uid,), OF_A_CUSTOMER)
 
-    def paths(self, paths, owners=None, each=COUNTED, is_account=_is_account):
+    def paths(self, paths, owners=None, each=COUNTED, is_account=_is_account, peers=frozenset()):
         for path in paths:
             seconds = self._deadline - time.monotonic()
             if self._left <= 0 or seconds <= 0:
                 self.add(path, "is not counted, since there are too many before it")
                 return
             limits = Limits(each.bytes, min(each.lines, self._left), min(each.seconds, seconds))
-            for _number, line in lines_untrusted(self._system, path, self, limits, owners):
+            for _number, line in lines_untrusted(self._system, path, self, limits, owners, peers):
                 self._left -= 1
                 self._found += is_account(line)
 

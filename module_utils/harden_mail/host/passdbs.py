@@ -64,14 +64,21 @@ def variable(match):
     :param match: of ``VARIABLE``
     """
     long, short = match.groups()
+    # Of a hash of the name, or of a part of it, nothing can be told.
+    if short and re.search(r"[0-9A-KM-SV-Z]", match.group()):
+        return None
     if short:
         return {"u": "user", "n": "username", "d": "domain"}.get(short)
     filters = [word.strip() for word in long.split("|")]
     # In 2.3 modifiers come first: %{L:user}.
     name = filters[0].split(":")[-1]
     for word in filters[1:]:
-        if word.split("(")[0] in ("domain", "username"):
+        if word in ("domain", "username"):
             name = word
+        elif word not in ("lower", "upper"):
+            return None
+    if re.search(r"[0-9HMNRX]", filters[0].rpartition(":")[0]):
+        return None
     return name if name in ("user", "username", "domain") else None
 
 

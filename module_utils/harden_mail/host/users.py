@@ -16,7 +16,7 @@ ROOT_ALONE = AsGood(frozenset(), frozenset())
 
 # Accounts that mail programs and panels run as, into which nobody logs in. What belongs to one of them is as good as
 # the mail server's own word.
-MAIL_SYSTEM = ("dovecot", "vmail", "mail", "postfix", "vpopmail", "diradmin")
+MAIL_SYSTEM = ("dovecot", "vmail", "mail", "postfix", "vpopmail", "diradmin", "Debian-exim", "exim", "mailnull")
 
 VPOPMAIL = "vpopmail"
 
@@ -49,7 +49,7 @@ def text_of_root(system, path, good=ROOT_ALONE, most=_MOST):
     :raises NotRead: others can have written it, or it can't be read
     """
     try:
-        handle = opened(system, path, most, good.uids)
+        handle = opened(system, path, most, good.uids, good.uids)
     except NotRead as error:
         if error.missing:
             return None

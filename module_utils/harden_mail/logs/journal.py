@@ -10,6 +10,7 @@ import re
 import time
 
 from ..errors import CommandError
+from ..host.users import users
 from .stamps import Clock, as_text, bounded_lines
 
 # Everything of syslog's facility "mail" (2).
@@ -32,6 +33,8 @@ COMMAND = ["journalctl", "--quiet", "--no-pager", "--all"]
 # Who writes the lines of each kind of program besides root, in the configuration's words. Postfix's smtpd runs as
 # mail_owner; Dovecot and Courier have a process of root's that writes for all. Seen on booted hosts: tests/data/logs.
 MAIL_OWNER = re.compile(r"^mail_owner\s*=\s*([\w.-]+)\s*$", re.MULTILINE)
+# Of control groups that Docker, podman, Kubernetes, LXC and systemd-nspawn make.
+CONTAINER = re.compile(r"docker|libpod|kubepods|containerd|crio|lxc|machine\.slice")
 COURIER = re.compile(r"(?:(?:imap|pop3)(?:d|login)|courier(?:imap|pop3)login)(?:-ssl)?\Z")
 
 
@@ -80,6 +83,7 @@ class Journal:
         self._system, self._wanted, self._note = system, wanted, note
         self._since, self._until = period
         self._owners = _owners(system)
+        self._users = {user.uid for user in users(system).values()}
 
     def start(self):
         """Epoch seconds of the first line of all there are, or None."""
@@ -117,7 +121,10 @@ class Journal:
         return found
 
     def others(self):
-        """What everybody else wrote, as mail: iterator of (epoch seconds, str as above, int: user id)."""
+        """What everybody else wrote, as mail: iterator of (epoch seconds, str as above, int: user id).
+
+        The id is None of a container's processes and of ids that the host has no user of: it may be a mail server's.
+        """
         uids = self._other_uids()
         if not uids:
             return
@@ -133,7 +140,7 @@ class Journal:
                 return
             entry = _entry(line)
             if entry is not None and entry[0] >= self._since and (self._until is None or entry[0] < self._until):
-                yield entry
+                yield entry if entry[2] in self._users else entry[:2] + (None,)
 
     def unsigned(self, programs, since, until):
         """What some programs wrote of which journald could not find out who did.
@@ -144,8 +151,9 @@ class Journal:
         """
         argv = ["--output=json", "--since=@{0}".format(int(since)), "--until=@{0}".format(int(until))]
         argv += ["SYSLOG_IDENTIFIER={0}".format(program) for program in sorted(programs)]
+        # Not only lines with certain words in them: what is no UTF-8 comes as numbers.
         end, found = time.monotonic() + MOST_SECONDS, []
-        for number, line in enumerate(self._lines(argv, self._wanted)):
+        for number, line in enumerate(self._lines(argv, ())):
             if number >= MOST_OTHERS or time.monotonic() > end:
                 return found, False
             # Most lines say who, and need no closer look.
@@ -185,9 +193,14 @@ def _entry(line, *unknown):
         stamp = int(entry["__REALTIME_TIMESTAMP"]) // 1000000
         uid = unknown[0] if unknown and "_UID" not in entry else int(entry["_UID"])
         program, message = entry["SYSLOG_IDENTIFIER"], entry["MESSAGE"]
+        if CONTAINER.search(str(entry.get("_SYSTEMD_CGROUP"))):
+            uid = None
+        # What is no UTF-8 comes as a list of bytes.
+        if isinstance(message, list):
+            message = as_text(bytes(message))
     except (ValueError, KeyError, TypeError):
         return None
-    # Binary, too long, or given twice: no line of a log-in.
+    # Too long, or given twice: no line of a log-in.
     if not isinstance(program, str) or not isinstance(message, str):
         return None
     process = entry.get("SYSLOG_PID") or entry.get("_PID")

@@ -2,6 +2,7 @@
 
 import functools
 import heapq
+import re
 from collections import Counter, namedtuple
 
 from .files import LogFiles
@@ -20,6 +21,9 @@ USUAL_FILES = (
 # Where rsyslog listens for what Postfix writes in its chroot when it has lost the journal's socket (Debian): what came
 # that way is in no journal, and is true.
 CHROOT_SOCKETS = "/var/spool/postfix*/dev/log"
+QUEUE_DIRECTORY = re.compile(r"^queue_directory\s*=\s*(/\S+)", re.MULTILINE)
+MORE_SOCKETS = re.compile(r"^[^#\n]*(?:AddUnixListenSocket|type=\"imuxsock\"|unix-(?:dgram|stream)\()", re.MULTILINE)
+SYSLOG_CONFIGURATIONS = ("/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf", "/etc/syslog-ng/*.conf")
 
 # So many seconds after a line of its own in the journal, a program's lines are taken to be in the journal.
 NEAR = DAY // 4
@@ -93,7 +97,7 @@ class Logs:
                 lost = journal.suppressed()
                 streams.append(_keyed_journal(journal.proved(), _PROVED))
                 streams.append(_keyed_journal(journal.others(), _OTHERS))
-        judge = _Judge(bool(self.system.glob(CHROOT_SOCKETS)), missing_programs(self.system), lost)
+        judge = _Judge(_is_bypassed(self.system), missing_programs(self.system), lost)
         for _key, kind, stamp, text, about in heapq.merge(*streams) if len(streams) > 1 else streams[0]:
             # Without a journal there is nothing to compare with, and it takes half the time.
             writer = judge.of(kind, stamp, text, about) if len(streams) > 1 else UNPROVED
@@ -147,13 +151,13 @@ class _Judge:
             return PROVED
         if kind == _OTHERS:
             self._learn(stamp, message)
-            is_forged = program in self._missing or self._is_near(family, stamp)
+            is_forged = about is not None and (program in self._missing or self._is_near(family, stamp))
             return Writer("forged" if is_forged else "unproved", about)
         if stamp is not None and self._has(stamp, message):
             return None
         # Dovecot's own file names no host, and has no "dovecot: " at a line's beginning.
         own_file = about is None and program in DOVECOT_KINDS
-        if own_file or not self._is_near(name, stamp) or (about is not None and _short(about) not in self._hosts):
+        if own_file or not self._is_near(name, stamp) or (about is not None and not self._is_this_host(about)):
             return UNPROVED
         is_doubtful = (family, stamp // LOST) in self._lost or (self._bypassed and head in self._processes)
         return DOUBTFUL if is_doubtful else ALONE
@@ -161,9 +165,14 @@ class _Judge:
     def _is_near(self, name, stamp):
         return name in self._last and stamp is not None and stamp - self._last[name] < NEAR
 
+    def _is_this_host(self, host):
+        # A central log has other hosts' lines, of the same first label too.
+        return host.lower() in self._hosts
+
     def _note_own(self, stamp, head, family, name, host):
         self._last[family] = self._last[name] = stamp
-        self._hosts.add(_short(host or b""))
+        if host:
+            self._hosts.update((host.lower(), _short(host)))
         if family == "postfix":
             if len(self._processes) >= MOST_PROCESSES:
                 self._processes.clear()
@@ -177,6 +186,21 @@ class _Judge:
     def _has(self, stamp, message):
         known = self._known.get(message) or self._known_before.get(message)
         return known is not None and abs(stamp - known) <= SAME
+
+
+def _is_bypassed(system):
+    """Whether mail programs' lines can reach a file without the journal (bool)."""
+    if system.glob(CHROOT_SOCKETS):
+        return True
+    directories = [
+        directory
+        for path in system.glob("/etc/postfix*/main.cf")
+        for directory in QUEUE_DIRECTORY.findall(system.read(path) or "")
+    ]
+    if any(system.exists(directory + "/dev/log") for directory in directories):
+        return True
+    texts = [system.read(path) or "" for pattern in SYSLOG_CONFIGURATIONS for path in system.glob(pattern)]
+    return any(MORE_SOCKETS.search(text) for text in texts)
 
 
 @functools.lru_cache(maxsize=4096)

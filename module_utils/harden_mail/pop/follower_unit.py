@@ -63,7 +63,7 @@ WantedBy=multi-user.target
 
 FORGED = (
     "Log-ins by POP and IMAP are taken from {0}, into which every user and web application of this host can write "
-    "(logger): name the POP server's units in follower_units instead; who wrote a line in the journal is the kernel's word."
+    "(logger): name the POP server's units in follower_units instead; who wrote a line in the journal, the kernel says."
 )
 
 

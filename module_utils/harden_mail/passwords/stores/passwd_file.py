@@ -31,10 +31,10 @@ class PasswdFile(Store):
         pattern = PathPattern(self.options["path"])
         scheme, key = self._as_dovecot_says()
         scheme = self.options.get("default_scheme") or scheme
-        good = as_good(self.system, MAIL_SYSTEM).uids | trusted_users()
+        peers = as_good(self.system, MAIL_SYSTEM).uids
         shares = Shares(OF_A_CUSTOMER)
-        paths = self.matching(pattern.glob)
-        if not paths:
+        paths = self.matching(pattern.glob, peers)
+        if not paths and not self.problems:
             self.problem(self.options["path"], "there is no such file")
         for path in paths:
             name_in_path = pattern.user(path)
@@ -42,7 +42,7 @@ class PasswdFile(Store):
                 continue  # the pattern is wider than the variables are
             # A file of a domain by its other name is known by its own.
             source = self.begin(other_name(self.system, path) or path)
-            for number, line in self._lines(source, good, shares):
+            for number, line in self._lines(source, peers, shares):
                 if line[:1] in ("", ":", "#"):
                     continue
                 account = account_of(line, scheme, name_in_path)
@@ -53,14 +53,14 @@ class PasswdFile(Store):
                 else:
                     yield account._replace(source=source)
 
-    def _lines(self, path, good, shares):
+    def _lines(self, path, peers, shares):
         try:
-            owner = owner_of(self.system, path)
+            owner = owner_of(self.system, path, peers)
         except NotRead as error:
             self.problem(path, error.why)
             return iter(())
-        if owner in good:
-            return lines_untrusted(self.system, path, self, OF_THE_SYSTEM)
+        if owner in peers | trusted_users():
+            return lines_untrusted(self.system, path, self, OF_THE_SYSTEM, peers=peers)
         return shares.taken(owner, self.system, path, self, (owner,))
 
     def _as_dovecot_says(self):

@@ -143,10 +143,10 @@ class Store:
         self._sources.add(source)
         return source
 
-    def matching(self, pattern):
+    def matching(self, pattern, peers=frozenset()):
         """Files (list of str) that match a pattern of the shell; one to which no safe way leads is a problem."""
         trouble = _Trouble()
-        found = matching(self.system, pattern, trouble)
+        found = matching(self.system, pattern, trouble, peers=peers)
         for place, what in trouble.told:
             if fits(place, pattern) and other_name(self.system, place):
                 found.append(place)
