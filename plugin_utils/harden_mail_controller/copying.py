@@ -3,11 +3,13 @@
 import json
 import shlex
 
-MARKS = ("{{", "{%", "{#")
+# The last begins a header by which a text names other signs than braces for its templates.
+HEADER = "#jinja2:"
+MARKS = ("{{", "{%", "{#", HEADER)
 MOST = 3
 GENERAL = (
-    "Ansible would run text with {{, {% or {# as a program on this machine: write what others wrote so into a file as "
-    "!unsafe '...', and on the command line, where patterns are taken, with ? for each brace."
+    "Ansible would run text with {{, {%, {# or #jinja2: as a program on this machine: write what others wrote so into "
+    "a file as !unsafe '...', and on the command line, where patterns are taken, with ? for each brace and the #."
 )
 
 
@@ -26,7 +28,7 @@ def on_command_line(key, text):
     :param str key: of ``queue_select``
     :param str text: cleaned; one that was cut off ends with an ellipsis
     """
-    pattern = text.replace("{", "?").replace("}", "?")
+    pattern = text.replace("{", "?").replace("}", "?").replace(HEADER, "?" + HEADER[1:])
     if pattern.endswith("\u2026"):
         pattern = pattern[:-1] + "*"
     return "-e " + shlex.quote(json.dumps({"queue_select": {key: pattern}}, ensure_ascii=False))

@@ -74,7 +74,7 @@ def refusal(loader):
 def _template_in(value, where):
     """(where, the mark, the text) of the first text that would be templated, or None."""
     if isinstance(value, dict):
-        inner = [(one, "{0}.{1}".format(where, key)) for key, one in value.items()]
+        inner = [(key, where) for key in value] + [(one, "{0}.{1}".format(where, key)) for key, one in value.items()]
     elif isinstance(value, (list, tuple)):
         inner = [(one, "{0}[{1}]".format(where, number)) for number, one in enumerate(value)]
     elif isinstance(value, str) and is_trusted_as_template(value):

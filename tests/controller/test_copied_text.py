@@ -5,11 +5,13 @@ import pathlib
 
 import pytest
 import yaml
+from harden_mail.queue.text import printable
 from harden_mail_controller import given
 from project import ROOT
 from real_roles import ANSWERS, RealRoles
 from test_queue_playbook import NO_MAIL, PLAYBOOK, Fleet, changed
 
+KINDS = ("text", "header")
 FORMS = ("json", "key=value", "file")
 # What a role can be given that is no number, no truth and none of a few words.
 FREE = ("str", "list", "dict", "path", "raw")
@@ -45,8 +47,16 @@ class Traps:
         self._directory = directory / "traps"
         self._directory.mkdir()
 
+    def path(self, name):
+        return str(self._directory / name)
+
     def text(self, name):
-        return "{{ lookup('pipe', 'touch " + str(self._directory / name) + "') }}"
+        return "{{ lookup('pipe', 'touch " + self.path(name) + "') }}"
+
+    def header(self, name):
+        """The same without a brace: a header says which signs are instead of them."""
+        header = "#jinja2:variable_start_string:'[[',variable_end_string:']]'\n"
+        return header + "[[ lookup('pipe', 'touch " + self.path(name) + "') ]]"
 
     def sprung(self):
         return sorted(path.name for path in self._directory.iterdir())
@@ -82,11 +92,14 @@ def roles(tmp_path):
     return RealRoles(tmp_path)
 
 
-def test_a_trap_springs_where_text_is_templated(fleet, traps):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trap_springs_where_text_is_templated(fleet, traps, kind):
     (fleet.directory / "play.yml").write_text(
         "- hosts: all\n  gather_facts: false\n  tasks: [{stub: {answer: {}}, when: queue_select != 'x'}]\n"
     )
-    fleet.project.play("play.yml", *extra(fleet.directory, "json", {"queue_select": traps.text("queue_select")}))
+    fleet.project.play(
+        "play.yml", *extra(fleet.directory, "json", {"queue_select": getattr(traps, kind)("queue_select")})
+    )
     assert traps.sprung() == ["queue_select"]
 
 
@@ -94,7 +107,11 @@ def test_a_trap_springs_where_text_is_templated(fleet, traps):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("action", ["list", "hold"])
 def test_what_is_selected_arrives_as_it_was_copied(fleet, traps, form, check, action):
-    select = {"subject": ["{{name}}, you won", traps.text("subject")], "not": {"sender": traps.text("sender")}}
+    select = {
+        "subject": ["{{name}}, you won", traps.text("subject"), traps.header("header")],
+        "not": {"sender": traps.text("sender")},
+        "recipient": traps.header("recipient"),
+    }
     values = {"queue_action": action, "queue_select": select}
     run = fleet.project.play(PLAYBOOK, *check, *extra(fleet.directory, form, values))
     assert traps.sprung() == []
@@ -149,15 +166,42 @@ def test_a_directory_of_the_quarantine_is_refused(fleet, traps):
 
 @pytest.mark.parametrize("playbook", ["harden-mail.yml", "playbooks/compliance.yml"])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_template_in_what_people_copy_is_refused_before_the_first_role(roles, traps, playbook, form):
-    values = {name: [traps.text(name)] for name in copied_variables()}
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_template_in_what_people_copy_is_refused_before_the_first_role(roles, traps, playbook, form, kind):
+    values = {name: [getattr(traps, kind)(name)] for name in copied_variables()}
     run = roles.project.play(playbook, *extra(roles.directory, form, values))
     assert traps.sprung() == []
     assert run.status != 0
     assert roles.asked("mail_host_facts") is None
     said = " ".join(run.out.split())
     assert "mail_queue_quarantine_dir" in said
-    assert "is given by -e and holds {{, which Ansible would run as a program on this machine: " in said
+    mark = {"text": "{{", "header": "#jinja2:"}[kind]
+    assert "is given by -e and holds {0}, which Ansible would run as a program on this machine: ".format(mark) in said
+
+
+PASTED = r"#jinja2:variable_start_string:'[[',variable_end_string:']]'\n[[ lookup('pipe','touch TRAP') ]]"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        '{"submission_firewall_sources": ["PASTED"]}',
+        '{"password_audit_exclude": [{"x": ["PASTED"]}]}',
+        '{"password_audit_notify_admins": {"PASTED": "a@example.com"}}',
+        'submission_firewall_accepted_cutoffs="PASTED"',
+    ],
+)
+def test_a_line_that_is_pasted_between_quotes_gets_no_new_line_that_counts(roles, traps, pattern):
+    """The listing shows it as it is: all of it is printable, and it has no brace."""
+    pasted = PASTED.replace("TRAP", traps.path("pasted"))
+    assert printable(pasted) == pasted
+    if not pattern.startswith("{"):
+        pasted = pasted.replace("'", "\\'")
+    run = roles.project.play("harden-mail.yml", "-e", pattern.replace("PASTED", pasted))
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert "is given by -e and holds #jinja2:" in " ".join(run.out.split())
+    assert roles.asked("mail_host_facts") is None
 
 
 def test_the_same_in_check_mode_and_with_tags(roles, traps):
@@ -170,16 +214,18 @@ def test_the_same_in_check_mode_and_with_tags(roles, traps):
     assert roles.asked("mail_host_facts") is None
 
 
-def test_without_the_refusal_the_traps_would_spring(roles, traps):
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_refusal_the_traps_would_spring(roles, traps, kind):
     path = roles.directory / "action_plugins" / "refuse_copied_templates.py"
     path.write_text(path.read_text().replace("if sentence:", "if False:"))
-    values = {"submission_firewall_accepted_cutoffs": [traps.text("cutoffs")]}
+    values = {"submission_firewall_accepted_cutoffs": [getattr(traps, kind)("cutoffs")]}
     roles.project.play("harden-mail.yml", *extra(roles.directory, "json", values))
     assert traps.sprung() == ["cutoffs"]
 
 
-def test_text_that_is_marked_unsafe_is_handed_on_as_it_is(roles, traps):
-    text = traps.text("cutoffs")
+@pytest.mark.parametrize("text", ["{{ lookup('pipe', 'touch TRAP') }}", PASTED])
+def test_text_that_is_marked_unsafe_is_handed_on_as_it_is(roles, traps, text):
+    text = text.replace("TRAP", traps.path("cutoffs"))
     path = roles.directory / "extra.yml"
     path.write_text("submission_firewall_accepted_cutoffs: [!unsafe '{0}']\n".format(text.replace("'", "''")))
     run = roles.project.play("harden-mail.yml", "-e", "@{0}".format(path))
@@ -222,8 +268,9 @@ def poisoned(value, trap):
 
 @pytest.mark.parametrize("arguments", [["harden-mail.yml"], ["harden-mail.yml", "-vvv"], ["playbooks/compliance.yml"]])
 @pytest.mark.parametrize("keep_names", [True, False])
-def test_nothing_that_a_host_says_is_templated(roles, traps, arguments, keep_names):
-    trap = traps.text("host")
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_that_a_host_says_is_templated(roles, traps, arguments, keep_names, kind):
+    trap = getattr(traps, kind)("host")
     for name, values in ANSWERS.items():
         answer = poisoned(values, trap)
         if keep_names and name == "mail_host_facts":

@@ -11,8 +11,10 @@ from harden_mail_controller import copying
 from hypothesis import given
 from hypothesis import strategies as st
 
+TEXTS = st.text("{}%# 'a\"\\お") | st.lists(st.sampled_from(["#jinja2:", "#", "j", "\\n", "[[", "{"])).map("".join)
 
-@given(st.text("{}%# 'a\"\\お").filter(copying.has_template))
+
+@given(TEXTS.filter(copying.has_template))
 def test_what_is_printed_selects_the_text_and_is_no_template(text):
     words = shlex.split(copying.on_command_line("subject", text))
     select = json.loads(words[1])["queue_select"]
@@ -23,7 +25,7 @@ def test_what_is_printed_selects_the_text_and_is_no_template(text):
         assert selection(Message(id="1", states=(), sender="", recipients=[], subject=text, size=1, arrival=0))
 
 
-@given(st.text("{}%# 'a\"\\お"))
+@given(TEXTS)
 def test_what_is_printed_for_a_file_is_the_text(text):
     written = copying.in_file(text)
     assert written.startswith("!unsafe ")
