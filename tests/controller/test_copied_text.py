@@ -9,7 +9,7 @@ from harden_mail.queue.text import printable
 from harden_mail_controller import given
 from project import ROOT
 from real_roles import ANSWERS, RealRoles
-from test_queue_playbook import NO_MAIL, PLAYBOOK, Fleet, changed
+from test_queue_playbook import LISTING, NO_MAIL, PLAYBOOK, Fleet, changed
 
 KINDS = ("text", "header")
 FORMS = ("json", "key=value", "file")
@@ -113,6 +113,7 @@ def test_what_is_selected_arrives_as_it_was_copied(fleet, traps, form, check, ac
         "recipient": traps.header("recipient"),
     }
     values = {"queue_action": action, "queue_select": select}
+    fleet.answers("vps1", LISTING if action == "list" else changed())
     run = fleet.project.play(PLAYBOOK, *check, *extra(fleet.directory, form, values))
     assert traps.sprung() == []
     assert run.status == 0, run.out
@@ -146,8 +147,8 @@ def test_what_cannot_be_meant_is_refused_unread(fleet, traps, form, check, name)
     assert fleet.asked("vps1") is None
 
 
-def test_a_host_without_mail_templates_nothing(fleet, traps, tmp_path):
-    (tmp_path / "hosts" / "vps1" / "answer.json").write_text(json.dumps(NO_MAIL))
+def test_a_host_without_mail_templates_nothing(fleet, traps):
+    fleet.answers("vps1", NO_MAIL)
     values = {"queue_action": "quarantine", "queue_select": {"subject": traps.text("subject")}}
     assert fleet.project.play(PLAYBOOK, *extra(fleet.directory, "json", values)).status == 0
     assert traps.sprung() == []

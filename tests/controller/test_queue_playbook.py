@@ -45,6 +45,33 @@ MESSAGE = {
     "origin": {"sasl_user": "info@example.com", "client": "192.0.2.66", "uid": None, "script": None},
 }
 
+LISTING = {
+    "changed": False,
+    "mta": "postfix",
+    "total": 5204,
+    "matched": 1,
+    "states": {"deferred": 1},
+    "bytes": 2048,
+    "oldest": 1795588200,
+    "top_senders": [{"value": "info@example.com", "count": 1}],
+    "top_recipient_domains": [],
+    "top_subjects": [],
+    "top_origins": [],
+    "top_clients": [],
+    "ages": {"10m": 0, "1h": 1},
+    "errors": {
+        "top_senders": 0,
+        "top_recipient_domains": 0,
+        "top_subjects": 0,
+        "top_origins": 0,
+        "top_clients": 0,
+    },
+    "messages": [MESSAGE],
+    "unreadable": [],
+    "unreadable_total": 0,
+    "quarantine": [{"run": RUN, "created": 1795588200, "selection": "subject: *", "messages": 3, "unfinished": False}],
+}
+
 NO_MAIL = {"changed": False, "not_applicable": "This host has no mail queue that is known here."}
 
 
@@ -86,6 +113,9 @@ class Fleet:
             (place / "answer.json").write_text(json.dumps(answer))
             variables[name] = dict({} if answer else unreachable(), mail_queue_quarantine_dir=str(place))
         self.project.inventory(**variables)
+
+    def answers(self, host, answer):
+        (self.directory / "hosts" / host / "answer.json").write_text(json.dumps(answer))
 
     def play(self, *arguments, **extra):
         return self.project.play(PLAYBOOK, *arguments, "-e", json.dumps(extra))
@@ -217,36 +247,7 @@ def test_a_fleet_is_summed_up(fleet):
 
 
 def test_a_list_shows_the_queue(fleet):
-    fleet.hosts(
-        vps1={
-            "changed": False,
-            "mta": "postfix",
-            "total": 5204,
-            "matched": 1,
-            "states": {"deferred": 1},
-            "bytes": 2048,
-            "oldest": 1795588200,
-            "top_senders": [{"value": "info@example.com", "count": 1}],
-            "top_recipient_domains": [],
-            "top_subjects": [],
-            "top_origins": [],
-            "top_clients": [],
-            "ages": {"10m": 0, "1h": 1},
-            "errors": {
-                "top_senders": 0,
-                "top_recipient_domains": 0,
-                "top_subjects": 0,
-                "top_origins": 0,
-                "top_clients": 0,
-            },
-            "messages": [MESSAGE],
-            "unreadable": [],
-            "unreadable_total": 0,
-            "quarantine": [
-                {"run": RUN, "created": 1795588200, "selection": "subject: *", "messages": 3, "unfinished": False}
-            ],
-        }
-    )
+    fleet.hosts(vps1=LISTING)
     run = fleet.play()
     assert run.status == 0, run.out
     assert fleet.asked("vps1")["select"] == {}
