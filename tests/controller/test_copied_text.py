@@ -188,7 +188,6 @@ PASTED = r"#jinja2:variable_start_string:'[[',variable_end_string:']]'\n[[ looku
     [
         '{"submission_firewall_sources": ["PASTED"]}',
         '{"password_audit_exclude": [{"x": ["PASTED"]}]}',
-        '{"password_audit_notify_admins": {"PASTED": "a@example.com"}}',
         'submission_firewall_accepted_cutoffs="PASTED"',
     ],
 )
@@ -253,6 +252,17 @@ def test_each_variable_is_copied_into_or_known_not_to_be():
     assert free - set(copied_variables()) - OWN == set()
     assert not OWN.intersection(copied_variables())
     assert given.is_copied("submission_firewall_sources_office")
+
+
+def test_a_name_in_a_dictionary_is_no_template(roles, traps):
+    """ansible-core 2.16 does not say that it takes no name for a template, so that it is refused there."""
+    for text in (traps.text("name"), traps.header("name")):
+        values = {"password_audit_notify_admins": {text: "a@example.com"}}
+        run = roles.project.play("harden-mail.yml", *extra(roles.directory, "json", values))
+        assert traps.sprung() == []
+        assert (
+            run.status == 2 or roles.asked("mail_password_notice")["admins"] == values["password_audit_notify_admins"]
+        )
 
 
 # --- what a managed host says --------------------------------------------------------------------------------
