@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.urls import open_url
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
-from harden_mail_controller.checked import CheckedAction
+from harden_mail_controller.checked import LONGEST, CheckedAction
 from harden_mail_controller.deadline import TimeIsUp, deadline
 from harden_mail_controller.text import clean
 
@@ -170,6 +170,10 @@ class ActionModule(CheckedAction):
         if self._is_brought:
             raise AnsibleActionFail("The word lists were brought, but the module does not find them.")
         self._is_brought = True
+        with self.bounded(LONGEST):
+            self._transfer_lists(arguments)
+
+    def _transfer_lists(self, arguments):
         if self._task.check_mode and sum(os.path.getsize(path) for path in self._files.values()) > CHECK_MODE_BYTES:
             arguments["lists_id"] = None
             return

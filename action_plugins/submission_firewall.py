@@ -83,7 +83,8 @@ class ActionModule(CheckedAction):
             result.setdefault("warnings", []).append(message)
 
     def _confirm(self, result, task_vars):
-        self._connection.reset()
+        with self.bounded(self.seconds):
+            self._connection.reset()
         confirmed = self._execute_module(module_args={"state": "confirmed"}, task_vars=task_vars)
         if confirmed.get("failed") or confirmed.get("unreachable"):
             result["failed"] = True

@@ -50,6 +50,36 @@ def understood(module, answer):
     return _Reader().record("", answer, dict(fields, **{EACH: None}))
 
 
+def cleaned(answer):
+    """What a module of ansible-core answers, whose fields are not listed: fit to be shown, and without what Ansible or
+    the report would act upon, but ``ansible_facts``.
+
+    :raises NotUnderstood:
+    """
+    kept = {
+        name: one for name, one in answer.items() if not str(name).startswith("_ansible") and name not in _ACTED_UPON
+    }
+    if "failed" in kept:
+        kept["failed"] = kept["failed"] is not False
+    return _Reader().record("", kept, _CLEANED)
+
+
+_CLEANED = {"changed?": "bool", "warnings?": ["text"], EACH: "data"}
+_ACTED_UPON = (
+    "add_group",
+    "add_host",
+    "ansible_stats",
+    "deprecations",
+    "evidence",
+    "exception",
+    "findings",
+    "not_applicable",
+    "results",
+    "skipped",
+    "unreachable",
+)
+
+
 def common(answer):
     """Those fields of any task's result that the report is made of, checked; see :func:`understood`.
 

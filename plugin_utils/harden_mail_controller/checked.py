@@ -8,11 +8,13 @@ import resource
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from .answers import NotUnderstood, lines, understood
+from .answers import NotUnderstood, cleaned, lines, understood
 from .deadline import TimeIsUp, deadline
 
 # So long may a host take over one call of a module, and so much may it answer.
 LONGEST = 2 * 3600
+# And over taking away Ansible's temporary directory, when all has been said.
+LEAVING = 60
 LARGEST = 16 << 20
 # An endless answer is gathered by the connection: this much memory more than the worker has, and it is ended.
 MEMORY = 1 << 30
@@ -28,10 +30,8 @@ HANDED = ("ansible_facts", "guessed", "guessed_accounts", "kept_accounts")
 _STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)")
 
 
-class CheckedAction(ActionBase):
-    """What its modules answer is held to what they may say.
-
-    A host that answers otherwise, or not in time, has failed, and the message says so.
+class BoundedAction(ActionBase):
+    """Has the controller's own bounds, in time and memory, on all that it asks a host, and nothing raw comes of it.
 
     :ivar float seconds: how long one call may take
     """
@@ -39,38 +39,88 @@ class CheckedAction(ActionBase):
     _supports_check_mode = True
     seconds = LONGEST
     _said = None
+    _is_bounded = False
 
-    def _execute_module(self, module_name=None, **keywords):
-        name = module_name or self._task.action
+    @contextlib.contextmanager
+    def bounded(self, seconds):
+        """Have what asks the host in the ``with`` fail beyond the bounds; within another such ``with``, that one's."""
+        if self._is_bounded:
+            yield
+            return
+        self._is_bounded = True
         try:
-            with deadline(self.seconds), memory(MEMORY):
-                answer = super()._execute_module(module_name=module_name, **keywords)
+            with deadline(seconds), memory(MEMORY):
+                yield
         except TimeIsUp:
-            raise AnsibleActionFail("The host did not answer within {0:,.0f} seconds.".format(self.seconds)) from None
+            raise AnsibleActionFail("The host did not answer within {0:,.0f} seconds.".format(seconds)) from None
         except MemoryError:
             raise AnsibleActionFail(TOO_LONG) from None
         except AnsibleConnectionFailure as error:
             # What the host wrote before it hung up is in it.
             raise type(error)(lines(str(error))) from None
-        result = checked(name.rsplit(".", 1)[-1], answer, self._said)
-        # Ansible's own, so that it need not look for Python again.
+        finally:
+            self._is_bounded = False
+
+    def _execute_module(self, *arguments, **keywords):
+        with self.bounded(self.seconds):
+            return super()._execute_module(*arguments, **keywords)
+
+    def _transfer_file(self, *arguments, **keywords):
+        with self.bounded(self.seconds):
+            return super()._transfer_file(*arguments, **keywords)
+
+    def _remove_tmp_path(self, *arguments, **keywords):
+        with self.bounded(LEAVING):
+            return super()._remove_tmp_path(*arguments, **keywords)
+
+    def _low_level_execute_command(self, *arguments, **keywords):
+        with self.bounded(self.seconds):
+            answer = super()._low_level_execute_command(*arguments, **keywords)
+            if any(len(answer.get(name, "")) > LARGEST for name in ("stdout", "stderr")):
+                raise AnsibleActionFail(TOO_LONG)
+            quiet = {name: _STEERS.sub(_escape, answer.get(name, "")) for name in ("stdout", "stderr")}
+            return dict(answer, stdout_lines=quiet["stdout"].splitlines(), **quiet)
+
+    def _parse_returned_data(self, res, *arguments, **keywords):
+        output, self._said = quietened(res.get("stdout", ""))
+        return super()._parse_returned_data(dict(res, stdout=output), *arguments, **keywords)
+
+    def with_interpreter(self, answer):
+        """An answer with Ansible's own fact, so that it need not look for Python again."""
         if self._discovered_interpreter_key:
-            facts = result.setdefault("ansible_facts", {})
+            facts = answer.setdefault("ansible_facts", {})
             facts[self._discovered_interpreter_key] = self._discovered_interpreter
-        return result
+        return answer
+
+
+class CheckedAction(BoundedAction):
+    """What its modules answer is held to what they may say.
+
+    A host that answers otherwise, or not in time, has failed, and the message says so.
+    """
+
+    def _execute_module(self, module_name=None, **keywords):
+        answer = super()._execute_module(module_name=module_name, **keywords)
+        name = module_name or self._task.action
+        return self.with_interpreter(checked(name.rsplit(".", 1)[-1], answer, self._said))
 
     def _update_module_args(self, module_name, module_args, *arguments, **keywords):
         super()._update_module_args(module_name, module_args, *arguments, **keywords)
         # What a module itself says of it (AnsibleModule's no_log) is overridden by this.
         module_args["_ansible_no_log"] = True
 
-    def _parse_returned_data(self, res, *arguments, **keywords):
-        output = res.get("stdout", "")
-        if len(output) > LARGEST:
-            raise AnsibleActionFail(TOO_LONG)
-        output, self._said = quietened(output)
-        quiet = {"stdout": output, "stderr": _STEERS.sub(_escape, res.get("stderr", ""))}
-        return super()._parse_returned_data(dict(res, **quiet), *arguments, **keywords)
+
+class CleanedAction(BoundedAction):
+    """Beside an action plugin of ansible-core: what the host answers steers neither a terminal nor Ansible."""
+
+    def _execute_module(self, *arguments, **keywords):
+        return checked(None, super()._execute_module(*arguments, **keywords), self._said)
+
+    def run(self, tmp=None, task_vars=None):
+        answer = checked(None, super().run(tmp, task_vars))
+        # Of a module of ansible-core, action plugins want them; of the task as a whole, they would be variables.
+        answer.pop("ansible_facts", None)
+        return self.with_interpreter(answer)
 
 
 class ModuleAction(CheckedAction):
@@ -104,6 +154,7 @@ def memory(most):
 def checked(module, answer, said=None):
     """An answer as :func:`answers.understood` makes it, or a failure that says why not.
 
+    :param str module: name; None for one of ansible-core's, for which :func:`answers.cleaned` does
     :param dict answer: as ansible-core hands it on; warnings and errors may be objects of its own
     :param dict said: what the host said before ansible-core 2.21 made its own types of it
     """
@@ -116,7 +167,7 @@ def checked(module, answer, said=None):
         own.setdefault("failed", True)
         own.setdefault("msg", _text(answer["exception"]))
     try:
-        return understood(module, own)
+        return understood(module, own) if module else cleaned(own)
     except NotUnderstood as error:
         return {"failed": True, "changed": False, "msg": str(error)}
 

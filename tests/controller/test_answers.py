@@ -2,7 +2,9 @@
 
 import ast
 import json
+import re
 import signal
+import sys
 import time
 
 import pytest
@@ -291,6 +293,119 @@ def test_a_host_that_never_answers_is_left(roles):
     assert run.outcome("vps1", "queue-watched") == "error"
     message = run.report["hosts"]["vps1"]["controls"]["queue-watched"]["message"]
     assert "did not answer within 15 seconds" in message
+
+
+SSH = """#!{python}
+import os, sys, time
+command = sys.argv[-1]
+if {word!r} in command:
+    time.sleep(600)
+os.execv("/bin/sh", ["sh", "-c", command])
+"""
+COPIES = "#!/bin/sh\nexec sleep 600\n"
+
+
+@pytest.mark.parametrize("word", ["mkdir", "rm -f -r", "copies"])
+def test_a_host_that_hangs_beside_a_module_is_left(roles, word):
+    """Over the making and taking away of a directory, and over the word lists that it takes."""
+    place = roles.directory
+    for name, text in (("ssh", SSH.format(python=sys.executable, word=word)), ("sftp", COPIES), ("scp", COPIES)):
+        (place / name).write_text(text)
+        (place / name).chmod(0o755)
+    (place / ".cache" / "wordlists").mkdir(parents=True)
+    (place / ".cache" / "wordlists" / "common.txt").write_text("123456\n")
+    roles.answer("mail_password_audit", usual("mail_password_audit", lists_wanted=True))
+    gate = place / "plugin_utils" / "harden_mail_controller" / "checked.py"
+    gate.write_text(
+        gate.read_text().replace("LONGEST = 2 * 3600", "LONGEST = 15").replace("LEAVING = 60", "LEAVING = 5")
+    )
+    programs = {"ansible_{0}_executable".format(name): str(place / name) for name in ("ssh", "sftp", "scp")}
+    roles.project.inventory(vps1=dict(programs, ansible_connection="ssh", ansible_host="127.0.0.1"))
+    began = time.monotonic()
+    run = roles.project.play("harden-mail.yml", "--tags", "password_audit")
+    assert time.monotonic() - began < 300
+    assert run.status == 2
+    assert re.search("did not answer within (15|5) seconds", " ".join(run.out.split())), run.out
+
+
+POISON = {
+    "changed": False,
+    "failed": False,
+    "msg": "m" + ESCAPES,
+    "warnings": ["w" + ESCAPES],
+    "deprecations": [{"msg": "d" + ESCAPES, "version": "9"}],
+    "stdout": "o" + ESCAPES,
+    "stderr": "e" + ESCAPES,
+    "diff": {"before": "b" + ESCAPES, "after": {"k" + ESCAPES: "v" + ESCAPES}},
+    "stat": {"exists": False},
+    "ansible_facts": {"pkg_mgr": "apt", "ansible_pkg_mgr": "apt", "x": "own"},
+    "x" + ESCAPES: ESCAPES,
+}
+BUILTINS = """
+- hosts: all
+  gather_facts: false
+  vars: {x: mine}
+  tasks:
+    - checked_builtin: {module: ansible.builtin.copy, options: {content: "{{ lookup('template', 'x.j2') }}", dest: /x}}
+      ignore_errors: true
+    - checked_builtin: {module: ansible.builtin.systemd_service, options: {name: x, state: started}}
+      ignore_errors: true
+      register: said
+    - ansible.builtin.debug: {var: said}
+    - checked_builtin: {module: ansible.builtin.package, options: {name: x}}
+      ignore_errors: true
+    - ansible.builtin.debug: {msg: "x is {{ x }}, {{ ansible_facts }}"}
+"""
+
+
+@pytest.mark.parametrize("failed", [False, True])
+@pytest.mark.parametrize("beside", ["", "junk" + ESCAPES])
+def test_what_a_host_answers_to_ansible_itself_steers_nothing(roles, failed, beside):
+    place = roles.directory
+    (place / "answer").write_text(beside + "\n" + json.dumps(dict(POISON, failed=failed)) + "\n" + beside)
+    (place / "python").write_text("#!/bin/sh\ncat {0}/answer; cat {0}/answer >&2\n".format(place))
+    (place / "python").chmod(0o755)
+    (place / "x.j2").write_text("{{ x }}\n")
+    (place / "builtins.yml").write_text(BUILTINS)
+    roles.project.inventory(vps1={"ansible_python_interpreter": str(place / "python")})
+    run = roles.project.play("builtins.yml", "--diff", "-vv", ANSIBLE_NOCOLOR="1")
+    assert control(run.out) == []
+    assert "m\\x1b]0;owned" in run.out
+    assert "x is mine, {}" in run.out
+
+
+def test_what_ansible_itself_does_is_what_it_does_elsewhere(roles):
+    place = roles.directory
+    (place / "x.j2").write_text("{{ x }}\n\n")
+    (place / "builtins.yml").write_text(
+        BUILTINS.replace("/x}}", str(place / "made") + "}}").split(
+            "    - checked_builtin: {module: ansible.builtin.sys"
+        )[0]
+    )
+    for arguments, changed in ((["--check"], 1), ([], 1), ([], 0), (["--check"], 0)):
+        run = roles.project.play("builtins.yml", "--diff", *arguments)
+        assert run.status == 0, run.out
+        assert "changed={0} ".format(changed) in run.out
+    assert (place / "made").read_text() == "mine\n\n"
+
+
+ON_THE_CONTROLLER = {
+    "assert",
+    "debug",
+    "fail",
+    "import_playbook",
+    "import_role",
+    "import_tasks",
+    "include_role",
+    "set_fact",
+}
+
+
+def test_no_task_asks_a_host_past_the_check():
+    """``meta`` asks nobody either, but to reset a connection."""
+    for path in [*ROOT.glob("*.yml"), *ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")]:
+        named = set(re.findall(r"^\s*(?:- )?ansible\.(?:builtin|legacy)\.(\w+):", path.read_text(), re.MULTILINE))
+        assert named - ON_THE_CONTROLLER - {"meta"} == set(), path
 
 
 def test_a_host_gives_itself_no_variables(roles):
