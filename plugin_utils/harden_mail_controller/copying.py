@@ -8,9 +8,12 @@ HEADER = "#jinja2:"
 MARKS = ("{{", "{%", "{#", HEADER)
 MOST = 3
 GENERAL = (
-    "Ansible would run text with {{, {%, {# or #jinja2: as a program on this machine: write what others wrote so into "
-    "a file as !unsafe '...', and on the command line, where patterns are taken, with ? for each brace and the #."
+    "In files of yours, and in other variables than queue_select, Ansible would run text with {{, {%, {# or #jinja2: "
+    "as a program on this machine. To select these messages:"
 )
+
+# A pattern with fewer letters than this of its own would mean other messages, too.
+FEWEST_LETTERS = 4
 
 
 def has_template(text):
@@ -22,20 +25,34 @@ def in_file(text):
     return "!unsafe '{0}'".format(text.replace("'", "''"))
 
 
+def pattern_of(text):
+    """The pattern that means a text and as few others as can be: who wrote it may have put wildcards into it.
+
+    :param str text: cleaned; one that was cut off ends with an ellipsis
+    """
+    is_cut = text.endswith("\u2026")
+    pattern = (text[:-1] if is_cut else text).replace("*", "?")
+    if pattern.startswith("re:"):  # a regular expression
+        pattern = "?" + pattern[1:]
+    return pattern + "*" if is_cut else pattern
+
+
 def on_command_line(key, text):
     """The arguments that select what a text is like, as pasted into a shell.
 
     :param str key: of ``queue_select``
-    :param str text: cleaned; one that was cut off ends with an ellipsis
     """
-    pattern = text.replace("{", "?").replace("}", "?").replace(HEADER, "?" + HEADER[1:])
-    if pattern.endswith("\u2026"):
-        pattern = pattern[:-1] + "*"
+    pattern = pattern_of(text).replace("{", "?").replace("}", "?").replace(HEADER, "?" + HEADER[1:])
     return "-e " + shlex.quote(json.dumps({"queue_select": {key: pattern}}, ensure_ascii=False))
 
 
+def is_alone(text):
+    """Whether a pattern of a text says enough for it to mean hardly any other (bool)."""
+    return len([letter for letter in text if letter.isalnum()]) >= FEWEST_LETTERS
+
+
 def ways(pairs):
-    """Lines on how to copy the first few texts that hold a template; none where no text does.
+    """Lines on how to select the first few texts that hold a template; none where no text does.
 
     :param pairs: iterable of (key of ``queue_select``, cleaned text)
     """
@@ -44,5 +61,11 @@ def ways(pairs):
         return []
     lines = ["  " + GENERAL]
     for key, text in found[:MOST]:
-        lines += ["    " + on_command_line(key, text), "    in a file: {0}: {1}".format(key, in_file(text))]
+        if is_alone(text):
+            file = "    in a file: {0}: {1}".format(key, in_file(pattern_of(text)))
+            lines += ["    " + on_command_line(key, text), file]
+        else:
+            lines.append("    {0} {1}: by its id, since no pattern means this one alone".format(key, in_file(text)))
+    if len(found) > MOST:
+        lines.append("    and {0} more".format(len(found) - MOST))
     return lines

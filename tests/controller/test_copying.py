@@ -33,15 +33,46 @@ def test_what_is_printed_for_a_file_is_the_text(text):
 
 
 def test_each_text_is_printed_once_and_no_more_than_three():
-    pairs = [("subject", "{{ a }}"), ("subject", "plain"), ("subject", "{{ a }}"), ("sender", "{% b %}@example.com")]
+    pairs = [("subject", "{{ name }}"), ("subject", "plain"), ("subject", "{{ name }}")]
+    pairs.append(("sender", "{% b %}@example.com"))
     lines = copying.ways(pairs)
     assert lines[1:] == [
-        '    -e \'{"queue_select": {"subject": "?? a ??"}}\'',
-        "    in a file: subject: !unsafe '{{ a }}'",
+        '    -e \'{"queue_select": {"subject": "?? name ??"}}\'',
+        "    in a file: subject: !unsafe '{{ name }}'",
         '    -e \'{"queue_select": {"sender": "?% b %?@example.com"}}\'',
         "    in a file: sender: !unsafe '{% b %}@example.com'",
     ]
-    assert len(copying.ways([("subject", "{{" + str(number)) for number in range(9)])) == 7
+    many = copying.ways([("subject", "{{subject" + str(number)) for number in range(9)])
+    assert len(many) == 8 and many[-1] == "    and 6 more"
+
+
+UNRELATED = ["your invoice", "re: your invoice", "five5", "Hello", "ご請求書"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["re: {{a}}|", "re: {{name}} your account (suspended)", "re:{{x}}*a+b", "{{first}}*", "*{{ sale }}*",
+     "*|{{FNAME}}|*", "*****SPAM***** {{offer}}", "{{*}}", "re: {{}}|", "{%*%}"],
+)  # fmt: skip
+def test_what_spammers_put_into_a_text_selects_no_other_mail(text):
+    """Each pattern that is printed, on the command line and for a file, means that text and none of others."""
+    lines = copying.ways([("subject", text)])[1:]
+    patterns = []
+    for line in lines:
+        if line.startswith("    -e "):
+            patterns.append(json.loads(shlex.split(line)[1])["queue_select"]["subject"])
+        elif line.startswith("    in a file: "):
+            patterns.append(yaml.safe_load(line.split("!unsafe ", 1)[1]))
+    assert len(patterns) == 2 or lines == ["    subject {0}: by its id, since no pattern means this one alone".format(
+        copying.in_file(text))]  # fmt: skip
+    for pattern in patterns:
+        selection = compile_selection({"subject": pattern}, False, (), 0)
+        meant = [
+            subject
+            for subject in [*UNRELATED, text]
+            if selection(Message(id="1", states=(), sender="", recipients=[], subject=subject, size=1, arrival=0))
+        ]
+        assert meant == [text]
 
 
 def test_nothing_is_printed_where_no_text_is_a_template():
