@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule, _load_params
 options = {{name: {{"type": "raw"}} for name in _load_params() if not name.startswith("_ansible")}}
 module = AnsibleModule(options, supports_check_mode=True)
 place = pathlib.Path({place!r})
-(place / "{name}.asked").write_text(json.dumps(dict(module.params, check=module.check_mode)))
+(place / "{name}.asked").write_text(json.dumps(dict(module.params, check=module.check_mode, logs=not module.no_log)))
 print((place / "{name}.answer").read_text(), flush=True)
 os._exit(0)
 """
@@ -41,6 +41,7 @@ ANSWERS = {
         "accounts_total": 3,
         "guessed_accounts": ["info@example.com"],
         "guessed": [{"name": "info@example.com", "token": "3413057ff1b53ceb", "kind": "common"}],
+        "kept_accounts": [],
         "knows_all": True,
         "summary": {},
         "finished": True,

@@ -10,6 +10,7 @@ from ansible.module_utils import basic
 from ansible.plugins.action import ActionBase
 from harden_mail_controller.checked import CheckedAction, ModuleAction
 from project import ROOT
+from real_roles import ANSWERS, RealRoles
 
 MODULES = sorted((ROOT / "library").glob("*.py"))
 # Module: why its invocation may be logged.
@@ -45,6 +46,16 @@ def test_what_the_controller_says_of_the_log_is_that_nothing_is_logged(monkeypat
     arguments = {}
     CheckedAction._update_module_args(object.__new__(ModuleAction), "submission_block", arguments, {})
     assert arguments["_ansible_no_log"] is True
+
+
+@pytest.mark.parametrize("arguments", [[], ["-vvv", "--check"]])
+def test_no_module_of_a_real_run_logs_and_results_are_seen(tmp_path, arguments):
+    roles = RealRoles(tmp_path)
+    run = roles.project.play("harden-mail.yml", *arguments)
+    asked = {name: roles.asked(name) for name in ANSWERS}
+    assert [name for name, options in asked.items() if options is None or options["logs"]] == [], run.out
+    # Not what a task's no_log would be.
+    assert "censored" not in run.out
 
 
 @pytest.mark.parametrize("no_log", [True, False])
