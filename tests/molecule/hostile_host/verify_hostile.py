@@ -5,6 +5,7 @@ import threading
 import pytest
 from hostile import CLAIMED, WEAK, controls, play, said, send
 from hosts.lab import Lab
+from invocation_log import check
 from once import once
 from pop_clients import forget, pop, tidy_up
 
@@ -13,6 +14,8 @@ HOSTS = pytest.mark.parametrize("host", LAB.hosts(), ids=lambda host: host.name)
 USER, BOT = LAB.client("allowed"), LAB.client("refused")
 AUDITED = "passwords-not-guessable"
 BLOCKED = "/etc/postfix/harden-mail-blocked-*"
+
+SECRETS = ("canary-password-of-the-relay", "canary-in-the-path", "canary-in-a-header", "correct-horse-7-battery")
 
 # The most memory that a process of Python has had, in KiB, until /run/stop-looking is there.
 SAMPLER = """
@@ -145,3 +148,9 @@ def test_what_can_no_longer_be_read_stops_nobody_else_from_being_blocked():
         for thread in threads:
             thread.join()
     assert max(most.values()) < 400 << 10, "KiB"
+
+
+@once
+@HOSTS
+def test_the_logs_have_no_secret_and_no_finding(host):
+    check(host, nowhere=SECRETS, not_of_ansible=[*WEAK, *CLAIMED, "was guessed", "name_guessed", "'token'", "'kind'"])
