@@ -13,9 +13,10 @@ description:
     an admin one for all accounts that are new.
   - Whom it has told is remembered on the host (C(/var/lib/harden-mail/password_audit/notices.json), 0600), not by name
     but by a digest. Nobody is told again of an account before O(repeat_days) are over, whatever its password is then.
-  - An owner is told only where this host itself delivers mail for the account's domain (Postfix: C(mydestination),
-    C(virtual_mailbox_domains), C(virtual_alias_domains); qmail: C(control/locals), C(control/virtualdomains)), since
-    whoever can write accounts can name them after addresses elsewhere. All others are a finding.
+  - An owner is told only where this host itself delivers mail for the account's domain, by Postfix's
+    C(mydestination), C(virtual_mailbox_domains) and C(virtual_alias_domains) or qmail's C(control/locals) and
+    C(control/virtualdomains), since whoever can write accounts can name them after addresses elsewhere. All others are
+    a finding.
   - When it is stopped between a mail and its remembering, the mail is sent once more, with the same C(Message-ID).
 options:
   state:
