@@ -194,7 +194,7 @@ def findings(host):
 
 
 def _sent_as(client, host):
-    """Answer (int) to a recipient elsewhere, where BOT says that it is another client; or to XCLIENT, if that is a no."""
+    """Answer (int) to a recipient elsewhere where BOT says that it is another client; or to XCLIENT, if it is a no."""
     with BOT.smtp(host.address(), 587) as session:
         session.ehlo("client.example.com")
         answer = session.docmd("XCLIENT", "ADDR={0} LOGIN=info@example.com".format(client.address(4)))[0]
