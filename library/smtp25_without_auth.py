@@ -144,7 +144,7 @@ not_applicable:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.harden_mail.logs.guard import GUARD_ARGUMENTS
-from ansible.module_utils.harden_mail.smtp_auth import run
+from ansible.module_utils.harden_mail.port25.control import run
 from ansible.module_utils.harden_mail.surface import run_module
 from ansible.module_utils.harden_mail.system import System
 

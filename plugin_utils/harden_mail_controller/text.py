@@ -1,6 +1,6 @@
 """What others wrote, as it may be shown on the controller's terminal and in its report."""
 
-from harden_mail.queue.text import printable
+from harden_mail.text import printable
 
 LIMIT = 1000
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from harden_mail.passwords.hashes import computer, matcher, parse
+from harden_mail.passwords.hashes.parse import computer, matcher, parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent

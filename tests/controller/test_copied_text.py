@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 import yaml
-from harden_mail.queue.text import printable
+from harden_mail.text import printable
 from harden_mail_controller import given
 from project import ROOT
 from real_roles import ANSWERS, RealRoles

@@ -6,8 +6,8 @@ import glob
 import os
 import tempfile
 
-from harden_mail.queue.postfix_file import Unreadable
-from harden_mail.queue.postfix_scan import STATES, Instance, scan
+from harden_mail.queue.postfix.file import Unreadable
+from harden_mail.queue.postfix.scan import STATES, Instance, scan
 
 from .target import DATA, MEMORY, Target, harmless_message
 

@@ -10,9 +10,9 @@ import tarfile
 import tempfile
 from unittest import mock
 
-from harden_mail.queue import qmail_files
 from harden_mail.queue.message import as_result
-from harden_mail.queue.qmail_files import PARTS, Layout, scan
+from harden_mail.queue.qmail import files as qmail_files
+from harden_mail.queue.qmail.files import PARTS, Layout, scan
 
 from .target import DATA, MEMORY, Target, harmless_message
 

@@ -5,7 +5,7 @@ import os
 from collections import namedtuple
 
 from harden_mail.queue.message import as_result
-from harden_mail.queue.text import folded, printable
+from harden_mail.text import folded, printable
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data")
 

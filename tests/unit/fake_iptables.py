@@ -1,8 +1,8 @@
 """A host whose iptables, ip6tables and ipset are played from memory, for unit tests."""
 
 from fake_system import FakeSystem
-from harden_mail.firewall import rules_file
 from harden_mail.firewall.engine import perform
+from harden_mail.firewall.iptables import rules_file
 from harden_mail.system import Completed
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}

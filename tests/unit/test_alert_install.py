@@ -538,15 +538,20 @@ def test_the_program_is_what_it_needs_and_nothing_more(built):
     with zipfile.ZipFile(str(built)) as archive:
         names = set(archive.namelist())
         source = archive.read("harden_mail/alert/program.py")
-    assert {"__main__.py", "harden_mail/__init__.py", "harden_mail/queue/qmail.py", "harden_mail/host/mta.py"} <= names
-    assert not {"harden_mail/alert/install.py", "harden_mail/smtp_auth.py", "harden_mail/queue/engine.py"} & names
+    assert {
+        "__main__.py",
+        "harden_mail/__init__.py",
+        "harden_mail/queue/qmail/backend.py",
+        "harden_mail/host/mta.py",
+    } <= names
+    assert not {"harden_mail/alert/install.py", "harden_mail/port25/control.py", "harden_mail/queue/engine.py"} & names
     assert source == (ROOT / "module_utils/harden_mail/alert/program.py").read_bytes()
 
 
 def test_the_same_code_makes_the_same_program(built):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import harden_mail.smtp_auth\n"
+        "import harden_mail.port25.control\n"
         "from harden_mail.alert.install import build_program, program\n"
         "sys.stdout.buffer.write(build_program(program).encode('utf-8', 'surrogateescape'))\n"
     )

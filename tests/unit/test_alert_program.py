@@ -19,7 +19,7 @@ from harden_mail.alert.notice import message_id
 from harden_mail.alert.settings import check
 from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
 from harden_mail.errors import UserError
-from harden_mail.together import together
+from harden_mail.parallel import together
 
 START = 1700000000
 MINUTE = 60

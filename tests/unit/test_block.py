@@ -14,7 +14,7 @@ from harden_mail.block.postfix import ACCOUNTS, ADDRESSES, REALMS, TABLES
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.pop.plan import BOTH, EITHER, Wanted
 from harden_mail.pop.postfix import PostfixPart as PopPart
-from harden_mail.postfix_config import parse_services, with_early_options, with_option, without_options
+from harden_mail.postfix.master_cf import parse_services, with_early_options, with_option, without_options
 from harden_mail.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,9 +6,9 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.firewall import choice, engine
-from harden_mail.firewall.firewalld import POLICY_PATH, Firewalld
-from harden_mail.firewall.iptables import Iptables
-from harden_mail.firewall.nftables import RULES_FILE, Nftables
+from harden_mail.firewall.firewalld.backend import POLICY_PATH, Firewalld
+from harden_mail.firewall.iptables.backend import Iptables
+from harden_mail.firewall.nftables.backend import RULES_FILE, Nftables
 from harden_mail.firewall.sources import restriction
 from harden_mail.system import Completed
 

@@ -4,7 +4,7 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run
 from harden_mail.errors import UserError
-from harden_mail.firewall import firewalld
+from harden_mail.firewall.firewalld import backend as firewalld
 from harden_mail.firewall.sources import restriction
 from harden_mail.system import Completed
 from hypothesis import given

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from fake_system import FakeSystem
 from harden_mail.host.facts import gather, why_not_applicable
-from harden_mail.host.smtp import Offer
+from harden_mail.smtp import Offer
 from harden_mail.system import Completed
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data" / "hosts"

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.firewall.iptables import CHAIN
-from harden_mail.firewall.nft_table import TABLE
+from harden_mail.firewall.iptables.backend import CHAIN
+from harden_mail.firewall.nftables.table import TABLE
 from harden_mail.host.firewall import find_firewall, has_rules, nft_tables
 from harden_mail.host.services import NAMES, find_services
 from harden_mail.system import Completed

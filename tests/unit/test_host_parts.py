@@ -7,8 +7,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import CommandError
 from harden_mail.host import accounts, listeners, logs, mta, pop, processes, services
-from harden_mail.host.smtp import Offer
-from harden_mail.postfix_config import parse_services
+from harden_mail.postfix.master_cf import parse_services
+from harden_mail.smtp import Offer
 from hypothesis import given
 from hypothesis import strategies as st
 

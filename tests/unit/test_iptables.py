@@ -7,10 +7,10 @@ import pathlib
 import pytest
 from fake_iptables import FakeIptables
 from harden_mail.errors import UserError
-from harden_mail.firewall import accepts
-from harden_mail.firewall.iptables import CHAIN, Iptables
+from harden_mail.firewall.iptables import accepts
+from harden_mail.firewall.iptables.backend import CHAIN, Iptables
+from harden_mail.firewall.iptables.rules_file import parse
 from harden_mail.firewall.plan import Restriction
-from harden_mail.firewall.rules_file import parse
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,9 +8,10 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run, WriteFile
 from harden_mail.errors import UserError
-from harden_mail.firewall import nft_table, nftables
+from harden_mail.firewall.boot_unit import drop_in_changes
+from harden_mail.firewall.nftables import backend as nftables
+from harden_mail.firewall.nftables import table as nft_table
 from harden_mail.firewall.sources import restriction
-from harden_mail.firewall.unit import drop_in_changes
 from harden_mail.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st

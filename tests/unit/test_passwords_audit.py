@@ -16,9 +16,11 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.block import engine
 from harden_mail.errors import NotApplicable, UserError
-from harden_mail.passwords import audit, audit_lists, guessing, notebook, worker
+from harden_mail.passwords import audit, audit_lists, notebook
 from harden_mail.passwords.account import Account
-from harden_mail.passwords.schemes_base import Unreadable
+from harden_mail.passwords.guessing import run as guessing
+from harden_mail.passwords.guessing import worker
+from harden_mail.passwords.hashes.base import Unreadable
 from harden_mail.passwords.stores import registry, sql_client
 from harden_mail.passwords.stores.store import Store
 
@@ -511,7 +513,9 @@ def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):
 SLOW = """
 import json, os, sys, time
 sys.path[:0] = sys.argv[1:3]
-from harden_mail.passwords import audit, guessing, jobs, worker
+from harden_mail.passwords import audit
+from harden_mail.passwords.guessing import jobs, worker
+from harden_mail.passwords.guessing import run as guessing
 from harden_mail.system import System
 
 real = worker.matcher

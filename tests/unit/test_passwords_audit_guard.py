@@ -6,14 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from harden_mail.passwords import process_guard
+from harden_mail.passwords.guessing import process_guard
 
 MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "module_utils")
 
 LOOK = """
 import ctypes, json, os, resource, sys
 sys.path.insert(0, sys.argv[1])
-from harden_mail.passwords import process_guard
+from harden_mail.passwords.guessing import process_guard
 
 def look():
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))

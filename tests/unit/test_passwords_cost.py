@@ -4,8 +4,8 @@ import re
 import time
 
 import pytest
-from harden_mail.passwords import cost
-from harden_mail.passwords.hashes import Unavailable, Uncheckable, Unreadable, computer, parse
+from harden_mail.passwords.guessing import cost
+from harden_mail.passwords.hashes.parse import Unavailable, Uncheckable, Unreadable, computer, parse
 
 USER = "info@example.com"
 SLOW = "one guess would take more than 3 seconds"

@@ -10,11 +10,13 @@ import time
 
 import pytest
 from harden_mail.errors import UserError
-from harden_mail.passwords import guessing, hashes, jobs, lanes, worker
-from harden_mail.passwords.guessing import Guessing, Limits
-from harden_mail.passwords.jobs import Target
+from harden_mail.passwords.guessing import jobs, lanes, worker
+from harden_mail.passwords.guessing import run as guessing
+from harden_mail.passwords.guessing.jobs import Target
+from harden_mail.passwords.guessing.rounds import Rounds, Stream, Words
+from harden_mail.passwords.guessing.run import Guessing, Limits
+from harden_mail.passwords.hashes import parse as hashes
 from harden_mail.passwords.notebook import Entry
-from harden_mail.passwords.rounds import Rounds, Stream, Words
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,8 +3,9 @@ import pathlib
 import re
 
 import pytest
-from harden_mail.passwords import hashes, schemes
-from harden_mail.passwords.hashes import Unreadable, computer, matcher, parse, speed_class
+from harden_mail.passwords.hashes import parse as hashes
+from harden_mail.passwords.hashes import schemes
+from harden_mail.passwords.hashes.parse import Unreadable, computer, matcher, parse, speed_class
 from hypothesis import example, given
 from hypothesis import strategies as st
 

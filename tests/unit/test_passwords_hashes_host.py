@@ -6,8 +6,10 @@ import hashlib
 import types
 
 import pytest
-from harden_mail.passwords import libcrypt, md4, md5_state, openssl, optional_modules, schemes_base, schemes_compute
-from harden_mail.passwords.hashes import Group, Unavailable, computer, matcher, parse
+from harden_mail.passwords.hashes import base as schemes_base
+from harden_mail.passwords.hashes import compute as schemes_compute
+from harden_mail.passwords.hashes import libcrypt, md4, md5_state, openssl, optional_modules
+from harden_mail.passwords.hashes.parse import Group, Unavailable, computer, matcher, parse
 from hypothesis import given
 from hypothesis import strategies as st
 

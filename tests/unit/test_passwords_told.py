@@ -1,7 +1,7 @@
 """What an audit of passwords says: the worst first, capped, masked by choice, and never more than it may."""
 
 import pytest
-from harden_mail.passwords import told
+from harden_mail.passwords import result as told
 from harden_mail.passwords.candidates import KINDS
 from harden_mail.passwords.notebook import Entry
 

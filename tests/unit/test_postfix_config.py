@@ -2,7 +2,7 @@ import socket
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.postfix_config import (
+from harden_mail.postfix.master_cf import (
     Instance,
     Service,
     host_of,

@@ -2,7 +2,7 @@
 
 import pytest
 from harden_mail.queue.headers import subject_of
-from harden_mail.queue.postfix_file import (
+from harden_mail.queue.postfix.file import (
     FIRST_BLOCK,
     Envelope,
     HalfMade,

@@ -8,12 +8,12 @@ import types
 
 import pytest
 from harden_mail.errors import UserError
-from harden_mail.queue import postfix_scan
 from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
-from harden_mail.queue.postfix import PostfixQueue
-from harden_mail.queue.postfix_file import HalfMade, Unreadable
-from harden_mail.queue.postfix_scan import Instance, read, scan
+from harden_mail.queue.postfix import scan as postfix_scan
+from harden_mail.queue.postfix.backend import PostfixQueue
+from harden_mail.queue.postfix.file import HalfMade, Unreadable
+from harden_mail.queue.postfix.scan import Instance, read, scan
 from postfix_recorded import VERSIONS, kinds_of, listing_of, mail_owner_of, queue_of
 from test_postfix_file import CONTENT, HEAD, SOUND, TODO, queue_file, record
 

@@ -10,11 +10,11 @@ import time
 from unittest import mock
 
 import pytest
-from harden_mail.queue import qmail_files
 from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
-from harden_mail.queue.qmail import QmailQueue
-from harden_mail.queue.qmail_files import PARTS, Layout, read, scan
+from harden_mail.queue.qmail import files as qmail_files
+from harden_mail.queue.qmail.backend import QmailQueue
+from harden_mail.queue.qmail.files import PARTS, Layout, read, scan
 from hosts import qmail_spool
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -13,11 +13,13 @@ import time
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
-from harden_mail.queue import qmail_service
-from harden_mail.queue.qmail_service import Commands, SystemdUnit, find_service, stopped
+from harden_mail.queue.qmail import service as qmail_service
+from harden_mail.queue.qmail.service import Commands, SystemdUnit, find_service, stopped
 from harden_mail.system import System
 
-MODULE_UTILS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(qmail_service.__file__))))
+MODULE_UTILS = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "module_utils"
+)
 
 # Takes the mutex as qmail-send does (it exits 111 when another has it), and ends some seconds after SIGTERM.
 DAEMON = """\
@@ -237,8 +239,8 @@ def test_a_start_that_goes_on_failing_is_said(daemon, monkeypatch):
 MORTAL = """\
 import os, sys, time
 sys.path.insert(0, {utils!r})
-from harden_mail.queue import qmail_service
-from harden_mail.queue.qmail_service import Commands, stopped
+from harden_mail.queue.qmail import service as qmail_service
+from harden_mail.queue.qmail.service import Commands, stopped
 from harden_mail.system import System
 system = System({root!r})
 service = Commands(system, "the stand-in", [{stop!r}], [{start!r}])

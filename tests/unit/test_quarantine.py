@@ -7,8 +7,9 @@ import warnings
 
 import pytest
 from harden_mail.errors import UserError
-from harden_mail.queue import qmail_service, quarantine
+from harden_mail.queue import quarantine
 from harden_mail.queue.message import Message, Recipient
+from harden_mail.queue.qmail import service as qmail_service
 from harden_mail.queue.quarantine import Run
 from harden_mail.system import System
 

@@ -10,10 +10,10 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.queue.count import count_queue
-from harden_mail.queue.postfix import PostfixQueue
-from harden_mail.queue.postfix_scan import Instance
-from harden_mail.queue.qmail import QmailQueue
-from harden_mail.queue.qmail_files import Layout
+from harden_mail.queue.postfix.backend import PostfixQueue
+from harden_mail.queue.postfix.scan import Instance
+from harden_mail.queue.qmail.backend import QmailQueue
+from harden_mail.queue.qmail.files import Layout
 
 QMAIL = pathlib.Path(__file__).parents[1] / "data" / "qmail-queue"
 

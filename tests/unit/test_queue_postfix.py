@@ -10,10 +10,12 @@ import resource
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import CommandError, UserError
-from harden_mail.queue import engine, postfix, postfix_spool, quarantine
+from harden_mail.queue import engine, quarantine
 from harden_mail.queue.backend import Handle, Unfinished
-from harden_mail.queue.postfix import PostfixQueue
-from harden_mail.queue.postfix_spool import name_of
+from harden_mail.queue.postfix import backend as postfix
+from harden_mail.queue.postfix import spool as postfix_spool
+from harden_mail.queue.postfix.backend import PostfixQueue
+from harden_mail.queue.postfix.spool import name_of
 
 QUARANTINE = "/quarantine"
 CONFIG_DIR = "/etc/postfix"

@@ -11,9 +11,10 @@ import tarfile
 import pytest
 from harden_mail.errors import UserError
 from harden_mail.host.mta import nothing
-from harden_mail.queue import qmail, quarantine
+from harden_mail.queue import quarantine
 from harden_mail.queue.backend import Unfinished
-from harden_mail.queue.qmail import QmailQueue
+from harden_mail.queue.qmail import backend as qmail
+from harden_mail.queue.qmail.backend import QmailQueue
 from harden_mail.system import System
 
 RECORDED = os.path.join(os.path.dirname(__file__), "..", "data", "qmail-queue", "queue.tar.xz")

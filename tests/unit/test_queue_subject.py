@@ -8,7 +8,7 @@ import time
 import pytest
 from harden_mail.queue.headers import subject_of
 from harden_mail.queue.subject import LONGEST, decode_subject
-from harden_mail.queue.text import printable
+from harden_mail.text import printable
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,8 +1,8 @@
 """The format of iptables-save, and merging our chain into a file of the host."""
 
 import pytest
-from harden_mail.firewall import rules_file
-from harden_mail.firewall.rules_file import Part, merge, parse, same_rule, strip
+from harden_mail.firewall.iptables import rules_file
+from harden_mail.firewall.iptables.rules_file import Part, merge, parse, same_rule, strip
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,9 +11,9 @@ import time
 from ..archive import build_program
 from ..errors import UserError
 from ..host.services import find_services
-from ..queue.text import printable
 from ..system import System
 from ..systemd_units import RELOAD, is_outdated
+from ..text import printable
 from ..untrusted import is_there_untrusted
 from . import conditions, metrics, program, turn
 from .home_made import home_made_jobs

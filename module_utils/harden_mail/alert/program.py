@@ -18,9 +18,9 @@ import syslog
 import time
 
 from ..errors import UserError
-from ..queue.text import printable
 from ..surface import place_of
 from ..system import System
+from ..text import printable
 from . import blind, conditions, privileges, ways
 from .limit import tell_held_back
 from .look import look

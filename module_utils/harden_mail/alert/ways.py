@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from ..queue.text import printable
+from ..text import printable
 from .notice import mail, message_id
 from .settings import NULL_SENDER, describe
 

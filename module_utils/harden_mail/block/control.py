@@ -5,8 +5,8 @@ import os
 from ..errors import CommandError, UserError
 from ..logs.cutoffs import sentence
 from ..logs.guard import guard
-from ..passwords.told import masked
-from ..postfix_config import Instance, key_of
+from ..passwords.result import masked
+from ..postfix.master_cf import Instance, key_of
 from . import engine, sessions
 from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
 from .postfix import TABLES, PostfixPart, is_inbound, takers

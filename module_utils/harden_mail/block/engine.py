@@ -11,7 +11,7 @@ import json
 from ..changes import Change, Run, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
-from ..postfix_config import either_memory
+from ..postfix.master_cf import either_memory
 from .lists import NOBODY, union
 
 STATE_DIR = "/var/lib/harden-mail/submission_block"

@@ -5,7 +5,7 @@ import re
 from collections import namedtuple
 
 from ..errors import UserError
-from ..queue.text import ascii_lower, folds_to_ascii, printable
+from ..text import ascii_lower, folds_to_ascii, printable
 
 # accounts: tuple of str, folded, ascending; addresses: tuple of str, networks, IPv4 first, ascending
 Blocked = namedtuple("Blocked", "accounts addresses")

@@ -15,7 +15,7 @@ from ..errors import CommandError, NotApplicable, UserError
 from ..host.mta import postconf
 from ..pop.plan import EITHER
 from ..pop.plan import FORMER_PATH as POP_NOTEBOOK
-from ..postfix_config import Instance, key_of, port_of, with_early_options, without_options
+from ..postfix.master_cf import Instance, key_of, port_of, with_early_options, without_options
 from .lists import Naming
 
 ACCOUNTS, ADDRESSES = "harden-mail-blocked-accounts", "harden-mail-blocked-addresses"

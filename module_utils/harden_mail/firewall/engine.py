@@ -11,11 +11,11 @@ from ..changes import Change, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
 from . import rollback
-from .firewalld import Firewalld
-from .iptables import Iptables
-from .nftables import Nftables
+from .boot_unit import RULES_DIR
+from .firewalld.backend import Firewalld
+from .iptables.backend import Iptables
+from .nftables.backend import Nftables
 from .plan import FORMER_PATH, STATE_DIR
-from .unit import RULES_DIR
 
 BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
 

@@ -11,8 +11,8 @@ import re
 import shlex
 
 from ..changes import Run, WriteFile
+from .boot_unit import RULES_DIR
 from .plan import STATE_DIR
-from .unit import RULES_DIR
 
 DIR = STATE_DIR + "/rollback"
 SCRIPT = DIR + "/undo.sh"

@@ -3,8 +3,8 @@
 from ..controller import controller_address, listening_ports
 from ..errors import UserError
 from ..logs.guard import guard
-from ..postfix_config import Instance, port_of
-from ..told_addresses import postfix_findings
+from ..postfix.master_cf import Instance, port_of
+from ..trusted_proxies import postfix_findings
 from . import engine, transparent
 from .choice import choose
 from .sources import contains, parse_ports, restriction

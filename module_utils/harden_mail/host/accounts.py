@@ -7,7 +7,7 @@ a panel that is not there, is none.
 import time
 
 from ..errors import CommandError
-from ..queue.text import printable
+from ..text import printable
 from ..untrusted import Limits, lines_untrusted, matching
 from .panel import plesk_settings
 from .panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, pattern_of

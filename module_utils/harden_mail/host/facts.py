@@ -1,6 +1,6 @@
 """All that is known of a host, with the evidence."""
 
-from . import smtp
+from .. import smtp
 from .accounts import find_accounts
 from .firewall import find_firewall
 from .listeners import find_listeners

@@ -8,7 +8,7 @@ import re
 from collections import namedtuple
 
 from ..errors import CommandError
-from ..firewall.unit import RULES_DIR
+from ..firewall.boot_unit import RULES_DIR
 
 # Our own objects; every chain and table of ours begins so.
 OUR_CHAINS = "HARDEN-MAIL-"

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from datetime import datetime, timezone
 
 from ..errors import UserError
-from ..queue.text import ascii_lower
+from ..text import ascii_lower
 from .logins import fold_address
 
 # An address that failed so often before its first success was more likely guessing than mistyping: a mail program

@@ -4,7 +4,7 @@ import functools
 import ipaddress
 from collections import OrderedDict
 
-from ..queue.text import ascii_lower
+from ..text import ascii_lower
 from .logins import WANTED_ENDS, Left
 
 # So many sessions, addresses and accounts are remembered at a time; what was forgotten counts as no log-in: better to

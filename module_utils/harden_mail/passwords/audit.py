@@ -9,16 +9,18 @@ import time
 
 from ..block.engine import listed
 from ..errors import NotApplicable, UserError
-from ..queue.text import ascii_lower, printable
 from ..surface import place_of
-from . import cost, notebook, process_guard, told
+from ..text import ascii_lower, printable
+from . import notebook
+from . import result as told
 from .audit_lists import Wanted, lists_dir
 from .candidates import QUOTAS, derived, fingerprint, general_batches
 from .candidates.hibp import PwnedFile
-from .guessing import Guessing, Limits
-from .hashes import Uncheckable, Unreadable, parse
-from .jobs import Target
-from .rounds import Words
+from .guessing import cost, process_guard
+from .guessing.jobs import Target
+from .guessing.rounds import Words
+from .guessing.run import Guessing, Limits
+from .hashes.parse import Uncheckable, Unreadable, parse
 from .stores import sql_client
 from .stores.registry import OUT_OF_REACH, open_store
 

@@ -21,7 +21,7 @@ import os
 import shutil
 
 from ..errors import UserError
-from ..queue.text import ascii_lower
+from ..text import ascii_lower
 
 DIRECTORY = "/var/lib/harden-mail/password_audit"
 KEY = DIRECTORY + "/key"

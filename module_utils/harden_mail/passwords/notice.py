@@ -14,7 +14,7 @@ from collections import OrderedDict
 
 from ..alert.notice import compose
 from ..errors import CommandError, UserError
-from ..queue.text import ascii_lower, printable
+from ..text import ascii_lower, printable
 from .notice_domains import Unknown, delivered
 
 STATE_DIR = "/var/lib/harden-mail/password_audit"

@@ -8,7 +8,7 @@ import re
 
 from ..errors import CommandError
 from ..host.users import text_of_root
-from ..queue.text import ascii_lower, printable
+from ..text import ascii_lower, printable
 from ..untrusted import NotRead
 
 _CONTROL = "/var/qmail/control"

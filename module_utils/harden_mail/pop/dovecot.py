@@ -2,7 +2,7 @@
 
 from ..changes import Run, file_change
 from ..errors import UserError
-from ..told_addresses import dovecot_findings
+from ..trusted_proxies import dovecot_findings
 from . import hook
 
 SERVICE = "harden-mail-pop"

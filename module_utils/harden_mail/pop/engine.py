@@ -6,7 +6,7 @@ import json
 from ..changes import Change, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
-from ..postfix_config import either_memory
+from ..postfix.master_cf import either_memory
 from .pairs import PostfixCourier, PostfixDovecot, QmailCourier, QmailDovecot
 from .plan import FORMER_PATH, STATE_DIR
 from .plesk import Plesk

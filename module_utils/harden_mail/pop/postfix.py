@@ -19,9 +19,9 @@ import re
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
-from ..postfix_config import Instance, host_of, key_of, port_of, with_option, without_options
-from ..smtp_auth import ask
-from ..told_addresses import postfix_findings
+from ..port25.control import ask
+from ..postfix.master_cf import Instance, host_of, key_of, port_of, with_option, without_options
+from ..trusted_proxies import postfix_findings
 from . import database, policy_lookup
 from .plan import BOTH
 

@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 
-from .text import printable
+from ..text import printable
 
 # address: str, without angle brackets; done: it has been delivered or has bounced, and is not tried again
 Recipient = namedtuple("Recipient", "address done")

@@ -5,8 +5,8 @@ from ..host.mta import find_mta
 from ..host.panel import find_panel
 from ..host.processes import find_processes
 from ..host.services import find_services
-from .postfix import PostfixQueue
-from .qmail import QmailQueue
+from .postfix.backend import PostfixQueue
+from .qmail.backend import QmailQueue
 
 QUEUES = {queue.name: queue for queue in (PostfixQueue, QmailQueue)}
 

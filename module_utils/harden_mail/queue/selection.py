@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from ..errors import UserError
-from .text import folded, printable
+from ..text import folded, printable
 
 KEYS = ("sender", "recipient", "subject", "age", "size", "state", "id", "origin", "not")
 ORIGIN_KEYS = ("sasl_user", "client", "uid", "script")

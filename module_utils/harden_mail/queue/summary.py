@@ -3,7 +3,7 @@
 import time
 from bisect import bisect
 
-from .text import printable
+from ..text import printable
 
 # Distinct values that are counted exactly; beyond, a count may be too low by what is said with it.
 KEPT = 5000

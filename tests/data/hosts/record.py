@@ -12,7 +12,8 @@ import os
 import re
 import sys
 
-from harden_mail.host import facts, processes, smtp
+from harden_mail import smtp
+from harden_mail.host import facts, processes
 from harden_mail.system import System
 
 

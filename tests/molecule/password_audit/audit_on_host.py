@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../module_utils"))
 
 from harden_mail.passwords import audit
-from harden_mail.passwords.process_guard import protect
+from harden_mail.passwords.guessing.process_guard import protect
 from harden_mail.system import System
 
 OPTIONS = {

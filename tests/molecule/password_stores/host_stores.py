@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, "/tmp/code/module_utils")
 
-from harden_mail.passwords import hashes
+from harden_mail.passwords.hashes import parse as hashes
 from harden_mail.passwords.stores.registry import open_store
 from harden_mail.system import System
 

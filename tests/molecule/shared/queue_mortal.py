@@ -16,8 +16,9 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "module_utils"))
 
 from harden_mail.errors import UserError
-from harden_mail.queue import engine, listing, postfix, quarantine
+from harden_mail.queue import engine, listing, quarantine
 from harden_mail.queue.arguments import QUEUE_ARGUMENTS
+from harden_mail.queue.postfix import backend as postfix
 from harden_mail.system import System
 
 # Names of sys.addaudithook: what is raised before a system call that changes something, or locks.

@@ -12,7 +12,7 @@ import re
 import stat
 
 from ...errors import UserError
-from ..md4 import md4_function
+from ..hashes.md4 import md4_function
 
 _LINE = re.compile(rb"([0-9A-Fa-f]{40}|[0-9A-Fa-f]{32}):([0-9]{1,15})\r?\n?")
 

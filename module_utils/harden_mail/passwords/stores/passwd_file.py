@@ -10,7 +10,7 @@ from ...host.lines import readable_text
 from ...host.panel_accounts import OF_A_CUSTOMER, OF_THE_SYSTEM, Shares, other_name
 from ...host.passdbs import VARIABLE, configuration, variable
 from ...host.users import MAIL_SYSTEM, as_good
-from ...queue.text import ascii_lower
+from ...text import ascii_lower
 from ...untrusted import NotRead, lines_untrusted, owner_of
 from ...untrusted_walk import trusted_users
 from ..account import Account

@@ -1,6 +1,6 @@
 """What a store could not read: sentences for people, with file and line, never with what is in it."""
 
-from ...queue.text import printable
+from ...text import printable
 
 # Sentences at most; the rest is counted.
 LIMIT = 20

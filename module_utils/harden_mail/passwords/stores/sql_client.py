@@ -14,8 +14,8 @@ from collections import namedtuple
 
 from ...errors import CommandError, UserError
 from ...host.users import MAIL_SYSTEM, ROOT_ALONE, as_good, text_of_root
-from ...queue.text import printable
 from ...system import GRACE
+from ...text import printable
 from ...untrusted import NotRead, numbered
 from . import sqlite_rows
 from .sql_rows import copied, unescaped

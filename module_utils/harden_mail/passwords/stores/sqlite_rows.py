@@ -17,7 +17,7 @@ try:
 except ImportError:
     sqlite3 = None
 
-from ...queue.text import printable
+from ...text import printable
 from ...untrusted import NotRead, owner_of
 from ...untrusted_child import DATABASE, rows_as_owner
 from .sql_rows import text_of

@@ -5,7 +5,7 @@ import time
 
 from ...errors import UserError
 from ...host.panel_accounts import fits, other_name
-from ...queue.text import ascii_lower
+from ...text import ascii_lower
 from ...untrusted import matching
 from .problems import Problems
 

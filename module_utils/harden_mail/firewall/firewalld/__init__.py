@@ -1,0 +1,1 @@
+"""Restricting submission by a zone and rules of firewalld."""

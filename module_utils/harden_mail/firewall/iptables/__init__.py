@@ -1,0 +1,1 @@
+"""Restricting submission by chains of iptables and ip6tables."""

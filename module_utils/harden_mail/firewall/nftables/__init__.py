@@ -1,0 +1,1 @@
+"""Restricting submission by a table of nftables."""

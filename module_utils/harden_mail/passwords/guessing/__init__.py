@@ -1,0 +1,1 @@
+"""Guessing passwords: in which order, in whose turn, in which process."""

@@ -1,0 +1,88 @@
+"""Whose turn it is: accounts whose guesses take about as long go their rounds together, and each account has its share.
+
+What is shared is time, not the number of guesses: the next wave is for the lane whose accounts have had least time
+each. So a hash of which one guess takes seconds holds nobody up.
+"""
+
+import math
+
+from ..hashes.parse import speed_class
+from . import cost
+from .rounds import Stream
+
+# In a lane, a guess takes at most so many times longer at one account than at another.
+_SPAN = 4
+
+# Hashes that are quick to try go ahead, in this share of the time while slow ones wait: they need next to nothing.
+_QUICK_SHARE = 0.25
+
+# All hashes together of which a guess takes so many seconds have this share at most while others wait: whoever can
+# write many of them gets no more by it.
+_DEAR_SECONDS = 0.5
+_DEAR_SHARE = 0.25
+
+_QUICK = None
+
+
+class Lane:
+    """Targets that go their rounds together.
+
+    :ivar list targets: of ``jobs.Target``
+    :ivar Stream stream: the general guesses, as far as they are with them
+    :ivar float seconds: of time that they had in this run
+    :ivar bool is_quick: hashes that were not made to be slow
+    :ivar bool is_dear: see ``_DEAR_SECONDS``
+    """
+
+    def __init__(self, key, stream):
+        self.targets, self.stream, self.seconds = [], stream, 0.0
+        self.is_quick = key is _QUICK
+        self.is_dear = not self.is_quick and _SPAN**key >= _DEAR_SECONDS
+
+
+def lanes_of(targets, general):
+    """List of :class:`Lane`, the quickest first.
+
+    :param general: as ``rounds.Words.general``
+    """
+    found = {}
+    for target in targets:
+        key = _key(target.group)
+        if key not in found:
+            found[key] = Lane(key, Stream(general))
+        found[key].targets.append(target)
+    return [found[key] for key in sorted(found, key=lambda key: -math.inf if key is _QUICK else key)]
+
+
+def _key(group):
+    if speed_class(group) != "slow":
+        return _QUICK
+    return math.floor(math.log(cost.seconds(group), _SPAN))
+
+
+def next_of(busy, everything, wave):
+    """Which of some lanes is to have the next wave.
+
+    :param list busy: of (lane, targets that it is about, guesses that each of them has left in its round), the quickest
+        lane first; not empty
+    :param float everything: seconds that all lanes had in this run
+    :param float wave: seconds of a processor that a wave is meant to take
+    :returns: index in that list
+    """
+    candidates = list(range(len(busy)))
+    if busy[0][0].is_quick and len(busy) > 1:
+        if busy[0][0].seconds <= _QUICK_SHARE * everything:
+            return 0
+        candidates = candidates[1:]
+    cheap = [index for index in candidates if not busy[index][0].is_dear]
+    dear_seconds = sum(lane.seconds for lane, _, _ in busy if lane.is_dear)
+    if cheap and dear_seconds >= _DEAR_SHARE * everything:
+        candidates = cheap
+    return min(candidates, key=lambda index: _after(*busy[index][1:], wave))
+
+
+def _after(targets, left, wave):
+    """Seconds of a processor that each of some targets will have had, more or less, after another wave."""
+    had = sum(target.entry.seconds for target in targets)
+    longest = max(cost.seconds(target.group) for target in targets)
+    return (had + max(longest, min(wave, longest * left * len(targets)))) / len(targets)

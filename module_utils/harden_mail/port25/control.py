@@ -1,0 +1,388 @@
+"""No AUTH on port 25: what the module smtp25_without_auth does."""
+
+import contextlib
+import ipaddress
+import json
+import os
+import smtplib
+import ssl
+import time
+from collections import namedtuple
+
+from ..errors import UserError
+from ..logs.guard import guard
+from ..postfix.master_cf import Instance, host_of, key_of, port_of, with_option, without_option
+
+SETTING = "smtpd_sasl_auth_enable"
+OPTION = SETTING + "=no"
+
+STATE_DIR = "/var/lib/harden-mail/smtp25_without_auth"
+# dict: config_dir -> {"before": str, "after": str, the master.cf without and with our option, "services": list of str}
+FORMER_PATH = STATE_DIR + "/former.json"
+
+LOCK = "/run/harden-mail/smtp25.lock"
+
+POSTFIX_DIR = "/etc/postfix"
+QMAIL_SMTPD = "/var/qmail/bin/qmail-smtpd"
+
+# Seconds for an answer, and until a reload must have shown its effect: smtpd processes end when they are idle.
+PATIENCE = 10.0
+
+# An address literal: smtplib would look the host's name up in the DNS, which may hang.
+OUR_NAME = "[127.0.0.1]"
+
+LOOPBACK = ("127.0.0.1", "::1")
+
+OFFERED = (
+    "AUTH is offered on port 25 ({0}): who has guessed a password sends from anywhere, past a closed submission port. "
+    "Set submission_firewall_no_auth_on_25: true to have it mended."
+)
+OFFERED_BY_QMAIL = (
+    "AUTH is offered on port 25 by qmail, which isn't mended here: take the password checker and what follows it off "
+    "qmail-smtpd's command line for port 25 (its run script, or /etc/xinetd.d/smtp_psa under Plesk, which writes that "
+    "file anew when mail settings change), and leave it on that for 587."
+)
+AMBIGUOUS = "Ports 25 and {0} both log as {1}: the accounts named may be of people who send on {0} and aren't touched."
+
+# offered: bool, EHLO names AUTH; taken: bool, AUTH was not refused (None: not tried); where: str, address and port
+Answer = namedtuple("Answer", "offered taken where")
+
+
+def run(system, params, check_mode):
+    """Do what the options say.
+
+    :param System system: the host
+    :param dict params: as in the module's argument_spec
+    :param bool check_mode: change nothing
+    :returns: dict, the module's result
+    :raises UserError: somebody would be cut off; Postfix doesn't like its configuration; AUTH is still there
+    """
+    if check_mode:
+        return _run(system, params, check_mode)
+    with system.lock(LOCK):
+        return _run(system, params, check_mode)
+
+
+def _run(system, params, check_mode):
+    if params["state"] == "absent":
+        return _give_back(system, check_mode)
+    config_dirs = params["config_dirs"]
+    if config_dirs is None:
+        config_dirs = [POSTFIX_DIR] if system.exists(POSTFIX_DIR + "/main.cf") else []
+    for config_dir in config_dirs:
+        if not system.exists(config_dir + "/master.cf"):
+            raise UserError(
+                "config_dirs names {0}, which has no master.cf: give Postfix configuration directories, such as "
+                "{1}.".format(config_dir, POSTFIX_DIR)
+            )
+    if config_dirs:
+        return _take_away(system, [Instance(system, path) for path in config_dirs], params, check_mode)
+    if system.exists(QMAIL_SMTPD):
+        return _look_at_qmail()
+    return {"changed": False, "not_applicable": "There is neither Postfix nor qmail on this host."}
+
+
+# --- present ----------------------------------------------------------------------------------------------
+
+
+def _take_away(system, instances, params, check_mode):
+    result = {"changed": False, "findings": [], "evidence": []}
+    # A kill between the change and the reload leaves a file that is right and a server that isn't.
+    todo = [instance for instance in instances if _offering(instance) or _answers(instance, offering=True)]
+    if not todo:
+        result["evidence"] = [line for instance in instances for line in _evidence(instance)]
+        if not any(instance.servers_on(25) for instance in instances):
+            result["not_applicable"] = "No smtpd of Postfix answers on port 25."
+        return result
+    if not params["mend"]:
+        result["findings"] = [OFFERED.format(", ".join(place for instance in todo for place in _places(instance)))]
+        return result
+
+    for instance in todo:
+        # What Postfix can't read already would fail after the change; check mode has to say so too.
+        _have_checked(instance)
+    result.update(_preview(system, todo, params))
+    result["changed"] = True
+    wanted = [(instance, with_option(instance.text, _offering(instance), OPTION)) for instance in todo]
+    result["diff"] = _diff(wanted)
+    if not check_mode:
+        for instance, text in wanted:
+            earlier = _load_former(system)
+            _save_former(system, _remembering(earlier, instance, text))
+            try:
+                _change(instance, text, prove=True)
+            except UserError:
+                _save_former(system, earlier)
+                raise
+    result["evidence"] = [line for instance in instances for line in _evidence(Instance(system, instance.config_dir))]
+    return result
+
+
+def _offering(instance):
+    """Keys of the services on port 25 that are configured to offer AUTH."""
+    return [
+        key_of(service)
+        for service in instance.servers_on(25)
+        if service.command == "smtpd" and instance.value(service, SETTING).lower() != "no"
+    ]
+
+
+def _places(instance):
+    return [
+        "{0} in {1}".format(key_of(service), instance.path)
+        for service in instance.servers_on(25)
+        if key_of(service) in _offering(instance)
+    ] or ["{0} as it runs, unlike {1}".format("Postfix", instance.path)]
+
+
+def _preview(system, instances, params):
+    on_25, elsewhere = set(), {}
+    for instance in instances:
+        here = {key_of(service) for service in instance.servers_on(25)}
+        on_25.update(instance.log_name(service) for service in instance.servers_on(25))
+        for service in instance.services():
+            if service.kind == "inet" and service.command == "smtpd" and key_of(service) not in here:
+                elsewhere[instance.log_name(service)] = port_of(service)
+    # Of two ports that log alike, people of the other are named too: better than to leave out those of this one.
+    warnings = [AMBIGUOUS.format(elsewhere[name], name) for name in sorted(on_25 & set(elsewhere))]
+    try:
+        found = guard(system, params, lambda login: login.service in on_25, "Taking AUTH off port 25")
+    except UserError as error:
+        if hasattr(error, "result"):
+            error.result["warnings"] = warnings + error.result["warnings"]
+        raise
+    found["warnings"] = warnings + found["warnings"]
+    return found
+
+
+def _evidence(instance):
+    lines = []
+    for service in instance.servers_on(25):
+        source = "master.cf" if SETTING in service.options else "main.cf"
+        lines.append(
+            "{0}/{1}: {2} has {3} = {4}".format(
+                instance.config_dir, source, key_of(service), SETTING, instance.value(service, SETTING)
+            )
+        )
+    answers = _answers(instance)
+    for answer in answers:
+        lines.append("EHLO to {0}: AUTH {1}".format(answer.where, "is offered" if answer.offered else "is not offered"))
+    silent = len(_addresses(instance)) - len(answers)
+    if silent:
+        lines.append("{0}: {1} of its services on port 25 did not answer".format(instance.path, silent))
+    return lines
+
+
+def _diff(wanted):
+    return {
+        "before": "".join("# {0}\n{1}".format(instance.path, instance.text) for instance, _text in wanted),
+        "after": "".join("# {0}\n{1}".format(instance.path, text) for instance, text in wanted),
+    }
+
+
+# --- the change --------------------------------------------------------------------------------------------
+
+
+def _change(instance, text, prove):
+    """Give an instance this master.cf and let the running Postfix take it up; what fails is taken back.
+
+    :param bool prove: ask the server whether AUTH is gone
+    """
+    system, reloaded = instance.system, False
+    answered = bool(_answers(instance))
+    try:
+        if text != instance.text:
+            system.write(instance.path, text)
+        _have_checked(instance)
+        system.run(["postfix", "-c", instance.config_dir, "check"])
+        if system.run(["postfix", "-c", instance.config_dir, "status"], check=False).rc == 0:
+            reloaded = True
+            system.run(["postfix", "-c", instance.config_dir, "reload"])
+            if prove and answered:
+                _prove(Instance(system, instance.config_dir))
+    except UserError as error:
+        if text != instance.text:
+            system.write(instance.path, instance.text)
+            if reloaded:
+                system.run(["postfix", "-c", instance.config_dir, "reload"], check=False)
+        raise UserError(
+            "{0}. {1} is as it was; Postfix says more in the mail log.".format(str(error).rstrip("."), instance.path)
+        ) from None
+
+
+def _have_checked(instance):
+    """:raises UserError: Postfix can't read this master.cf"""
+    instance.system.run(["postconf", "-c", instance.config_dir, "-M"])
+
+
+def _prove(instance):
+    """:raises UserError: AUTH is still offered or taken on port 25, or nothing answers any more"""
+    end = time.monotonic() + PATIENCE
+    while True:
+        answers = _answers(instance, try_auth=True)
+        open_still = [answer for answer in answers if answer.offered or answer.taken]
+        if answers and not open_still:
+            return
+        if time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    if not answers:
+        raise UserError("After the change nothing answers on port 25.")
+    raise UserError(
+        "After the change {0} still {1} AUTH.".format(
+            open_still[0].where, "offers" if open_still[0].offered else "takes"
+        )
+    )
+
+
+def _answers(instance, offering=False, try_auth=False):
+    """What the servers on port 25 answer: list of :class:`Answer`; empty when none does.
+
+    :param bool offering: only those that offer AUTH
+    """
+    answers = []
+    for addresses in _addresses(instance):
+        for address in addresses:
+            answer = ask(address, 25, try_auth)
+            if answer is not None:
+                answers.append(answer)
+                break
+    return [answer for answer in answers if answer.offered or not offering]
+
+
+def _addresses(instance):
+    """For each service on port 25, addresses to try one after the other: list of list of str."""
+    tried = []
+    for service in instance.services():
+        if service.kind != "inet" or port_of(service) != 25 or service.command not in ("smtpd", "postscreen"):
+            continue
+        host = host_of(service)
+        interfaces = [host] if host else instance.setting("inet_interfaces").replace(",", " ").split()
+        addresses = [interface for interface in interfaces if _is_address(interface)]
+        tried.append(addresses or list(LOOPBACK))
+    return tried
+
+
+def _is_address(text):
+    try:
+        return not ipaddress.ip_address(text.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
+def ask(address, port, try_auth=False):
+    """Ask an SMTP server about AUTH, without and with TLS.
+
+    :param bool try_auth: also send AUTH, which a server may take without offering it
+    :returns: :class:`Answer`, or None when there is none
+    """
+    where = "port {0} of {1}".format(port, address)
+    offered = taken = False
+    try:
+        with contextlib.closing(smtplib.SMTP(address.strip("[]"), port, OUR_NAME, timeout=PATIENCE)) as session:
+            for ready in (_greet, _start_tls):
+                if not ready(session):
+                    break
+                offered = offered or session.has_extn("auth")
+                taken = taken or (try_auth and _takes_auth(session))
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                session.quit()
+    except (OSError, smtplib.SMTPException):
+        return None
+    return Answer(offered, taken if try_auth else None, where)
+
+
+def _greet(session):
+    return session.ehlo()[0] == 250
+
+
+def _start_tls(session):
+    """Whether the session is in TLS now; a server whose TLS is broken can't be asked any further."""
+    if not session.has_extn("starttls"):
+        return False
+    try:
+        session.starttls(context=_any_certificate())
+        return _greet(session)
+    except (OSError, smtplib.SMTPException):
+        return False
+
+
+def _takes_auth(session):
+    code, _text = session.docmd("AUTH", "PLAIN")
+    if code == 334:
+        session.docmd("*")
+        return True
+    # 538: only in TLS, which is tried next.
+    return code in (235, 535)
+
+
+def _any_certificate():
+    """The host asks itself: who answers is known."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# --- the former state --------------------------------------------------------------------------------------
+
+
+def _load_former(system):
+    return json.loads(system.read(FORMER_PATH) or "{}")
+
+
+def _save_former(system, former):
+    if former:
+        system.make_private_dir(STATE_DIR)
+        system.write(FORMER_PATH, json.dumps(former, indent=1, sort_keys=True) + "\n", 0o600)
+    else:
+        system.remove(FORMER_PATH)
+        system.remove_empty_dir(STATE_DIR)
+        # Other parts of harden-mail keep theirs beside it: the last one to go takes the directory with it.
+        system.remove_empty_dir(os.path.dirname(STATE_DIR))
+
+
+def _remembering(former, instance, text):
+    """``former`` with what is needed to give back the master.cf of an instance that is about to get ``text``."""
+    if text == instance.text:
+        return former
+    ours = former.get(instance.config_dir, {}).get("services", [])
+    remembered = {
+        # What an earlier run put there isn't the host's own.
+        "before": without_option(instance.text, ours, OPTION),
+        "after": text,
+        "services": sorted(set(ours) | set(_offering(instance))),
+    }
+    return dict(former, **{instance.config_dir: remembered})
+
+
+def _give_back(system, check_mode):
+    former = _load_former(system)
+    wanted = []
+    for config_dir, remembered in sorted(former.items()):
+        if system.exists(config_dir + "/master.cf"):
+            instance = Instance(system, config_dir)
+            if instance.text == remembered["after"]:
+                text = remembered["before"]
+            elif instance.text == remembered["before"]:
+                text = instance.text  # a run that was killed here has given it back
+            else:
+                text = without_option(instance.text, remembered["services"], OPTION)
+            wanted.append((instance, text))
+    result = {"changed": bool(former), "diff": _diff(wanted), "evidence": [], "findings": []}
+    if not check_mode:
+        for instance, text in wanted:
+            _change(instance, text, prove=False)
+        _save_former(system, {})
+    return result
+
+
+# --- qmail -------------------------------------------------------------------------------------------------
+
+
+def _look_at_qmail():
+    answer = next(filter(None, (ask(address, 25) for address in LOOPBACK)), None)
+    if answer is None:
+        return {"changed": False, "not_applicable": "Nothing answers on port 25 of this host's loopback."}
+    evidence = ["EHLO to {0}: AUTH {1}".format(answer.where, "is offered" if answer.offered else "is not offered")]
+    return {"changed": False, "evidence": evidence, "findings": [OFFERED_BY_QMAIL] if answer.offered else []}
