@@ -7,7 +7,8 @@ import ipaddress
 import re
 
 from .errors import CommandError
-from .postfix.master_cf import Instance, host_of, key_of, parse_services, port_of
+from .postfix.instance import Instance
+from .postfix.master_cf import host_of, key_of, parse_services, port_of
 from .text import printable
 
 # Longest value that is shown.

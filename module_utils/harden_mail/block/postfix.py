@@ -12,10 +12,11 @@ import re
 
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import CommandError, NotApplicable, UserError
-from ..host.mta import postconf
 from ..pop.plan import EITHER
 from ..pop.plan import FORMER_PATH as POP_NOTEBOOK
-from ..postfix.master_cf import Instance, key_of, port_of, with_early_options, without_options
+from ..postfix.instance import Instance
+from ..postfix.master_cf import key_of, port_of, with_early_options, without_options
+from ..postfix.postconf import postconf
 from .lists import Naming
 
 ACCOUNTS, ADDRESSES = "harden-mail-blocked-accounts", "harden-mail-blocked-addresses"

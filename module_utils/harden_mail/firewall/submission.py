@@ -3,7 +3,8 @@
 from ..controller import controller_address, listening_ports
 from ..errors import UserError
 from ..logs.guard import guard
-from ..postfix.master_cf import Instance, port_of
+from ..postfix.instance import Instance
+from ..postfix.master_cf import port_of
 from ..trusted_proxies import postfix_findings
 from . import engine, transparent
 from .choice import choose

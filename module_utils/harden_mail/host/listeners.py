@@ -4,7 +4,8 @@ import ipaddress
 import re
 from collections import namedtuple
 
-from ..postfix.master_cf import Instance, host_of, port_of
+from ..postfix.instance import Instance
+from ..postfix.master_cf import host_of, port_of
 from .processes import holders, is_postfix_master
 from .sockets import address_of
 

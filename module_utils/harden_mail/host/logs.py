@@ -3,7 +3,7 @@
 import os
 import re
 
-from .mta import postconf
+from ..postfix.postconf import postconf
 
 SYSLOG_CONFIGURATIONS = ("/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf", "/etc/syslog.conf", "/etc/syslog-ng/*.conf")
 

@@ -2,10 +2,9 @@
 
 import os
 
-from ..errors import CommandError
+from ..postfix.postconf import POSTFIX_DIR, postconf
 from .processes import is_postfix_master, link
 
-POSTFIX_DIR = "/etc/postfix"
 QMAIL_DIR = "/var/qmail"
 
 # Where daemontools (and its kin) look for the services they keep running.
@@ -61,19 +60,6 @@ def sendmail_program(system):
             return path
         path = os.path.normpath(os.path.join(os.path.dirname(path), target))
     return path
-
-
-def postconf(system, config_dir, names):
-    """Settings of one Postfix instance.
-
-    :returns: dict from name to value; without those that this release doesn't know
-    """
-    try:
-        out = system.run(["postconf", "-c", config_dir] + list(names), check=False).out
-    except CommandError:
-        return {}
-    pairs = (line.partition(" =") for line in out.splitlines())
-    return {name: value.strip() for name, equals, value in pairs if equals}
 
 
 def _postfix(system, services, panel):

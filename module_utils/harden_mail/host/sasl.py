@@ -3,8 +3,8 @@
 import contextlib
 import re
 
+from ..postfix.postconf import postconf
 from ..untrusted import NotRead
-from .mta import postconf
 from .users import text_of_root
 
 # Cyrus SASL's own store, in Debian and in Red Hat.

@@ -20,7 +20,8 @@ from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
 from ..port25.control import ask
-from ..postfix.master_cf import Instance, host_of, key_of, port_of, with_option, without_options
+from ..postfix.instance import Instance
+from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_options
 from ..trusted_proxies import postfix_findings
 from . import database, policy_lookup
 from .plan import BOTH

@@ -11,7 +11,9 @@ from collections import namedtuple
 
 from ..errors import UserError
 from ..logs.guard import guard
-from ..postfix.master_cf import Instance, host_of, key_of, port_of, with_option, without_option
+from ..postfix.instance import Instance
+from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_option
+from ..postfix.postconf import POSTFIX_DIR
 
 SETTING = "smtpd_sasl_auth_enable"
 OPTION = SETTING + "=no"
@@ -22,7 +24,6 @@ FORMER_PATH = STATE_DIR + "/former.json"
 
 LOCK = "/run/harden-mail/smtp25.lock"
 
-POSTFIX_DIR = "/etc/postfix"
 QMAIL_SMTPD = "/var/qmail/bin/qmail-smtpd"
 
 # Seconds for an answer, and until a reload must have shown its effect: smtpd processes end when they are idle.

@@ -1,11 +1,9 @@
-"""Services of one Postfix instance: what master.cf(5) says of them, and small changes to that file."""
+"""master.cf(5): its services, and small changes to the options that stand behind them."""
 
 import copy
 import re
 import socket
 from collections import namedtuple
-
-from ..host.mta import postconf
 
 # name: "smtp", "25", "203.0.113.5:25"; kind: "inet", "pass", "unix"; command: "smtpd"
 # options: dict, what -o says; the last of several wins, as in Postfix
@@ -14,55 +12,6 @@ Service = namedtuple("Service", "name kind command options end")
 
 # Postfix 3.0 and later: a value with blanks stands in braces, "-o { name = value }".
 _WORD = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}|\S+")
-
-
-class Instance:
-    """One Postfix instance.
-
-    :ivar str path: its master.cf
-    :ivar str text: that file's content, as it was when first read
-    """
-
-    def __init__(self, system, config_dir):
-        self.system, self.config_dir = system, config_dir
-        self.path = config_dir.rstrip("/") + "/master.cf"
-        self.text = system.read(self.path) or ""
-        self._settings = {}
-
-    def services(self):
-        return parse_services(self.text)
-
-    def servers_on(self, port):
-        """The smtpd services that answer on a TCP port; behind a postscreen, those that it hands connections to."""
-        listeners = [service for service in self.services() if service.kind == "inet" and port_of(service) == port]
-        servers = [service for service in listeners if service.command == "smtpd"]
-        if any(service.command == "postscreen" for service in listeners):
-            servers += [s for s in self.services() if s.kind == "pass" and s.command == "smtpd"]
-        return servers
-
-    def value(self, service, name):
-        """What a setting (str) is for a service: of its -o, or of main.cf; "" when it is nowhere."""
-        value = service.options.get(name)
-        if value is None:
-            return self.setting(name)
-        if "$" in value:
-            wanted = "{0}/{1}/{2}".format(service.name, service.kind, name)
-            value = postconf(self.system, self.config_dir, ["-xP", wanted]).get(wanted, value)
-        return value
-
-    def setting(self, name):
-        """What a setting (str) is in main.cf or by default, "" when Postfix doesn't know it."""
-        if name not in self._settings:
-            # Before 2.10 postconf doesn't follow $name.
-            found = postconf(self.system, self.config_dir, ["-x", name]) or postconf(
-                self.system, self.config_dir, [name]
-            )
-            self._settings[name] = found.get(name, "")
-        return self._settings[name]
-
-    def log_name(self, service):
-        """Who a service is in the log: "postfix/submission/smtpd"."""
-        return self.value(service, "syslog_name") + "/smtpd"
 
 
 def parse_services(text):

@@ -27,7 +27,7 @@ from collections import namedtuple
 from urllib.parse import quote, unquote
 
 from ...errors import CommandError, UserError
-from ...host.mta import POSTFIX_DIR, postconf
+from ...postfix.postconf import POSTFIX_DIR, postconf
 from ..backend import Outcome, Queue, Unfinished
 from ..count import count_state
 from ..quarantine import copy_all, in_batches

@@ -2,16 +2,8 @@ import socket
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.postfix.master_cf import (
-    Instance,
-    Service,
-    host_of,
-    key_of,
-    parse_services,
-    port_of,
-    with_option,
-    without_option,
-)
+from harden_mail.postfix.instance import Instance
+from harden_mail.postfix.master_cf import Service, host_of, key_of, parse_services, port_of, with_option, without_option
 from hypothesis import given
 from hypothesis import strategies as st
 
