@@ -6,7 +6,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.firewall import choice, engine
-from harden_mail.firewall.firewalld.backend import POLICY_PATH, Firewalld
+from harden_mail.firewall.firewalld.backend import Firewalld
+from harden_mail.firewall.firewalld.names import POLICY_PATH
 from harden_mail.firewall.iptables.backend import Iptables
 from harden_mail.firewall.nftables.backend import RULES_FILE, Nftables
 from harden_mail.firewall.sources import restriction

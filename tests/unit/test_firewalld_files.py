@@ -4,7 +4,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run
 from harden_mail.errors import UserError
-from harden_mail.firewall.firewalld import backend as firewalld
+from harden_mail.firewall.firewalld import connections, files, names, policy, ports, rules, stand_in
+from harden_mail.firewall.firewalld.daemon import Daemon
 from harden_mail.firewall.sources import restriction
 from harden_mail.system import Completed
 from hypothesis import given
@@ -32,7 +33,7 @@ ZONE = """\
 
 
 def test_a_zone_is_read():
-    zone = firewalld.read_zone(ZONE, "public.xml")
+    zone = files.read_zone(ZONE, "public.xml")
     assert zone.services == ["ssh", "smtp-submission"]
     assert zone.ports == ["587/tcp", "500-600/tcp"]
     assert zone.rules == [], "a rule of others is not ours"
@@ -41,19 +42,19 @@ def test_a_zone_is_read():
 @pytest.mark.parametrize("text", ["", "<zone", "nothing of the kind"])
 def test_a_zone_that_is_no_xml_is_a_sentence(text):
     with pytest.raises(UserError, match=r"^/etc/firewalld/zones/public\.xml is no XML"):
-        firewalld.read_zone(text, "/etc/firewalld/zones/public.xml")
+        files.read_zone(text, "/etc/firewalld/zones/public.xml")
 
 
 def test_a_zone_is_narrowed_and_given_back_byte_for_byte():
-    before = firewalld.read_zone(ZONE, "public.xml")
-    rules = [firewalld.accept_rule(family, 587) for family in (4, 6)]
-    after = before._replace(services=["ssh"], ports=["500-600/tcp"], rules=rules)
-    narrowed = firewalld.write_zone(ZONE, before, after)
-    assert firewalld.read_zone(narrowed, "public.xml") == after
+    before = files.read_zone(ZONE, "public.xml")
+    accepts = [rules.accept_rule(family, 587) for family in (4, 6)]
+    after = before._replace(services=["ssh"], ports=["500-600/tcp"], rules=accepts)
+    narrowed = files.write_zone(ZONE, before, after)
+    assert files.read_zone(narrowed, "public.xml") == after
     for kept in ("R&amp;D &gt; all", '<source address="192.0.2.66"/>', "<forward/>", 'target="DROP"'):
         assert kept in narrowed
-    widened = firewalld.write_zone(narrowed, after, before)
-    assert firewalld._same_zone(widened, ZONE)
+    widened = files.write_zone(narrowed, after, before)
+    assert files.same_zone(widened, ZONE)
 
 
 @pytest.mark.parametrize(
@@ -70,49 +71,48 @@ def test_a_zone_is_narrowed_and_given_back_byte_for_byte():
     ],
 )
 def test_only_a_port_that_is_wholly_ours_is_taken_out(word, inside):
-    assert firewalld._ports_within(word, (465, 587)) == inside
+    assert ports.ports_within(word, (465, 587)) == inside
 
 
 def test_everybody_is_two_halves_because_an_ipset_holds_no_prefix_of_zero():
     networks = restriction(["0.0.0.0/0"], [587], allow_any=True)[0].networks4
-    assert [str(half) for half in firewalld.split_any(networks)] == ["0.0.0.0/1", "128.0.0.0/1"]
-    assert firewalld.read_networks(["128.0.0.0/1", "0.0.0.0/1"]) == [(0, 2**32 - 1)]
+    assert [str(half) for half in files.split_any(networks)] == ["0.0.0.0/1", "128.0.0.0/1"]
+    assert files.read_networks(["128.0.0.0/1", "0.0.0.0/1"]) == [(0, 2**32 - 1)]
 
 
-@pytest.mark.parametrize("path", sorted(firewalld.own_files(WANTED)))
+@pytest.mark.parametrize("path", sorted(files.own_files(WANTED)))
 def test_our_files_mean_the_same_whoever_writes_them(path):
-    text = firewalld.own_files(WANTED)[path]
-    ours = firewalld.read_own(text)
-    assert firewalld.read_own(text.replace('"True"', '"yes"').replace("  ", "\t")) == ours
-    assert firewalld.read_own(text.replace("203.0.113.0/24", "203.0.113.0/25").replace("587", "588")) != ours or (
+    text = files.own_files(WANTED)[path]
+    ours = files.read_own(text)
+    assert files.read_own(text.replace('"True"', '"yes"').replace("  ", "\t")) == ours
+    assert files.read_own(text.replace("203.0.113.0/24", "203.0.113.0/25").replace("587", "588")) != ours or (
         "203.0.113" not in text and "587" not in text
     )
-    assert firewalld.read_own("not XML") is None
+    assert files.read_own("not XML") is None
 
 
 def test_the_policy_refuses_both_families_on_every_port():
-    text = firewalld.own_files(WANTED)[firewalld.POLICY_PATH]
+    text = files.own_files(WANTED)[names.POLICY_PATH]
     assert text.count('invert="True"') == text.count('<reject type="tcp-reset"/>') == 4
-    closed = firewalld.own_files(restriction(["203.0.113.5"], [587])[0])
-    assert "<entry>" not in closed[firewalld.IPSET_PATHS[6]]
+    closed = files.own_files(restriction(["203.0.113.5"], [587])[0])
+    assert "<entry>" not in closed[names.IPSET_PATHS[6]]
 
 
 def test_our_files_are_for_root_alone_also_when_they_were_open_to_others(tmp_path):
     host = FakeSystem(tmp_path, {"systemctl": "", "nft": Completed(1, "", "")})
-    for path, text in firewalld.own_files(WANTED).items():
+    for path, text in files.own_files(WANTED).items():
         host.write(path, text, 0o640)
-    host.write(firewalld.STAND_IN_FILE, "former", 0o644)
-    backend = firewalld.Firewalld(host)
-    changes = backend._own_changes(WANTED) + backend._stand_in_changes(WANTED)
+    host.write(stand_in.FILE, "former", 0o644)
+    changes = policy.policy_changes(Daemon(host), WANTED) + stand_in.stand_in_changes(host, WANTED)
     tightened = [change.do[0].argv for change in changes if change.what.startswith("mode of ")]
-    paths = sorted(firewalld.IPSET_PATHS.values()) + [firewalld.POLICY_PATH, firewalld.STAND_IN_FILE]
+    paths = sorted(names.IPSET_PATHS.values()) + [names.POLICY_PATH, stand_in.FILE]
     assert tightened == [("chmod", "0600", path) for path in paths]
-    new = next(change for change in changes if change.what == firewalld.STAND_IN_FILE)
+    new = next(change for change in changes if change.what == stand_in.FILE)
     assert new.do[0].mode == 0o600
 
 
 def test_whose_open_connections_are_cut():
-    connections = """\
+    listing = """\
 0      0        198.51.100.1:587      198.51.100.7:40000
 0      0        198.51.100.1:587      192.0.2.66:40000
 0      0      [2001:db8:1::1]:465   [2001:db8:ffff::1]:40000
@@ -121,7 +121,7 @@ def test_whose_open_connections_are_cut():
 0      0        198.51.100.1:587      198.51.100.1:40000
 """
     own = "2: eth0    inet 198.51.100.1/24 brd 198.51.100.255 scope global eth0\n"
-    assert firewalld.refused_peers(connections, own, WANTED) == ["192.0.2.66", "192.0.2.67", "2001:db8:ffff::1"]
+    assert connections.refused_peers(listing, own, WANTED) == ["192.0.2.66", "192.0.2.67", "2001:db8:ffff::1"]
 
 
 def test_ports_that_nat_sends_elsewhere():
@@ -131,8 +131,8 @@ def test_ports_that_nat_sends_elsewhere():
 		tcp dport 993 accept
 		tcp dport 994 dnat to 172.17.0.4
 """
-    assert firewalld.published_ports(ruleset, (465, 587)) == [465, 587]
-    assert firewalld.published_ports(ruleset.replace("587", "588"), (587,)) == []
+    assert connections.published_ports(ruleset, (465, 587)) == [465, 587]
+    assert connections.published_ports(ruleset.replace("587", "588"), (587,)) == []
 
 
 entries = st.lists(st.integers(0, 200).map("10.0.0.{0}".format), unique=True, max_size=80)
@@ -140,7 +140,7 @@ entries = st.lists(st.integers(0, 200).map("10.0.0.{0}".format), unique=True, ma
 
 @given(entries, entries)
 def test_entries_become_the_wanted_ones_in_few_calls(old, new):
-    steps = firewalld._replace_entries("some-set", old, new)
+    steps = policy.replace_entries("some-set", old, new)
     assert len(steps) <= 2
     there = set(old)
     for step in steps:
@@ -153,5 +153,5 @@ def test_entries_become_the_wanted_ones_in_few_calls(old, new):
 
 @given(st.text(max_size=40))
 def test_no_word_for_a_port_breaks_it(word):
-    firewalld._covers(word, 587)
-    firewalld._ports_within(word, (587,))
+    ports.covers(word, 587)
+    ports.ports_within(word, (587,))
