@@ -9,26 +9,37 @@ import time
 from collections import namedtuple
 
 # A server that doesn't answer within this time, in seconds, counts as silent, however many there are.
-PATIENCE = 3.0
+PROBE_TIMEOUT = 3.0
 
 # This host answers itself in no time, or not at all: an own address that a firewall drops leaves time for loopback.
-CONNECT_PATIENCE = 0.5
+CONNECT_TIMEOUT = 0.5
+
+# Seconds for an answer to somebody who wants to be sure of it.
+_ANSWER_TIMEOUT = 10.0
 
 # smtplib would look the host's name up in the DNS, which may hang; a literal is valid (RFC 5321, 4.1.3).
-OUR_NAME = "[127.0.0.1]"
+_OUR_NAME = "[127.0.0.1]"
 
-# starttls: bool; auth_plain, auth_tls: list of str, mechanisms offered without and with TLS; each None when not known
-# how: str, the evidence
+# What one server offers; each of the first three is None when it is not known.
+#   starttls:             bool
+#   auth_plain, auth_tls: list of str, mechanisms offered without and with TLS
+#   how:                  str, the evidence
 Offer = namedtuple("Offer", "starttls auth_plain auth_tls how")
+
+# What one server says of AUTH.
+#   offered: bool, EHLO names AUTH, without or with TLS
+#   taken:   bool, AUTH was not refused; None: not tried
+#   where:   str, address and port
+Answer = namedtuple("Answer", "offered taken where")
 
 
 def probe(servers):
     """Ask all servers at once.
 
     :param servers: list of (int port, list of str addresses: the next is tried when one can't be talked to)
-    :returns: list of Offer, in the same order; at most PATIENCE seconds later
+    :returns: list of Offer, in the same order; at most PROBE_TIMEOUT seconds later
     """
-    offers = [Offer(None, None, None, "no answer within {0:g} seconds".format(PATIENCE))] * len(servers)
+    offers = [Offer(None, None, None, "no answer within {0:g} seconds".format(PROBE_TIMEOUT))] * len(servers)
 
     def ask(index, port, addresses):
         offers[index] = _ask(port, addresses)
@@ -38,7 +49,7 @@ def probe(servers):
         threading.Thread(target=ask, args=(index, port, addresses), daemon=True)
         for index, (port, addresses) in enumerate(servers)
     ]
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + PROBE_TIMEOUT
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -70,13 +81,56 @@ def _offer(address, port, tls_first, where):
         if not session.has_extn("starttls"):
             return Offer(False, auth_plain, [], "EHLO to {0}".format(where))
         try:
-            _expect(220, session.docmd("STARTTLS"))
-            _in_tls(session)
-            _expect(250, session.ehlo())
+            _start_tls(session)
         except (OSError, smtplib.SMTPException) as error:  # TLS errors are an OSError too
             how = "EHLO to {0}; STARTTLS is offered but failed: {1}".format(where, error)
             return Offer(True, auth_plain, None, how)
         return Offer(True, auth_plain, mechanisms(session), "EHLO to {0}, before and after STARTTLS".format(where))
+
+
+def ask(address, port, try_auth=False):
+    """Ask an SMTP server about AUTH, without and with TLS.
+
+    :param str address: also in brackets
+    :param bool try_auth: also send AUTH, which a server may take without offering it
+    :returns: :class:`Answer`, or None when there is none
+    """
+    where = "port {0} of {1}".format(port, address)
+    offered = taken = False
+    try:
+        with _session(address.strip("[]"), port, False, _ANSWER_TIMEOUT, _ANSWER_TIMEOUT) as session:
+            for is_ready in (_greet, _try_tls):
+                if not is_ready(session):
+                    break
+                offered = offered or session.has_extn("auth")
+                taken = taken or (try_auth and _takes_auth(session))
+    except (OSError, smtplib.SMTPException):
+        return None
+    return Answer(offered, taken if try_auth else None, where)
+
+
+def _greet(session):
+    return session.ehlo()[0] == 250
+
+
+def _try_tls(session):
+    """Whether the session is in TLS now; a server whose TLS is broken can't be asked any further."""
+    if not session.has_extn("starttls"):
+        return False
+    try:
+        _start_tls(session)
+    except (OSError, smtplib.SMTPException):
+        return False
+    return True
+
+
+def _takes_auth(session):
+    code, _text = session.docmd("AUTH", "PLAIN")
+    if code == 334:
+        session.docmd("*")
+        return True
+    # 538: only in TLS, which is tried next.
+    return code in (235, 535)
 
 
 def mechanisms(session):
@@ -87,13 +141,13 @@ def mechanisms(session):
 
 
 @contextlib.contextmanager
-def _session(address, port, tls_first):
+def _session(address, port, tls_first, connect_timeout=CONNECT_TIMEOUT, timeout=PROBE_TIMEOUT):
     """A session after the greeting; it ends with QUIT, so that no log speaks of a lost connection."""
-    session = smtplib.SMTP(local_hostname=OUR_NAME)
+    session = smtplib.SMTP(local_hostname=_OUR_NAME)
     # Connected by hand: smtplib knows one time-out only, for connecting and for every answer.
-    session.sock = socket.create_connection((address, port), CONNECT_PATIENCE)
+    session.sock = socket.create_connection((address, port), connect_timeout)
     try:
-        session.sock.settimeout(PATIENCE)
+        session.sock.settimeout(timeout)
         if tls_first:
             _in_tls(session)
         _expect(220, session.getreply())
@@ -102,6 +156,12 @@ def _session(address, port, tls_first):
             session.quit()
     finally:
         session.close()
+
+
+def _start_tls(session):
+    _expect(220, session.docmd("STARTTLS"))
+    _in_tls(session)
+    _expect(250, session.ehlo())
 
 
 def _expect(wanted, answer):

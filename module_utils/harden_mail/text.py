@@ -51,6 +51,12 @@ def printable(text, limit=300):
     return "".join(kept) + "\u2026"
 
 
+def masked(name: str) -> str:
+    """An account's name by which who knows it recognizes it: ``i***@example.com``."""
+    local, at, domain = name.partition("@")
+    return printable(local[:1] + "***" + at + domain)
+
+
 def ascii_lower(text):
     """A name with A to Z in small letters, and nothing else changed.
 

@@ -6,6 +6,7 @@ Asked of the servers themselves, as they would run now: ``postconf`` and ``dovec
 import ipaddress
 import re
 
+from .addresses import is_loopback, is_within
 from .errors import CommandError
 from .postfix.instance import Instance
 from .postfix.master_cf import host_of, key_of, parse_services, port_of
@@ -67,7 +68,7 @@ def postfix_findings(system, config_dirs):
 def _submits(instance, service):
     if service.command != "smtpd" or service.kind not in ("inet", "pass"):
         return False
-    if service.kind == "inet" and _is_loopback(host_of(service)):
+    if service.kind == "inet" and is_loopback(host_of(service)):
         return False
     takes_auth = instance.value(service, "smtpd_sasl_auth_enable").lower() == "yes"
     return takes_auth or (service.kind == "inet" and port_of(service) in (587, 465))
@@ -112,7 +113,7 @@ def dovecot_findings(system, exempt):
             continue
         words = [word for word in _values(said, name) if not _is_harmless(word, exempt)]
         if words:
-            is_local = any(_is_loopback(word) for word in words)
+            is_local = any(is_loopback(word) for word in words)
             value = printable(" ".join(words), _SHOWN)
             findings.append(TRUSTED.format(name=name, value=value, how=how, local=_LOCAL if is_local else ""))
     return findings
@@ -134,18 +135,4 @@ def _is_harmless(word, exempt):
         network = ipaddress.ip_network(word, strict=False)
     except ValueError:
         return False
-    return not network.is_loopback and any(
-        network.version == other.version
-        and other.network_address <= network.network_address
-        and network.broadcast_address <= other.broadcast_address
-        for other in exempt
-    )
-
-
-def _is_loopback(text):
-    if text == "localhost":
-        return True
-    try:
-        return ipaddress.ip_network(text, strict=False).is_loopback
-    except ValueError:
-        return False
+    return not network.is_loopback and any(is_within(network, other) for other in exempt)

@@ -325,9 +325,8 @@ def test_the_program_is_what_it_needs_and_nothing_more(program):
     assert names == {
         "__main__.py",
         "harden_mail/__init__.py",
+        "harden_mail/addresses.py",
         "harden_mail/errors.py",
-        "harden_mail/host/__init__.py",
-        "harden_mail/host/sockets.py",
         "harden_mail/logs/__init__.py",
         "harden_mail/logs/logins.py",
         "harden_mail/logs/stamps.py",

@@ -7,8 +7,9 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.logs.guard import GUARD_ARGUMENTS
-from harden_mail.port25 import control as smtp_auth
-from harden_mail.port25.control import FORMER_PATH, Answer, ask, run
+from harden_mail.port25 import control
+from harden_mail.port25.control import FORMER_PATH, run
+from harden_mail.smtp import Answer, ask
 from harden_mail.system import Completed
 
 MASTER = """\
@@ -70,7 +71,7 @@ class Host(FakeSystem):
         super().remove(path)
 
     def ask(self, address, port, try_auth=False):
-        """What the running server answers, instead of smtp_auth.ask."""
+        """What the running server answers, instead of control.ask."""
         self.asked.append(address)
         offered = self.auth == "yes" and "smtpd_sasl_auth_enable=no" not in self.serving
         return Answer(offered, offered if try_auth else None, "port {0} of {1}".format(port, address))
@@ -83,11 +84,11 @@ class Host(FakeSystem):
 
 @pytest.fixture
 def make_host(tmp_path, monkeypatch):
-    monkeypatch.setattr(smtp_auth, "PATIENCE", 0.0)
+    monkeypatch.setattr(control, "_RELOAD_TIMEOUT", 0.0)
 
     def make(*options, **named):
         host = Host(tmp_path, *options, **named)
-        monkeypatch.setattr(smtp_auth, "ask", host.ask)
+        monkeypatch.setattr(control, "ask", host.ask)
         return host
 
     return make
@@ -157,7 +158,7 @@ def test_only_reports_when_it_may_not_mend(make_host, tmp_path):
     assert not result["changed"]
     assert "submission_firewall_no_auth_on_25: true" in result["findings"][0]
     assert "smtp/inet in /etc/postfix/master.cf" in result["findings"][0]
-    assert set(tree(tmp_path)) - set(before) <= {tmp_path / smtp_auth.LOCK.lstrip("/")}
+    assert set(tree(tmp_path)) - set(before) <= {tmp_path / control.LOCK.lstrip("/")}
 
 
 def test_a_server_that_was_not_reloaded_is(make_host):
@@ -171,7 +172,7 @@ def test_a_server_that_was_not_reloaded_is(make_host):
 
 def test_a_postfix_that_is_stopped_is_not_started(make_host, monkeypatch):
     host = make_host()
-    monkeypatch.setattr(smtp_auth, "ask", lambda *what: None)
+    monkeypatch.setattr(control, "ask", lambda *what: None)
     host.commands["postfix -c /etc/postfix status"] = Completed(1, "", "not running")
     result = run(host, params(), False)
     assert result["changed"] and master(host) == MENDED
@@ -224,7 +225,7 @@ def test_what_postfix_refuses_is_taken_back(make_host, command):
 
 def test_auth_that_is_still_there_is_an_error(make_host, monkeypatch):
     host = make_host()
-    monkeypatch.setattr(smtp_auth, "ask", lambda *what: Answer(False, True, "port 25 of 127.0.0.1"))
+    monkeypatch.setattr(control, "ask", lambda *what: Answer(False, True, "port 25 of 127.0.0.1"))
     with pytest.raises(UserError) as caught:
         run(host, params(), False)
     assert "still takes AUTH" in str(caught.value)
@@ -251,7 +252,7 @@ def test_absent_gives_back_what_was(make_host, tmp_path):
     result = run(host, params(state="absent"), False)
     assert result["changed"] and result["diff"]["after"] == "# /etc/postfix/master.cf\n" + MASTER
     after = tree(tmp_path)
-    after.pop(tmp_path / smtp_auth.LOCK.lstrip("/"))
+    after.pop(tmp_path / control.LOCK.lstrip("/"))
     assert after == before and host.serving == MASTER
     assert not host.exists("/var/lib/harden-mail")
     assert not run(host, params(state="absent"), False)["changed"]
@@ -337,11 +338,11 @@ def test_nothing_on_25(make_host, monkeypatch):
 def test_qmail_is_only_looked_at(tmp_path, monkeypatch, offered, findings):
     (tmp_path / "var/qmail/bin").mkdir(parents=True)
     (tmp_path / "var/qmail/bin/qmail-smtpd").write_text("")
-    monkeypatch.setattr(smtp_auth, "ask", lambda address, port: Answer(offered, None, "port 25 of 127.0.0.1"))
+    monkeypatch.setattr(control, "ask", lambda address, port: Answer(offered, None, "port 25 of 127.0.0.1"))
     result = run(FakeSystem(tmp_path), params(config_dirs=[]), False)
     assert not result["changed"] and len(result["findings"]) == findings
     assert all("qmail-smtpd's command line" in finding for finding in result["findings"])
-    monkeypatch.setattr(smtp_auth, "ask", lambda address, port: None)
+    monkeypatch.setattr(control, "ask", lambda address, port: None)
     assert "Nothing answers" in run(FakeSystem(tmp_path), params(config_dirs=[]), False)["not_applicable"]
 
 

@@ -146,7 +146,7 @@ def test_nobody_listens():
 
 @pytest.mark.parametrize("greeting", (DEAF, ENDLESS), ids=("deaf", "endless"))
 def test_silent_servers_cost_their_patience_once(greeting, monkeypatch):
-    monkeypatch.setattr(smtp, "PATIENCE", 0.6)
+    monkeypatch.setattr(smtp, "PROBE_TIMEOUT", 0.6)
     silent = [Server(greeting=greeting) for _number in range(5)]
     start = time.monotonic()
     talking = Server(plain=["AUTH PLAIN"])

@@ -4,15 +4,11 @@ Nothing from the queue gets into a header, and what gets into the text is ``prin
 senders and subjects.
 """
 
-import contextlib
 import datetime
 import re
 import shlex
-import unicodedata
-from email.charset import BASE64, Charset
-from email.header import Header
-from email.message import Message
-from email.utils import format_datetime
+
+from ..mail import compose
 
 # As queue.summary.origin_text writes it.
 _SAYS_SCRIPT = re.compile(r"uid (\d+) \(says script (.*)\Z", re.DOTALL)
@@ -114,7 +110,6 @@ WORDS = {
     },
 }
 
-_HALF_WIDTH = re.compile("[\uff61-\uff9f]+")
 
 # What a notice says that is of no alarm: its kind -> its words.
 _OTHERS = {
@@ -203,54 +198,9 @@ def mail(kept, sender, recipients, charset, text="text"):
     )
 
 
-def compose(headers, text, created, charset):
-    """A mail that a program has made: bytes with CRLF (RFC 5322), 7 bits only.
-
-    :param dict headers: name -> str; only the subject may have letters that are not ASCII
-    :param float created: epoch seconds
-    :param str charset: ``utf-8``, or ``iso-2022-jp``: what it has no letter for becomes a question mark
-    """
-    encoding = Charset(charset)
-    if charset == "utf-8":
-        encoding.body_encoding = BASE64
-    message = Message()
-    for name, value in headers.items():
-        message[name] = _header(value, charset, encoding) if name == "Subject" else value
-    message["Date"] = format_datetime(datetime.datetime.fromtimestamp(created, datetime.timezone.utc))
-    message["Auto-Submitted"] = "auto-generated"
-    message["MIME-Version"] = "1.0"
-    message.set_payload(_in_charset(text, charset), encoding)
-    return b"\r\n".join(message.as_bytes().splitlines()) + b"\r\n"
-
-
 def local_time(seconds):
     """Time of the host, with its offset, as people read it."""
     return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-
-
-def _header(text, charset, encoding):
-    text = _in_charset(text, charset)
-    is_ascii = all(ord(letter) < 128 for letter in text)
-    return Header(text, charset="us-ascii" if is_ascii else encoding, header_name="Subject")
-
-
-def _in_charset(text, charset):
-    """The text in letters that the charset has; a half-width or circled letter has its like there."""
-    try:
-        text.encode(charset)
-    except UnicodeEncodeError:
-        # Half-width kana together with their marks, which have no like alone.
-        text = _HALF_WIDTH.sub(lambda found: unicodedata.normalize("NFKC", found.group()), text)
-        return "".join(_letter(letter, charset) for letter in text)
-    return text
-
-
-def _letter(letter, charset):
-    for form in (letter, unicodedata.normalize("NFKC", letter)):
-        with contextlib.suppress(UnicodeEncodeError):
-            form.encode(charset)
-            return form
-    return "?"
 
 
 def _table(words, known):

@@ -5,10 +5,10 @@ import os
 from ..errors import CommandError, UserError
 from ..logs.cutoffs import sentence
 from ..logs.guard import guard
-from ..passwords.result import masked
 from ..postfix.instance import Instance
 from ..postfix.master_cf import key_of
 from ..postfix.postconf import POSTFIX_DIR
+from ..text import masked
 from . import engine, sessions
 from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
 from .postfix import TABLES, PostfixPart, is_inbound, takers

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections import namedtuple
 
+from ..addresses import network_in
 from ..errors import UserError
 from ..text import ascii_lower, folds_to_ascii, printable
 
@@ -38,7 +39,7 @@ def as_blocked(accounts, addresses):
     :raises UserError: an item that can't be meant
     """
     names = sorted({_account(str(item)) for item in accounts})
-    networks = [_network(str(item)) for item in addresses]
+    networks = [network_in(str(item)) for item in addresses]
     folded = []
     for version in (4, 6):
         folded += ipaddress.collapse_addresses(n for n in networks if n.version == version)
@@ -104,15 +105,3 @@ def _account(text):
             "plain ones when it folds them: take it out.".format(printable(name))
         )
     return fold(name)
-
-
-def _network(text):
-    try:
-        network = ipaddress.ip_network(text.strip())
-    except ValueError:
-        raise UserError(
-            "addresses contains '{0}': give an address (203.0.113.5) or a network (203.0.113.0/24).".format(text)
-        ) from None
-    if network.prefixlen == 0:
-        raise UserError("addresses contains '{0}', which is everybody: take it out.".format(text))
-    return network

@@ -9,8 +9,8 @@ import os
 import time
 from collections import namedtuple
 
+from ..addresses import of_kernel
 from ..host.processes import find_processes, link
-from ..host.sockets import address_of
 from ..logs.logins import POSTFIX_AFTER_ACCOUNT, POSTFIX_SENT, fold_address
 from ..logs.reader import USUAL_FILES, Logs
 from .lists import fold
@@ -178,7 +178,7 @@ def _connections(system):
 
 def _place(text):
     digits, _colon, port = text.partition(":")
-    address = address_of(digits)
+    address = of_kernel(digits)
     return fold_address(address) or address, int(port, 16)
 
 

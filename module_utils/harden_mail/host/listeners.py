@@ -4,10 +4,10 @@ import ipaddress
 import re
 from collections import namedtuple
 
+from ..addresses import of_kernel
 from ..postfix.instance import Instance
 from ..postfix.master_cf import host_of, port_of
 from .processes import holders, is_postfix_master
-from .sockets import address_of
 
 PORTS = (25, 465, 587)
 
@@ -68,7 +68,7 @@ def listening(system):
             fields = line.split()
             address, _colon, port = fields[1].partition(":")
             if fields[3] == LISTEN and int(port, 16) in PORTS:
-                socket = Socket(int(port, 16), family, address_of(address), fields[9])
+                socket = Socket(int(port, 16), family, of_kernel(address), fields[9])
                 # SO_REUSEPORT gives a program several sockets on one address.
                 found.setdefault(socket[:3], socket)
     return [found[key] for key in sorted(found)]

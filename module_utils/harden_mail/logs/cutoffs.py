@@ -5,6 +5,7 @@ import re
 from collections import OrderedDict
 from datetime import datetime, timezone
 
+from ..addresses import network_of
 from ..errors import UserError
 from ..text import ascii_lower
 from .logins import fold_address
@@ -269,11 +270,6 @@ def _taking_turns(cutoffs):
         seen[place] = turn + 1
         turns.append((head, since, turn, position))
     return [cutoffs[position] for _head, _since, _turn, position in sorted(turns)]
-
-
-def network_of(address):
-    """The network (str) that an address (str) is taken to share with others of its owner: /24 or, of IPv6, /64."""
-    return str(ipaddress.ip_network((address, 64 if ":" in address else 24), strict=False))
 
 
 def _proof(login):

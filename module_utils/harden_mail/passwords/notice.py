@@ -12,8 +12,8 @@ import socket
 import time
 from collections import OrderedDict
 
-from ..alert.notice import compose
 from ..errors import CommandError, UserError
+from ..mail import compose
 from ..text import ascii_lower, printable
 from .notice_domains import Unknown, delivered
 

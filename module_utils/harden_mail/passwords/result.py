@@ -3,7 +3,7 @@
 import re
 from collections import Counter, namedtuple
 
-from ..text import folds_to_ascii, printable
+from ..text import folds_to_ascii, masked, printable
 
 # Names that one sentence lists at most.
 _NAMES = 5
@@ -115,12 +115,6 @@ def result(checked, options, course):
         "findings": _findings(ranked, options, course, shown),
         "evidence": _evidence(checked, course),
     }
-
-
-def masked(name):
-    """An account's name by which who knows it recognizes it: ``i***@example.com``."""
-    local, at, domain = name.partition("@")
-    return printable(local[:1] + "***" + at + domain)
 
 
 def is_old(one, options):

@@ -2,6 +2,7 @@
 
 import ipaddress
 
+from ..addresses import network_in
 from ..errors import NotApplicable, UserError
 from ..logs.guard import guard
 from ..logs.pop_cutoffs import Window
@@ -73,16 +74,7 @@ def _networks(entries):
 
 
 def _network(text):
-    bare = text.partition("#")[0].strip()
-    try:
-        network = ipaddress.ip_network(bare)
-    except ValueError:
-        raise UserError(
-            "exempt contains '{0}': give an address (203.0.113.5) or a network (203.0.113.0/24).".format(text)
-        ) from None
-    if network.prefixlen == 0:
-        raise UserError("exempt contains '{0}', which is everybody: take it out, or state: absent.".format(text))
-    return network
+    return network_in("exempt", text, "take it out, or state: absent", text.partition("#")[0].strip())
 
 
 def _is_exempt(address, exempt):

@@ -14,8 +14,8 @@ import sys
 import time
 from collections import OrderedDict
 
+from ..addresses import of_kernel
 from ..errors import UserError
-from ..host.sockets import address_of
 from ..logs.logins import Left, events, fold_address
 from ..logs.tail import FileTail, JournalTail
 from . import database
@@ -136,7 +136,7 @@ def established():
                 fields = line.split()
                 if fields[3] == ESTABLISHED:
                     address, _colon, port = fields[2].partition(":")
-                    peers.add((fold_address(address_of(address)), int(port, 16)))
+                    peers.add((fold_address(of_kernel(address)), int(port, 16)))
     return peers
 
 

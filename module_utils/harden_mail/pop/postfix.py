@@ -16,12 +16,13 @@ expiry in the look-up, so who has been let in would stay so when nobody prunes i
 import ipaddress
 import re
 
+from ..addresses import is_loopback, is_within
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
-from ..port25.control import ask
 from ..postfix.instance import Instance
 from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_options
+from ..smtp import ask
 from ..trusted_proxies import postfix_findings
 from . import database, policy_lookup
 from .plan import BOTH
@@ -165,7 +166,7 @@ class PostfixPart:
             if service.kind == "inet"
             and service.command == "smtpd"
             and port_of(service) != 25
-            and not _is_loopback(host_of(service))
+            and not is_loopback(host_of(service))
             and instance.value(service, "smtpd_sasl_auth_enable").lower() == "yes"
         ]
 
@@ -348,21 +349,8 @@ def _expanded(instance, service, name):
     return re.sub(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))", lambda m: instance.setting(next(filter(None, m.groups()))), value)
 
 
-def _is_loopback(host):
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _dirs(memory):
     return [path[: -len("/master.cf")] for path in sorted(memory)]
-
-
-def _within(network, other):
-    return other.network_address <= network.network_address and network.broadcast_address <= other.broadcast_address
 
 
 def _wider_than_the_host(mynetworks, exempt):
@@ -373,8 +361,7 @@ def _wider_than_the_host(mynetworks, exempt):
             network = ipaddress.ip_network(re.sub(r"\[(.*?)\]", r"\1", word), strict=False)
         except ValueError:
             continue  # a table, a negation
-        declared = [other for other in LOOPBACK + list(exempt) if other.version == network.version]
-        if network.num_addresses > 1 and not any(_within(network, other) for other in declared):
+        if network.num_addresses > 1 and not any(is_within(network, other) for other in LOOPBACK + list(exempt)):
             found.append(word)
     return found
 

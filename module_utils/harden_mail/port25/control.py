@@ -1,19 +1,16 @@
 """No AUTH on port 25: what the module smtp25_without_auth does."""
 
-import contextlib
 import ipaddress
 import json
 import os
-import smtplib
-import ssl
 import time
-from collections import namedtuple
 
 from ..errors import UserError
 from ..logs.guard import guard
 from ..postfix.instance import Instance
 from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_option
 from ..postfix.postconf import POSTFIX_DIR
+from ..smtp import ask
 
 SETTING = "smtpd_sasl_auth_enable"
 OPTION = SETTING + "=no"
@@ -26,11 +23,8 @@ LOCK = "/run/harden-mail/smtp25.lock"
 
 QMAIL_SMTPD = "/var/qmail/bin/qmail-smtpd"
 
-# Seconds for an answer, and until a reload must have shown its effect: smtpd processes end when they are idle.
-PATIENCE = 10.0
-
-# An address literal: smtplib would look the host's name up in the DNS, which may hang.
-OUR_NAME = "[127.0.0.1]"
+# Until a reload must have shown its effect, in seconds: smtpd processes end when they are idle.
+_RELOAD_TIMEOUT = 10.0
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -44,9 +38,6 @@ OFFERED_BY_QMAIL = (
     "file anew when mail settings change), and leave it on that for 587."
 )
 AMBIGUOUS = "Ports 25 and {0} both log as {1}: the accounts named may be of people who send on {0} and aren't touched."
-
-# offered: bool, EHLO names AUTH; taken: bool, AUTH was not refused (None: not tried); where: str, address and port
-Answer = namedtuple("Answer", "offered taken where")
 
 
 def run(system, params, check_mode):
@@ -218,7 +209,7 @@ def _have_checked(instance):
 
 def _prove(instance):
     """:raises UserError: AUTH is still offered or taken on port 25, or nothing answers any more"""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + _RELOAD_TIMEOUT
     while True:
         answers = _answers(instance, try_auth=True)
         open_still = [answer for answer in answers if answer.offered or answer.taken]
@@ -269,60 +260,6 @@ def _is_address(text):
         return not ipaddress.ip_address(text.strip("[]")).is_unspecified
     except ValueError:
         return False
-
-
-def ask(address, port, try_auth=False):
-    """Ask an SMTP server about AUTH, without and with TLS.
-
-    :param bool try_auth: also send AUTH, which a server may take without offering it
-    :returns: :class:`Answer`, or None when there is none
-    """
-    where = "port {0} of {1}".format(port, address)
-    offered = taken = False
-    try:
-        with contextlib.closing(smtplib.SMTP(address.strip("[]"), port, OUR_NAME, timeout=PATIENCE)) as session:
-            for ready in (_greet, _start_tls):
-                if not ready(session):
-                    break
-                offered = offered or session.has_extn("auth")
-                taken = taken or (try_auth and _takes_auth(session))
-            with contextlib.suppress(OSError, smtplib.SMTPException):
-                session.quit()
-    except (OSError, smtplib.SMTPException):
-        return None
-    return Answer(offered, taken if try_auth else None, where)
-
-
-def _greet(session):
-    return session.ehlo()[0] == 250
-
-
-def _start_tls(session):
-    """Whether the session is in TLS now; a server whose TLS is broken can't be asked any further."""
-    if not session.has_extn("starttls"):
-        return False
-    try:
-        session.starttls(context=_any_certificate())
-        return _greet(session)
-    except (OSError, smtplib.SMTPException):
-        return False
-
-
-def _takes_auth(session):
-    code, _text = session.docmd("AUTH", "PLAIN")
-    if code == 334:
-        session.docmd("*")
-        return True
-    # 538: only in TLS, which is tried next.
-    return code in (235, 535)
-
-
-def _any_certificate():
-    """The host asks itself: who answers is known."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 # --- the former state --------------------------------------------------------------------------------------

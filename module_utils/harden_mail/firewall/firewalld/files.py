@@ -4,8 +4,8 @@ import ipaddress
 import re
 from xml.etree import ElementTree
 
+from ...addresses import joined, range_of
 from ...errors import UserError
-from ..nftables.table import fold, range_of
 from .names import FAMILIES, IPSET_PATHS, IPSETS, POLICY_PATH
 from .zone import Zone
 
@@ -55,7 +55,7 @@ def split_any(networks):
 def read_networks(entries):
     """Folded ranges of an ipset's entries; the entries themselves when one of them is no network."""
     try:
-        return fold(range_of(ipaddress.ip_network(entry)) for entry in entries)
+        return joined(range_of(ipaddress.ip_network(entry)) for entry in entries)
     except ValueError:
         return list(entries)
 

@@ -3,8 +3,9 @@
 import json
 from typing import List, Optional
 
+from ...addresses import joined, range_of
 from ...changes import Change, Run, private_file_change
-from ..nftables.table import fold, range_of, read_table
+from ..nftables.table import read_table
 from ..plan import Restriction
 from .agent import SAVED
 from .daemon import Daemon
@@ -65,7 +66,7 @@ def _entry_changes(daemon, family, networks):
     """Change (none or one) of the entries that firewalld has at runtime, without a reload."""
     name = IPSETS[family]
     entries = daemon.state["ipsets"][name]["entries"]
-    if read_networks(entries) == fold(range_of(net) for net in networks):
+    if read_networks(entries) == joined(range_of(net) for net in networks):
         return []
     wanted = [str(net) for net in split_any(networks)]
     return [

@@ -5,6 +5,8 @@ Formats: nft(8) and libnftables-json(5); recorded with nft 1.0.6 and 1.1.3.
 
 import ipaddress
 
+from ...addresses import joined, range_of
+
 TABLE = "harden_mail_submission"
 
 # The first line is for a host without the table, where the second would fail.
@@ -114,9 +116,9 @@ def wanted_table(restriction):
     return {
         "flags": [],
         "sets": {
-            "ports": ("inet_service", [], fold((port, port) for port in restriction.ports)),
-            "allowed4": ("ipv4_addr", ["interval"], fold(range_of(net) for net in restriction.networks4)),
-            "allowed6": ("ipv6_addr", ["interval"], fold(range_of(net) for net in restriction.networks6)),
+            "ports": ("inet_service", [], joined((port, port) for port in restriction.ports)),
+            "allowed4": ("ipv4_addr", ["interval"], joined(range_of(net) for net in restriction.networks4)),
+            "allowed6": ("ipv6_addr", ["interval"], joined(range_of(net) for net in restriction.networks6)),
         },
         "chains": WANTED_CHAINS,
         "rules": WANTED_RULES,
@@ -163,7 +165,7 @@ def _listed(value):
 def _read_elements(elements):
     """Folded ranges of a set's elements; as they are when one is not a plain address, port, prefix or range."""
     try:
-        return fold([_read_element(element) for element in elements or []])
+        return joined([_read_element(element) for element in elements or []])
     except (ValueError, TypeError, KeyError):
         return elements
 
@@ -182,21 +184,6 @@ def _read_element(element):
         first, last = [_read_element(end)[0] for end in element["range"]]
         return first, last
     raise ValueError("not a plain element")
-
-
-def range_of(network):
-    return int(network.network_address), int(network.broadcast_address)
-
-
-def fold(ranges):
-    """Ascending ranges, those that touch or overlap joined: list of (first, last)."""
-    folded = []
-    for first, last in sorted(ranges):
-        if folded and first <= folded[-1][1] + 1:
-            folded[-1] = (folded[-1][0], max(folded[-1][1], last))
-        else:
-            folded.append((first, last))
-    return folded
 
 
 def _read_rule(expressions):

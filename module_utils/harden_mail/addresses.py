@@ -1,0 +1,75 @@
+"""IP addresses and networks, as people write them and as the kernel does."""
+
+import ipaddress
+import struct
+from typing import Iterable, List, Optional, Tuple, Union
+
+from .errors import UserError
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+
+def network_in(option: str, text: str, everybody: str, bare: Optional[str] = None) -> Network:
+    """A network, or a single address, that an option names.
+
+    :param option: name of the option, for the sentence
+    :param text: as people wrote it
+    :param everybody: what to do where it holds every address
+    :param bare: the part of the text that is the network; None: all of it
+    :raises UserError: it is neither, or everybody
+    """
+    try:
+        network = ipaddress.ip_network(text.strip() if bare is None else bare)
+    except ValueError:
+        raise UserError(
+            "{0} contains '{1}': give an address (203.0.113.5) or a network (203.0.113.0/24).".format(option, text)
+        ) from None
+    if network.prefixlen == 0:
+        raise UserError("{0} contains '{1}', which is everybody: {2}.".format(option, text, everybody))
+    return network
+
+
+def is_within(network: Network, other: Network) -> bool:
+    """Whether a network is another one of the same version, or a part of it."""
+    return (
+        network.version == other.version
+        and other.network_address <= network.network_address
+        and network.broadcast_address <= other.broadcast_address
+    )
+
+
+def is_loopback(text: str) -> bool:
+    """Whether an address, a network or "localhost" is of this host only; False for what is none of these."""
+    if text == "localhost":
+        return True
+    try:
+        return ipaddress.ip_network(text, strict=False).is_loopback
+    except ValueError:
+        return False
+
+
+def network_of(address: str) -> str:
+    """The network that an address is taken to share with others of its owner: /24 or, of IPv6, /64."""
+    return str(ipaddress.ip_network((address, 64 if ":" in address else 24), strict=False))
+
+
+def range_of(network: Network) -> Tuple[int, int]:
+    """First and last address of a network."""
+    return int(network.network_address), int(network.broadcast_address)
+
+
+def joined(ranges: Iterable[Tuple[int, int]]) -> List[Tuple[int, int]]:
+    """Ascending ranges (first, last), those that touch or overlap joined."""
+    found = []  # type: List[Tuple[int, int]]
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
+
+
+def of_kernel(digits: str) -> str:
+    """An address of /proc/net/tcp and tcp6: words of 32 bits in the machine's own byte order, as hexadecimal digits."""
+    packed = b"".join(struct.pack("=I", int(digits[start : start + 8], 16)) for start in range(0, len(digits), 8))
+    return str(ipaddress.ip_address(packed))
