@@ -39,7 +39,7 @@ def as_blocked(accounts, addresses):
     :raises UserError: an item that can't be meant
     """
     names = sorted({_account(str(item)) for item in accounts})
-    networks = [network_in(str(item)) for item in addresses]
+    networks = [network_in("addresses", str(item), "take it out") for item in addresses]
     folded = []
     for version in (4, 6):
         folded += ipaddress.collapse_addresses(n for n in networks if n.version == version)
