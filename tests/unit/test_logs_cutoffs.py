@@ -8,8 +8,8 @@ from harden_mail.errors import UserError
 from harden_mail.logs import cutoffs as cutoffs_module
 from harden_mail.logs import guard as guard_module
 from harden_mail.logs.cutoffs import Accepted, as_utc, preview, sentence
+from harden_mail.logs.events import Login
 from harden_mail.logs.guard import GUARD_ARGUMENTS, guard
-from harden_mail.logs.logins import Login
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,7 +3,8 @@ import os
 import time
 
 import pytest
-from harden_mail.logs.logins import WANTED, fold_address, logins
+from harden_mail.addresses import fold_address
+from harden_mail.logs.logins import WANTED, logins
 from harden_mail.logs.reader import Logs
 from harden_mail.system import System
 from hypothesis import given

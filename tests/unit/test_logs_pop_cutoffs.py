@@ -9,8 +9,9 @@ from harden_mail.errors import UserError
 from harden_mail.logs import guard as guard_module
 from harden_mail.logs import pop_cutoffs
 from harden_mail.logs.cutoffs import as_utc, preview
+from harden_mail.logs.events import Left, Login
 from harden_mail.logs.guard import GUARD_ARGUMENTS, guard
-from harden_mail.logs.logins import Left, Login, events
+from harden_mail.logs.logins import events
 from harden_mail.logs.pop_cutoffs import LONGEST_SESSION, RENEWED_EVERY, Window
 from harden_mail.logs.reader import Logs
 from harden_mail.system import System

@@ -8,7 +8,7 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run, file_change
 from harden_mail.errors import NotApplicable, UserError
-from harden_mail.logs.logins import Login
+from harden_mail.logs.events import Login
 from harden_mail.pop import control, engine
 from harden_mail.pop.plan import BOTH, EITHER, FORMER_PATH, Backend, Wanted
 from harden_mail.system import Completed

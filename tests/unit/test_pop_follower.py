@@ -10,9 +10,9 @@ import zipfile
 
 import pytest
 from harden_mail import archive
+from harden_mail.addresses import fold_address
 from harden_mail.errors import UserError
 from harden_mail.logs.cutoffs import as_utc
-from harden_mail.logs.logins import fold_address
 from harden_mail.pop import database, follower
 from harden_mail.pop.follower import Follower
 from hypothesis import given
@@ -328,6 +328,15 @@ def test_the_program_is_what_it_needs_and_nothing_more(program):
         "harden_mail/addresses.py",
         "harden_mail/errors.py",
         "harden_mail/logs/__init__.py",
+        "harden_mail/logs/events.py",
+        "harden_mail/logs/formats/__init__.py",
+        "harden_mail/logs/formats/courier.py",
+        "harden_mail/logs/formats/dovecot.py",
+        "harden_mail/logs/formats/format.py",
+        "harden_mail/logs/formats/plesk.py",
+        "harden_mail/logs/formats/postfix.py",
+        "harden_mail/logs/formats/registry.py",
+        "harden_mail/logs/formats/vpopmail.py",
         "harden_mail/logs/logins.py",
         "harden_mail/logs/stamps.py",
         "harden_mail/logs/tail.py",

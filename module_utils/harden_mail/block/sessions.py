@@ -9,9 +9,10 @@ import os
 import time
 from collections import namedtuple
 
-from ..addresses import of_kernel
+from ..addresses import fold_address, of_kernel
 from ..host.processes import find_processes, link
-from ..logs.logins import POSTFIX_AFTER_ACCOUNT, POSTFIX_SENT, fold_address
+from ..logs.formats import postfix
+from ..logs.formats.format import read_line
 from ..logs.reader import USUAL_FILES, Logs
 from .lists import fold
 
@@ -94,20 +95,19 @@ def owners(system, params, sessions):
     files = params["log_files"] or [path for path in USUAL_FILES if system.exists(path)]
     wanted = tuple("smtpd[{0}]: ".format(pid).encode("ascii") for pid in sorted(pids))
     known = {}
-    for _time, text, writer in Logs(system, files, params["log_journal"], since, wanted=wanted).lines():
+    for stamp, text, writer in Logs(system, files, params["log_journal"], since, wanted=wanted).lines():
         # A line that somebody else may have written must not save a session: without a journal none does.
         if writer.proof != "proved":
             continue
-        program, _bracket, rest = text.partition("[")
-        pid, _bracket, message = rest.partition("]: ")
-        if pid not in pids or not program.endswith("/smtpd"):
+        line = read_line(stamp, text)
+        if line is None or line.process not in pids or not line.program.endswith(postfix.PROGRAM):
             continue
-        if message.startswith("connect from "):
-            known.pop(int(pid), None)
+        if line.message.startswith(postfix.CONNECTED):
+            known.pop(int(line.process), None)
             continue
-        match = POSTFIX_SENT.match(message)
-        if match:
-            known[int(pid)] = fold(POSTFIX_AFTER_ACCOUNT.sub("", match.group(2)))
+        account = postfix.sender(line.message)
+        if account is not None:
+            known[int(line.process)] = fold(account)
     return known
 
 

@@ -5,10 +5,9 @@ import re
 from collections import OrderedDict
 from datetime import datetime, timezone
 
-from ..addresses import network_of
+from ..addresses import fold_address, network_of
 from ..errors import UserError
 from ..text import ascii_lower
-from .logins import fold_address
 
 # An address that failed so often before its first success was more likely guessing than mistyping: a mail program
 # with an old password tries every few minutes, but its owner is told at once and has it mended within the hour.
@@ -37,7 +36,7 @@ GRAMMAR = (
 def preview(logins, is_refused, accepted=(), beyond=None):
     """Name each account and address that logged in to send mail and would be refused.
 
-    :param logins: iterable of :class:`logins.Login`, in the order of time
+    :param logins: iterable of :class:`events.Login`, in the order of time
     :param is_refused: function (Login) -> bool; asked once for each account, address and service
     :param accepted: cut-offs that are meant to happen, as :class:`Accepted` reads them
     :param beyond: :class:`Beyond`, counts what no journal proves and is too many to be kept (None: nobody asks)

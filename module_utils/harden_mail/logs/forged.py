@@ -3,8 +3,9 @@
 from collections import OrderedDict
 
 from .cutoffs import NO_ACCOUNT, as_utc
+from .events import Left, Login
 from .journal import user_name
-from .logins import Left, Login, logins
+from .logins import logins
 from .reader import ALONE, DOUBTFUL, SAME
 
 # So many accounts with their addresses are kept apart; of what comes after them only the number is known.
@@ -59,7 +60,7 @@ class Sieve:
     def through(self, events):
         """Those of the events that the mail server wrote, as far as anybody knows.
 
-        :param events: iterable of :class:`logins.Login` and :class:`logins.Left`
+        :param events: iterable of :class:`events.Login` and :class:`events.Left`
         :returns: iterator of the same
         """
         for event in events:
@@ -78,7 +79,7 @@ class Sieve:
     def doubtful(self):
         """When all went through: log-ins to send mail that may be true though the journal lacks them.
 
-        :returns: iterator of :class:`logins.Login`
+        :returns: iterator of :class:`events.Login`
         """
         self._ask_again()
         for (login, number, _last), is_forged in self._alone():

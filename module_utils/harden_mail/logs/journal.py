@@ -11,6 +11,7 @@ import time
 
 from ..errors import CommandError
 from ..host.users import users
+from .formats import courier, dovecot, plesk, postfix, vpopmail
 from .stamps import Clock, as_text, bounded_lines
 
 # Everything of syslog's facility "mail" (2).
@@ -35,8 +36,6 @@ COMMAND = ["journalctl", "--quiet", "--no-pager", "--all"]
 MAIL_OWNER = re.compile(r"^mail_owner\s*=\s*([\w.-]+)\s*$", re.MULTILINE)
 # Of control groups that Docker, podman, Kubernetes, LXC and systemd-nspawn make.
 CONTAINER = re.compile(r"docker|libpod|kubepods|containerd|crio|lxc|machine\.slice")
-COURIER = re.compile(r"(?:(?:imap|pop3)(?:d|login)|courier(?:imap|pop3)login)(?:-ssl)?\Z")
-
 
 # What journald says when it has left out lines of a unit that wrote too many: "Suppressed 7 messages from x.service".
 SUPPRESSED = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"
@@ -51,9 +50,9 @@ def missing_programs(system):
     """Programs that log log-ins and are not on this host: set of str, as in a log."""
     missing = set()
     if not VPOPMAIL_USER.search(system.read("/etc/passwd") or "") and not system.exists("/home/vpopmail"):
-        missing.add("vpopmail")
+        missing.add(vpopmail.LOG_NAME)
     if not any(system.exists(path) for path in PLESK):
-        missing.update(("smtp_auth", "plesk_saslauthd"))
+        missing.update((plesk.QMAIL_LOG_NAME, plesk.POSTFIX_LOG_NAME))
     return missing
 
 
@@ -62,11 +61,11 @@ def family_of(program):
 
     :param str program: as it stands in a log: "postfix/submission/smtpd", "dovecot", "imapd-ssl"
     """
-    if program.endswith("/smtpd"):
+    if program.endswith(postfix.PROGRAM):
         return "postfix"
-    if program == "dovecot":
+    if program == dovecot.LOG_NAME:
         return "dovecot"
-    return "courier" if COURIER.match(program) else None
+    return "courier" if courier.PROGRAM.match(program) else None
 
 
 class Journal:

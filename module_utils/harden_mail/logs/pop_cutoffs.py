@@ -5,7 +5,8 @@ import ipaddress
 from collections import OrderedDict
 
 from ..text import ascii_lower
-from .logins import WANTED_ENDS, Left
+from .events import Left
+from .logins import WANTED_ENDS
 
 # So many sessions, addresses and accounts are remembered at a time; what was forgotten counts as no log-in: better to
 # name one too many than to cut off one who was not named.
@@ -67,7 +68,7 @@ class Window:
 
         :param events: iterable as :func:`logins.events` gives it, in the order of time
         :param since: epoch seconds; nothing before it is yielded
-        :returns: iterator of :class:`logins.Login`: failures too, and log-ins to read mail
+        :returns: iterator of :class:`events.Login`: failures too, and log-ins to read mail
         """
         now = since - self.lead
         for event in events:

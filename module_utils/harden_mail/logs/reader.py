@@ -3,11 +3,12 @@
 import functools
 import heapq
 import re
-from collections import Counter, namedtuple
+from collections import Counter
 
+from .events import Writer
 from .files import LogFiles
+from .formats import dovecot, postfix
 from .journal import Journal, family_of, missing_programs
-from .logins import DOVECOT_KINDS
 from .stamps import DAY
 
 # Where distributions and Plesk put the mail log; used when nobody says where it is.
@@ -41,11 +42,6 @@ SAME = 10
 MOST_KNOWN = 50000
 MOST_PROCESSES = 20000
 
-# proof: "proved": the journal says that the program itself, or root, wrote it; "unproved": nobody knows;
-# "forged": the journal says that somebody else wrote it; "alone": it stands in a file, while the journal has the
-# program's own lines of that time; "doubtful": the same, but the program may have written it past the journal
-# uid: int, who wrote it; None where that isn't known, or is as it ought to be
-Writer = namedtuple("Writer", "proof uid")
 PROVED, UNPROVED = Writer("proved", None), Writer("unproved", None)
 ALONE, DOUBTFUL = Writer("alone", None), Writer("doubtful", None)
 
@@ -84,7 +80,7 @@ class Logs:
         """Go through the logs.
 
         :returns: iterator of (epoch seconds or None: no stamp that is known, str: the line without stamp and host,
-            :class:`Writer`); a file's copy of a line that the journal has may come as well, as "alone" or "doubtful"
+            :class:`events.Writer`); a file's copy of a line that the journal has may come too, as "alone" or "doubtful"
         """
         self.covered_since, self.is_whole, self.notes = None, True, []
         period = (self.since, self.until)
@@ -137,7 +133,7 @@ class _Judge:
         self._known, self._known_before = {}, {}
 
     def of(self, kind, stamp, text, about):
-        """A :class:`Writer`; None of a file's copy of what the journal has.
+        """A :class:`events.Writer`; None of a file's copy of what the journal has.
 
         :param about: of the journal's lines by others the user id, else the host (bytes or None)
         """
@@ -156,7 +152,7 @@ class _Judge:
         if stamp is not None and self._has(stamp, message):
             return None
         # Dovecot's own file names no host, and has no "dovecot: " at a line's beginning.
-        own_file = about is None and program in DOVECOT_KINDS
+        own_file = about is None and program in dovecot.KINDS
         if own_file or not self._is_near(name, stamp) or (about is not None and not self._is_this_host(about)):
             return UNPROVED
         is_doubtful = (family, stamp // LOST) in self._lost or (self._bypassed and head in self._processes)
@@ -209,10 +205,10 @@ def _named(program):
 
     Of two instances of Postfix, one may write to syslog and the other to a file of its own.
     """
-    if program in DOVECOT_KINDS:
+    if program in dovecot.KINDS:
         return "dovecot", "dovecot"
     family = family_of(program)
-    return family, program.rpartition("/smtpd")[0] + "/" if family == "postfix" else family
+    return family, program.rpartition(postfix.PROGRAM)[0] + "/" if family == "postfix" else family
 
 
 @functools.lru_cache(maxsize=256)

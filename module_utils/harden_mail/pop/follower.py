@@ -14,9 +14,11 @@ import sys
 import time
 from collections import OrderedDict
 
-from ..addresses import of_kernel
+from ..addresses import fold_address, of_kernel
 from ..errors import UserError
-from ..logs.logins import Left, events, fold_address
+from ..logs.events import Left
+from ..logs.formats.courier import peer_of
+from ..logs.logins import events
 from ..logs.tail import FileTail, JournalTail
 from . import database
 
@@ -76,11 +78,11 @@ class Follower:
                     self._note(address, now if stamp is None else stamp, now)
         for event in events(lines):
             if isinstance(event, Left):
-                self._sessions.pop(_peer(event.session), None)
+                self._sessions.pop(peer_of(event.session), None)
             elif event.accepted and event.kind != "smtp":
                 stamp = now if event.time is None else event.time
                 self._note(event.address, stamp, now)
-                peer = _peer(event.session)
+                peer = peer_of(event.session)
                 if peer is not None and stamp > now - LONGEST_SESSION:
                     self._sessions.pop(peer, None)
                     self._sessions[peer] = None
@@ -138,12 +140,6 @@ def established():
                     address, _colon, port = fields[2].partition(":")
                     peers.add((fold_address(of_kernel(address)), int(port, 16)))
     return peers
-
-
-def _peer(session):
-    """(address, port) of a session of Courier, whose name is both; None for others."""
-    address, _blank, port = (session or "").partition(" ")
-    return (address, int(port)) if port.isdigit() else None
 
 
 def _compiled(pattern):

@@ -1,0 +1,1 @@
+"""How mail servers write of log-ins: a file for each server."""
