@@ -17,7 +17,7 @@ import time
 from harden_mail.queue import engine, quarantine
 from harden_mail.queue.arguments import QUEUE_ARGUMENTS
 from harden_mail.queue.postfix.backend import PostfixQueue
-from harden_mail.queue.postfix.scan import Instance
+from harden_mail.queue.postfix.instances import Instance
 from harden_mail.queue.selection import compile_selection
 from harden_mail.system import System
 

@@ -16,7 +16,7 @@ import time
 
 from harden_mail.queue.listing import Found
 from harden_mail.queue.postfix.backend import PostfixQueue
-from harden_mail.queue.postfix.scan import Instance
+from harden_mail.queue.postfix.instances import Instance
 from harden_mail.queue.selection import compile_selection
 from pymailq.store import PostqueueStore
 

@@ -7,7 +7,8 @@ import os
 import tempfile
 
 from harden_mail.queue.postfix.file import Unreadable
-from harden_mail.queue.postfix.scan import STATES, Instance, scan
+from harden_mail.queue.postfix.instances import Instance
+from harden_mail.queue.postfix.scan import STATES, scan
 
 from .target import DATA, MEMORY, Target, harmless_message
 

@@ -13,7 +13,8 @@ from harden_mail.queue.message import Recipient, as_result
 from harden_mail.queue.postfix import scan as postfix_scan
 from harden_mail.queue.postfix.backend import PostfixQueue
 from harden_mail.queue.postfix.file import HalfMade, Unreadable
-from harden_mail.queue.postfix.scan import Instance, read, scan
+from harden_mail.queue.postfix.instances import Instance
+from harden_mail.queue.postfix.scan import read, scan
 from postfix_recorded import VERSIONS, kinds_of, listing_of, mail_owner_of, queue_of
 from test_postfix_file import CONTENT, HEAD, SOUND, TODO, queue_file, record
 

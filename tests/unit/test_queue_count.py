@@ -11,7 +11,7 @@ from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.queue.count import count_queue
 from harden_mail.queue.postfix.backend import PostfixQueue
-from harden_mail.queue.postfix.scan import Instance
+from harden_mail.queue.postfix.instances import Instance
 from harden_mail.queue.qmail.backend import QmailQueue
 from harden_mail.queue.qmail.files import Layout
 

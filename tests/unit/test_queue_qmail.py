@@ -16,6 +16,7 @@ from harden_mail.queue.backend import Unfinished
 from harden_mail.queue.qmail import backend as qmail
 from harden_mail.queue.qmail.backend import QmailQueue
 from harden_mail.system import System
+from queue_files import files_of
 
 RECORDED = os.path.join(os.path.dirname(__file__), "..", "data", "qmail-queue", "queue.tar.xz")
 QUARANTINE = "/quarantine"
@@ -109,23 +110,6 @@ class Spool:
                 if os.path.exists(self.path(part, number)):
                     os.unlink(self.path(part, number))
         return done
-
-
-def files_of(top):
-    found = {}
-    for directory, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(directory, name)
-            about = os.stat(path)
-            with open(path, "rb") as handle:
-                found[os.path.relpath(path, top)] = (
-                    handle.read(),
-                    about.st_mode,
-                    about.st_uid,
-                    about.st_gid,
-                    about.st_mtime_ns,
-                )
-    return found
 
 
 def entries_of(run):

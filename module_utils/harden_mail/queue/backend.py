@@ -1,6 +1,7 @@
-"""What an MTA's queue must be able to do; ``postfix.py`` and ``qmail.py`` do it.
+"""What an MTA's queue must be able to do; ``postfix/backend.py`` and ``qmail/backend.py`` do it.
 
-To add an MTA: one file beside them that implements :class:`Queue`, and a line in ``QUEUES`` of ``queues.py``.
+To add an MTA: a package beside them whose ``backend.py`` implements :class:`Queue`, and a line in ``QUEUES`` of
+``queues.py``.
 """
 
 from collections import namedtuple

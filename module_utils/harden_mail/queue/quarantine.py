@@ -8,7 +8,7 @@
 - ``unfinished``: there while work is under way: a line ``{"what": "take"}``, or ``{"what": "give back"}`` and a line
   ``{"instance": ..., "id": ...}`` for each message that goes back. A run that has it when nobody works on it was
   interrupted, and the next run completes it; one without a manifest is of no more use, and is removed.
-- what else is there is the queue's own business (``postfix.py``, ``qmail.py``).
+- what else is there is the queue's own business (``postfix/backend.py``, ``qmail/backend.py``).
 """
 
 import contextlib
@@ -30,6 +30,12 @@ VERSION = 1
 
 # What the names of files end in that are not complete yet.
 HALF_COPIED = ".new"
+
+# A queue's directory for runs on another file system than its own.
+STAGING = "harden-mail"
+
+# What a file takes beside its bytes, at most: the rest of its last block, its part of a directory.
+FILE_OVERHEAD = 8192
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}\Z")
 
@@ -134,6 +140,10 @@ class Run:
         """The manifest's first line, or None: it was never sealed, so no message was taken."""
         with contextlib.closing(_json_lines(self.path(MANIFEST))) as lines:
             return next(lines, None)
+
+    def deletes(self) -> bool:
+        """Whether what is taken into the run is to be deleted."""
+        return self.header()["action"] == "delete"
 
     def entries(self):
         """Yield the lines of messages (dicts, as :meth:`enter` writes them)."""

@@ -6,7 +6,6 @@ import re
 import stat
 from array import array
 from bisect import bisect_left
-from collections import namedtuple
 
 from ...errors import UserError
 from .. import headers
@@ -25,9 +24,6 @@ from .file import (
     usual_header,
     usual_subject,
 )
-
-# name: str or None for the default one; config_dir, queue_dir: absolute paths, as this process reaches them
-Instance = namedtuple("Instance", "name config_dir queue_dir")
 
 # In the order in which mail moves, so that what moves on meanwhile is met; only from deferred it goes back, to active,
 # and what people hold and release goes to and fro.

@@ -18,7 +18,7 @@ from array import array
 from ...errors import UserError
 from ...host.mta import QMAIL_DIR
 from ..backend import Outcome, Queue, Unfinished
-from ..quarantine import copy_exactly, in_batches, is_own_directory, sync_directory
+from ..quarantine import FILE_OVERHEAD, STAGING, copy_exactly, in_batches, is_own_directory, sync_directory
 from .files import STATES, Layout, gather, read, scan
 from .service import find_service, stopped
 
@@ -29,14 +29,8 @@ KEY_PARTS = ("todo", "info")
 PARTS_OF = {"todo": ("intd", "mess"), "info": ("local", "remote", "bounce", "mess")}
 ALL_PARTS = ("todo", "info", "intd", "local", "remote", "bounce", "mess")
 
-# On the queue's file system, for runs on another one.
-STAGING = "harden-mail"
-
 # Messages between two syncs: what a power cut can't split.
 BATCH = 2000
-
-# What a file takes beside its bytes, at most: the rest of its last block, its part of a directory.
-FILE_OVERHEAD = 8192
 
 
 class QmailQueue(Queue):
@@ -114,7 +108,7 @@ class QmailQueue(Queue):
     # --- out of the queue -------------------------------------------------------------------------------------
 
     def room_needed(self, run, size):
-        if self._renames(run) or _deletes(run):
+        if self._renames(run) or run.deletes():
             return 0
         return size + FILE_OVERHEAD * 4 * sum(1 for _ in run.entries())
 
@@ -135,7 +129,7 @@ class QmailQueue(Queue):
 
     def _copy_ahead(self, run, wanted, final):
         """Copy the messages themselves, which never change, while qmail-send still runs."""
-        if _deletes(run):
+        if run.deletes():
             return
         try:
             with _no_room("quarantine_dir", run.directory, UserError):
@@ -198,7 +192,7 @@ class QmailQueue(Queue):
                 else:
                     final.drop(number)
                     place.drop(number)
-            if place is not final and _deletes(run):
+            if place is not final and run.deletes():
                 for number in taken:
                     place.drop(number)
             elif place is not final:
@@ -423,10 +417,6 @@ def _key_part(place, number):
 def _sync(place):
     for directory in place.directories():
         sync_directory(directory)
-
-
-def _deletes(run):
-    return run.header()["action"] == "delete"
 
 
 def _can_link(path, directory):
