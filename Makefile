@@ -25,7 +25,7 @@ test: lint unit fuzz-short bench-small molecule ## Everything that a change must
 
 test-all: lint unit fuzz bench molecule-all ## The same with every scenario on every platform, benches at full size
 
-lint: ready-to-test ## ansible-lint, yamllint, ruff
+lint: ready-to-test ## ansible-lint, yamllint, ruff, mypy
 	@tools/lint
 
 unit: ready-to-test ## Unit tests on the oldest and newest Python, playbook tests on the oldest and newest ansible-core

@@ -36,11 +36,9 @@ def network_in(option: str, text: str, everybody: str, bare: Optional[str] = Non
 
 def is_within(network: Network, other: Network) -> bool:
     """Whether a network is another one of the same version, or a part of it."""
-    return (
-        network.version == other.version
-        and other.network_address <= network.network_address
-        and network.broadcast_address <= other.broadcast_address
-    )
+    first, last = range_of(network)
+    least, most = range_of(other)
+    return network.version == other.version and least <= first and last <= most
 
 
 def is_loopback(text: str) -> bool:

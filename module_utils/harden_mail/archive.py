@@ -6,6 +6,8 @@ import io
 import os
 import sys
 import zipfile
+from types import ModuleType
+from typing import Any, Dict
 
 # Unversioned, so that it outlives the distribution's next Python.
 PYTHON = "/usr/bin/python3"
@@ -13,13 +15,13 @@ PYTHON = "/usr/bin/python3"
 MAIN = "import sys\n\nfrom harden_mail{0} import main\n\nsys.exit(main())\n"
 
 
-def build_program(module):
+def build_program(module: ModuleType) -> str:
     """A program, the same for the same code, that calls a module's ``main()`` and exits with what it returns.
 
     What is in it is what this module was loaded with: Ansible has sent it anyway.
 
-    :param module: the module object, of ours, imported in the usual way (so that Ansible sees it)
-    :returns: str, its bytes by surrogateescape, as ``System`` reads and writes files
+    :param module: of ours, imported in the usual way (so that Ansible sees it)
+    :returns: its bytes by surrogateescape, as ``System`` reads and writes files
     """
     prefix = __name__.rsplit(".", 1)[0]
     sources = {"__main__.py": MAIN.format(module.__name__[len(prefix) :])}
@@ -36,14 +38,15 @@ def build_program(module):
     return "#!{0} -I\n".format(python) + buffer.getvalue().decode("utf-8", "surrogateescape")
 
 
-def _sources(name, prefix):
+def _sources(name: str, prefix: str) -> Dict[str, str]:
     """{name: source} of a module and all of ours that it imports, whatever else is loaded."""
-    found, waiting = {}, [name]
+    found: Dict[str, str] = {}
+    waiting = [name]
     while waiting:
         name = waiting.pop()
         if name in found or not (name + ".").startswith(prefix + "."):
             continue
-        module = sys.modules[name]
+        module: Any = sys.modules[name]
         found[name] = source = module.__spec__.loader.get_source(name) or ""
         waiting.append(name.rpartition(".")[0])
         for node in ast.walk(ast.parse(source)):

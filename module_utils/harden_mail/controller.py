@@ -2,16 +2,19 @@
 
 import os
 import re
+from typing import Optional, Set
+
+from .system import System
 
 
-def controller_address(system, pid=None):
+def controller_address(system: System, pid: Optional[int] = None) -> Optional[str]:
     """Address of the other end of the SSH connection that this process runs in.
 
     sudo takes SSH_CONNECTION out of the environment, so the parents' are looked at too (root may).
 
-    :param System system: the host
-    :param int pid: process to begin with (None: this one)
-    :returns: str, or None when this is no SSH connection
+    :param system: the host
+    :param pid: process to begin with (None: this one)
+    :returns: None when this is no SSH connection
     """
     if pid is None:
         own = os.environ.get("SSH_CONNECTION", "")
@@ -28,8 +31,8 @@ def controller_address(system, pid=None):
     return None
 
 
-def listening_ports(system):
-    """TCP ports that something listens on, as a set of int, from /proc/net/tcp and tcp6 (proc(5): state 0A)."""
+def listening_ports(system: System) -> Set[int]:
+    """TCP ports that something listens on, from /proc/net/tcp and tcp6 (proc(5): state 0A)."""
     ports = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in (system.read(path) or "").splitlines()[1:]:

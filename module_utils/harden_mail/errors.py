@@ -1,5 +1,7 @@
 """What a person is told when the work can't be done."""
 
+from typing import Optional, Sequence
+
 
 class UserError(Exception):
     """One clear sentence for a person: names the option, its value, and what would be right."""
@@ -12,12 +14,12 @@ class NotApplicable(UserError):
 class CommandError(UserError):
     """A host command failed.
 
-    :ivar list argv: the command
-    :ivar int rc: its exit status (None: not found or timed out)
-    :ivar str err: what it wrote to standard error
+    :ivar argv: the command
+    :ivar rc: its exit status (None: not found or timed out)
+    :ivar err: what it wrote to standard error
     """
 
-    def __init__(self, argv, rc, err):
+    def __init__(self, argv: Sequence[str], rc: Optional[int], err: str) -> None:
         self.argv, self.rc, self.err = list(argv), rc, err
         how = "could not be run" if rc is None else "exited with {0}".format(rc)
         last_lines = " / ".join(line.strip() for line in err.strip().splitlines()[-3:])

@@ -1,15 +1,17 @@
 """The one way from a module's arguments to a result: every error becomes a sentence, never a traceback."""
 
 import os
+from types import TracebackType
+from typing import Any, Callable, Dict, cast
 
 from .errors import NotApplicable, UserError
 
 
-def run_module(module, work):
+def run_module(module: Any, work: Callable[[Dict[str, Any], bool], Dict[str, Any]]) -> None:
     """Call ``work(module.params, module.check_mode)`` and leave through exit_json or fail_json.
 
-    :param AnsibleModule module: as made by the file in ``library/``
-    :param work: function (dict params, bool check_mode) -> dict result with at least ``changed``; ``warnings`` (list of
+    :param module: the AnsibleModule, as made by the file in ``library/``
+    :param work: gives of parameters and check mode a result with at least ``changed``; ``warnings`` (list of
         sentences) are shown as Ansible's
     """
     try:
@@ -26,16 +28,16 @@ def run_module(module, work):
     module.exit_json(**_without_warnings(module, result))
 
 
-def _without_warnings(module, result):
+def _without_warnings(module: Any, result: Dict[str, Any]) -> Dict[str, Any]:
     """The result without its ``warnings``, which Ansible takes one by one."""
     for sentence in result.get("warnings", []):
         module.warn(sentence)
     return {name: value for name, value in result.items() if name != "warnings"}
 
 
-def place_of(error):
+def place_of(error: BaseException) -> str:
     """What kind of exception it is and where it came from; without its text, which may quote anything."""
-    trace = error.__traceback__
+    trace = cast(TracebackType, error.__traceback__)
     while trace.tb_next:
         trace = trace.tb_next
     where = "{0}:{1}".format(os.path.basename(trace.tb_frame.f_code.co_filename), trace.tb_lineno)

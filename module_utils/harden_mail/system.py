@@ -10,14 +10,21 @@ import select
 import stat
 import subprocess
 import tempfile
-from collections import namedtuple
+from typing import Any, BinaryIO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Union, cast
 
 from .errors import CommandError, UserError
 
 # cron, sudo and old init scripts hand down a PATH without the sbin directories that firewall tools live in.
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
-Completed = namedtuple("Completed", "rc out err")
+
+class Completed(NamedTuple):
+    """What has become of a command."""
+
+    rc: int
+    out: str
+    err: str
+
 
 # Bytes of a file that is read whole: the kernel's list of a million connections is 150 MB long.
 LARGEST_FILE = 256 << 20
@@ -32,22 +39,24 @@ class System:
 
     Text is UTF-8 with surrogateescape both ways, so that any byte read can be written back unchanged.
 
-    :param str root: where the host's file system begins; unit tests pass a directory of recorded files
+    :param root: where the host's file system begins; unit tests pass a directory of recorded files
     """
 
-    def __init__(self, root="/"):
+    def __init__(self, root: str = "/") -> None:
         self.root = root
 
     # --- commands -----------------------------------------------------------------------------------------
 
-    def run(self, argv, stdin=None, check=True, timeout=60):
+    def run(
+        self, argv: Sequence[str], stdin: Optional[str] = None, check: bool = True, timeout: float = 60
+    ) -> Completed:
         """Run one command, without a shell, in the C locale.
 
-        :param list argv: program and arguments; a bare name is looked up in ``SEARCH_PATH``
-        :param str stdin: text for its standard input (None: empty)
-        :param bool check: raise when it exits with anything but 0
-        :param float timeout: seconds until it is killed
-        :returns: :class:`Completed` (int rc, str out, str err); rc 127 when it is not there and ``check`` is off
+        :param argv: program and arguments; a bare name is looked up in ``SEARCH_PATH``
+        :param stdin: text for its standard input (None: empty)
+        :param check: raise when it exits with anything but 0
+        :param timeout: seconds until it is killed
+        :returns: rc 127 when it is not there and ``check`` is off
         :raises CommandError: not found, timed out, or (with ``check``) a non-zero exit
         """
         program = argv[0] if "/" in argv[0] else self.which(argv[0])
@@ -79,13 +88,13 @@ class System:
         return result
 
     @contextlib.contextmanager
-    def stream(self, argv, silence=None):
+    def stream(self, argv: Sequence[str], silence: Optional[float] = None) -> Iterator[BinaryIO]:
         """Run one command and read what it prints as it comes: a binary file for the time of a ``with`` block.
 
         Who leaves the block early ends the command.
 
-        :param list argv: program, looked up in ``SEARCH_PATH``, and arguments
-        :param float silence: seconds without a byte, while somebody waits for one, after which it is killed
+        :param argv: program, looked up in ``SEARCH_PATH``, and arguments
+        :param silence: seconds without a byte, while somebody waits for one, after which it is killed
         :raises CommandError: not found, silent for too long, or, when all was read, a non-zero exit
         """
         program = self.which(argv[0])
@@ -100,7 +109,8 @@ class System:
                 stderr=errors,
                 env=_environment(),
             )
-            raw = _Output(process.stdout, silence)
+            pipe = cast(io.FileIO, process.stdout)
+            raw = _Output(pipe, silence)
             try:
                 yield io.BufferedReader(raw, 1 << 16)
             except _Silent:
@@ -108,13 +118,13 @@ class System:
                 raise CommandError(argv, None, "no answer within {0} seconds".format(silence)) from None
             finally:
                 # A command that still has something to say dies of the closed pipe: a negative status.
-                process.stdout.close()
+                pipe.close()
                 status = _ended(process, silence if raw.has_ended else GRACE)
             if status > 0:
                 errors.seek(0)
                 raise CommandError(argv, status, errors.read().decode("utf-8", "surrogateescape"))
 
-    def which(self, name):
+    def which(self, name: str) -> Optional[str]:
         """Absolute path (on the host) of a program, or None."""
         for directory in SEARCH_PATH:
             path = directory + "/" + name
@@ -124,36 +134,36 @@ class System:
 
     # --- files --------------------------------------------------------------------------------------------
 
-    def real(self, path):
+    def real(self, path: str) -> str:
         """Path of ``path`` (absolute, on the host) as this process reaches it."""
         return path if self.root == "/" else os.path.join(self.root, path.lstrip("/"))
 
-    def exists(self, path):
+    def exists(self, path: str) -> bool:
         return os.path.lexists(self.real(path))
 
-    def is_dir(self, path):
+    def is_dir(self, path: str) -> bool:
         return os.path.isdir(self.real(path))
 
-    def listdir(self, path):
+    def listdir(self, path: str) -> List[str]:
         """Sorted names in a directory; empty when there is none."""
         try:
             return sorted(os.listdir(self.real(path)))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def glob(self, pattern):
+    def glob(self, pattern: str) -> List[str]:
         """Sorted host paths that match a pattern."""
         prefix = len(self.root.rstrip("/")) if self.root != "/" else 0
         return sorted(path[prefix:] for path in glob.glob(self.real(pattern)))
 
-    def mode(self, path):
-        """Permission bits of what a path leads to (int), or None when it does not exist."""
+    def mode(self, path: str) -> Optional[int]:
+        """Permission bits of what a path leads to, or None when it does not exist."""
         try:
             return stat.S_IMODE(os.stat(self.real(path)).st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read(self, path):
+    def read(self, path: str) -> Optional[str]:
         """Whole text of a file that root wrote, or None when it does not exist.
 
         What others can put in a file's place is for :mod:`untrusted` to read; here it is only not waited for.
@@ -175,13 +185,13 @@ class System:
             raise OSError(errno.EFBIG, "it has more than {0:,} bytes".format(LARGEST_FILE), path)
         return content.decode("utf-8", "surrogateescape")
 
-    def write(self, path, text, mode=0o644):
+    def write(self, path: str, text: Union[str, Iterable[str]], mode: int = 0o644) -> None:
         """Replace a file in one step: temporary file beside it, fsync, rename, fsync of the directory.
 
         An existing file keeps its owner and mode; a symbolic link is followed, not replaced.
         Missing directories are made (0755).
 
-        :param text: str, or an iterable of str, of which one after another is written
+        :param text: of several, one after another is written
         """
         target = os.path.realpath(self.real(path))
         directory = os.path.dirname(target)
@@ -211,33 +221,33 @@ class System:
         self.sync_directory(directory)
 
     @staticmethod
-    def temporary(path):
+    def temporary(path: str) -> str:
         """Where ``write`` makes the new content of a file; after a kill it may still be there.
 
         A fixed name (callers hold a lock): what a kill leaves behind, the next run removes.
         """
         return os.path.join(os.path.dirname(path), ".{0}.harden-mail".format(os.path.basename(path)))
 
-    def remove(self, path):
+    def remove(self, path: str) -> None:
         """Remove a file; nothing happens when it is not there."""
         target = self.real(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
             self.sync_directory(os.path.dirname(target))
 
-    def make_private_dir(self, path):
+    def make_private_dir(self, path: str) -> None:
         """Make a directory (and its parents) that only its owner may enter; nothing happens when it is there."""
         _make_dirs(os.path.dirname(self.real(path)))
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.real(path), 0o700)
 
-    def remove_empty_dir(self, path):
+    def remove_empty_dir(self, path: str) -> None:
         """Remove a directory if it is there and empty."""
         with contextlib.suppress(OSError):
             os.rmdir(self.real(path))
 
     @staticmethod
-    def sync_directory(real_path):
+    def sync_directory(real_path: str) -> None:
         """Make renames and removals in a directory survive a power cut."""
         descriptor = os.open(real_path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -246,7 +256,7 @@ class System:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def lock(self, path):
+    def lock(self, path: str) -> Iterator[None]:
         """Hold an exclusive lock (flock) on a file for the time of a ``with`` block; waits for its turn.
 
         The file lives in /run, so nothing is left behind on disk.
@@ -256,7 +266,7 @@ class System:
             yield
 
     @contextlib.contextmanager
-    def wait_for_lock(self, path):
+    def wait_for_lock(self, path: str) -> Iterator[None]:
         """Have nobody hold :meth:`lock` on a file for the time of a ``with`` block, without making that file."""
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(FileNotFoundError):
@@ -265,7 +275,7 @@ class System:
             yield
 
     @contextlib.contextmanager
-    def open_lock(self, path):
+    def open_lock(self, path: str) -> Iterator[TextIO]:
         """A file to lock, for the time of a ``with`` block: text, to read and to append, for its owner alone.
 
         Whoever can open a file, if only to read it, can hold its lock, and with it up all others.
@@ -292,19 +302,19 @@ class _Silent(Exception):
 class _Output(io.RawIOBase):
     """What a command prints.
 
-    :ivar bool has_ended: whether it was read to its end
+    :ivar has_ended: whether it was read to its end
     """
 
-    def __init__(self, pipe, silence):
+    def __init__(self, pipe: io.FileIO, silence: Optional[float]) -> None:
         super().__init__()
         self._pipe, self._silence, self.has_ended = pipe, silence, False
         self._poll = select.poll()
         self._poll.register(pipe, select.POLLIN)
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         if self._silence is not None and not self._poll.poll(self._silence * 1000):
             raise _Silent
         count = self._pipe.readinto(buffer)
@@ -312,7 +322,7 @@ class _Output(io.RawIOBase):
         return count
 
 
-def _ended(process, patience):
+def _ended(process: subprocess.Popen, patience: Optional[float]) -> int:
     """Exit status of a command that nobody reads any more; it is made to end after ``patience`` seconds (None: never).
 
     One that writes nothing would not notice that its pipe is closed.
@@ -325,7 +335,7 @@ def _ended(process, patience):
     return process.wait()
 
 
-def _up_to(handle, most):
+def _up_to(handle: BinaryIO, most: int) -> bytearray:
     """So many bytes of a file at most; memory is taken for what is there, and not for what might be."""
     content = bytearray()
     while len(content) < most:
@@ -336,7 +346,7 @@ def _up_to(handle, most):
     return content
 
 
-def _make_dirs(path):
+def _make_dirs(path: str) -> None:
     """Make a directory and its parents (0755), whatever the umask of whoever started this would give to everybody."""
     if not os.path.isdir(path):
         _make_dirs(os.path.dirname(path))
@@ -344,9 +354,9 @@ def _make_dirs(path):
             os.mkdir(path, 0o755)
 
 
-def _for_owner_alone(path, flags):
+def _for_owner_alone(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _environment():
+def _environment() -> Dict[str, str]:
     return dict(os.environ, LC_ALL="C", PATH=":".join(SEARCH_PATH))

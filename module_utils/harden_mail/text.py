@@ -2,6 +2,9 @@
 
 import re
 import unicodedata
+from typing import Optional, TypeVar
+
+_Text = TypeVar("_Text", str, Optional[str])
 
 # Characters that `folded` looks at, and gives at most: sorting a run of accents takes the square of its length.
 LONGEST_FOLDED = 4096
@@ -27,14 +30,14 @@ _IGNORED = re.compile(
 _ONE_OF_TWO = (("\u301c", "~"), ("\u2212", "-"), ("\u2015", "\u2014"), ("\u2225", "\u2016"))
 
 
-def printable(text, limit=300):
+def printable(text: _Text, limit: int = 300) -> _Text:
     """Text that steers no terminal and breaks no JSON or report; None stays None.
 
     What would, or could not be seen, becomes an escape as in Python (``\\x1b``, ``\\u202e``, ``\\U000e0001``); a
     backslash stays one, so this is for people, not for reading back.
 
-    :param int limit: longest result in characters; what is cut off is marked with an ellipsis
-    :returns: str, can be encoded as UTF-8
+    :param limit: longest result in characters; what is cut off is marked with an ellipsis
+    :returns: can be encoded as UTF-8
     """
     if text is None or (len(text) <= limit and text.isprintable() and _INVISIBLE.isdisjoint(text)):
         return text
@@ -57,7 +60,7 @@ def masked(name: str) -> str:
     return printable(local[:1] + "***" + at + domain)
 
 
-def ascii_lower(text):
+def ascii_lower(text: str) -> str:
     """A name with A to Z in small letters, and nothing else changed.
 
     ``str.lower`` makes a plain k of the Kelvin sign: another's name, where it is asked who is meant.
@@ -65,12 +68,12 @@ def ascii_lower(text):
     return text.translate(_SMALL)
 
 
-def folds_to_ascii(text):
-    """Whether a program that folds all of Unicode takes some character that is not ASCII for one that is (bool)."""
+def folds_to_ascii(text: str) -> bool:
+    """Whether a program that folds all of Unicode takes some character that is not ASCII for one that is."""
     return any(ord(one) > 127 and any(ord(other) < 128 for other in one.casefold()) for one in text)
 
 
-def _shown(character):
+def _shown(character: str) -> str:
     if character not in _INVISIBLE and unicodedata.category(character) not in _UNSAFE:
         return character
     code = ord(character)
@@ -79,7 +82,7 @@ def _shown(character):
     return "\\u{0:04x}".format(code) if code <= 0xFFFF else "\\U{0:08x}".format(code)
 
 
-def folded(text):
+def folded(text: str) -> str:
     """Text as it is compared: NFKC, nothing invisible, single blanks, no case; the first 4096 characters.
 
     ``folded(folded(text)) == folded(text)``.

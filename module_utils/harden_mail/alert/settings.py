@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import urllib.parse
+from typing import Dict, Tuple
 
 from ..errors import UserError
 
@@ -11,7 +12,7 @@ CONFIG = "/etc/harden-mail/queue-alert.json"
 SHAPES = ("slack", "mattermost", "teams", "chatwork", "json")
 
 # name: (type, default); what the values mean is said in library/queue_alert.py
-DEFAULTS = {
+DEFAULTS: Dict[str, Tuple] = {
     "limit": ((int, str), 300),
     "auto_limit_most": (int, 1000),
     "clear_below": (int, None),

@@ -8,6 +8,7 @@ until a way has accepted it; after a kill in between it is sent once more, under
 
 import json
 import os
+from typing import Any, Dict
 
 DIRECTORY = "/var/lib/harden-mail/queue_alert"
 STATE = DIRECTORY + "/state.json"
@@ -20,7 +21,7 @@ WAITING = 100
 ASIDE = DIRECTORY + "/refused-{key}.txt"
 KEPT_ASIDE = 100
 
-EMPTY = {
+EMPTY: Dict[str, Any] = {
     "alarm": None,
     "blind": None,
     "waiting": [],

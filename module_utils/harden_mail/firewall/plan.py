@@ -1,6 +1,7 @@
 """What a backend hands to the engine: the wanted restriction, and the changes that bring a host there."""
 
 from collections import namedtuple
+from typing import Tuple
 
 STATE_DIR = "/var/lib/harden-mail/submission_firewall"
 
@@ -35,7 +36,7 @@ class Backend:
     name = ""
 
     #: words for ``persistence`` that this backend knows
-    methods = ("auto",)
+    methods: Tuple[str, ...] = ("auto",)
 
     def __init__(self, system, persistence="auto"):
         """

@@ -1,6 +1,7 @@
 """What a backend hands to the engine of POP-before-SMTP: the wanted rule, and the changes that bring a host there."""
 
 from collections import namedtuple
+from typing import Tuple
 
 STATE_DIR = "/var/lib/harden-mail/pop_before_smtp"
 
@@ -42,7 +43,7 @@ class Backend:
 
     # What the server can do; the first is taken where none was declared. A backend that can't do BOTH leaves it out:
     # EITHER is never taken undeclared, since it adds relaying without a password.
-    meanings = (BOTH, EITHER)
+    meanings: Tuple[str, ...] = (BOTH, EITHER)
 
     def __init__(self, system, options):
         """

@@ -5,6 +5,7 @@ To add an MTA: a package beside them whose ``backend.py`` implements :class:`Que
 """
 
 from collections import namedtuple
+from typing import Tuple
 
 from ..errors import UserError
 
@@ -30,8 +31,8 @@ class Queue:
     :ivar list evidence: what was done to the host besides moving messages, lines in its own terms
     """
 
-    name = None
-    STATES = ()
+    name: str
+    STATES: Tuple[str, ...] = ()
     can_hold = False
     evidence = ()
 

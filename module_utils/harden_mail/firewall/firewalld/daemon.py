@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Dict, Optional
+from typing import Any, Dict, Optional, cast
 
 from ...changes import Run
 from ...system import System
@@ -37,7 +37,7 @@ class Daemon:
 
     def agent_step(self, command: str) -> Run:
         """The step that runs a command of the agent, by the interpreter of firewall-cmd."""
-        first_line = (self.system.read(self.system.which("firewall-cmd")) or "").split("\n", 1)[0]
+        first_line = (self.system.read(cast(str, self.system.which("firewall-cmd"))) or "").split("\n", 1)[0]
         found = re.match(r"#!\s*(/\S*python\S*)", first_line)
-        program = agent.__loader__.get_source(agent.__name__)
+        program = cast(Any, agent.__loader__).get_source(agent.__name__)
         return Run((found.group(1) if found else "python3", "-", command), program)

@@ -6,6 +6,7 @@ the number of its rounds; so no guess is begun that would take minutes, nor memo
 
 import os
 import time
+from typing import Any, Dict
 
 from ..hashes.base import Group, Uncheckable, Unreadable
 from ..hashes.crypt_schemes import effort as crypt_effort
@@ -34,7 +35,7 @@ _ARGON2_LANE_KIB = 384
 _ROUNDS = 1000
 
 # {what is measured: seconds of one unit of its work}
-_measured = {}
+_measured: Dict[Any, float] = {}
 # Seconds that measuring has taken.
 _spent = [0.0]
 

@@ -5,6 +5,7 @@ own; ctypes lets other threads run meanwhile.
 """
 
 import ctypes
+from typing import Any, List
 
 from .base import Unavailable
 
@@ -23,7 +24,7 @@ _REFUSED = (1, 2)
 # A candidate so long is refused by libxcrypt: CRYPT_MAX_PASSPHRASE_SIZE.
 _TOO_LONG = 512
 
-_loaded = []
+_loaded: List[Any] = []
 
 
 def knows(setting):

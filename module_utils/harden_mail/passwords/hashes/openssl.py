@@ -4,6 +4,7 @@ Its new interface has MD4 in a provider that nobody loads; and its crypt(3) of D
 """
 
 import ctypes
+from typing import Any, Dict
 
 _NAMES = ("libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.so.10")
 
@@ -13,7 +14,7 @@ _MD4_OF_NOTHING = bytes.fromhex("31d6cfe0d16ae931b73c59d7e0c089c0")
 _CRYPT_OF_SECRET = b"abNANd1rDfiNc"
 
 # name of a function: what ctypes gives for it, or None
-_loaded = {}
+_loaded: Dict[str, Any] = {}
 
 
 def md4():

@@ -1,6 +1,6 @@
 """Files that panels keep for each domain: cPanel's and DirectAdmin's, ``name:crypt[:...]``."""
 
-from ...host.panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, Shares, fits
+from ...host.panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, Panel, Shares, fits
 from ..account import Account
 from .shadow import day
 from .store import Store, domain_is, is_locked
@@ -10,7 +10,7 @@ class DomainFiles(Store):
     """A file for each domain that the panel knows; a path is a pattern that says which of them are meant."""
 
     known = ("path",)
-    panel = None
+    panel: Panel
 
     def read_accounts(self):
         pattern = self.options.get("path", self.panel.pattern)

@@ -9,7 +9,7 @@ import os
 try:
     import dbm.gnu as gdbm
 except ImportError:
-    gdbm = None
+    gdbm = None  # type: ignore[assignment]
 
 from ...untrusted import NotRead, opened
 from ...untrusted_child import DATABASE, rows_as_owner

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections import namedtuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from ...errors import CommandError, UserError
 from ...host.users import MAIL_SYSTEM, ROOT_ALONE, as_good, text_of_root
@@ -21,13 +21,32 @@ from . import sqlite_rows
 from .sql_rows import copied, unescaped
 from .sql_text import MYSQL, POSTGRESQL
 
-# How to reach a database. What is None is the client's own default; without user and password that is root's way in.
-#   database: see sql_text.DATABASES; name: of the database; user, password (secret), host, port, socket: str or None
-#   path: SQLite's file; options_file: the client's own file with all that (MySQL's options, PostgreSQL's .pgpass)
-#   more: dict of what else PostgreSQL's connection may say (sslmode, ...)
-Connection = namedtuple("Connection", "database name user password host port socket path options_file more")
-Connection.__new__.__defaults__ = (None,) * 8 + ({},)
-Connection.__repr__ = lambda self: "Connection({0}, {1})".format(self.database, self.name or self.path)
+
+class Connection(NamedTuple):
+    """How to reach a database. What is None is the client's default; without user and password that is root's way in.
+
+    :ivar database: see ``sql_text.DATABASES``
+    :ivar name: of the database
+    :ivar password: secret
+    :ivar path: SQLite's file
+    :ivar options_file: the client's own file with all that (MySQL's options, PostgreSQL's .pgpass)
+    :ivar more: what else PostgreSQL's connection may say (sslmode, ...)
+    """
+
+    database: str
+    name: Optional[str] = None
+    user: Optional[str] = None
+    password: Optional[str] = None
+    host: Optional[str] = None
+    port: Optional[str] = None
+    socket: Optional[str] = None
+    path: Optional[str] = None
+    options_file: Optional[str] = None
+    more: Dict[str, str] = {}  # noqa: RUF012 -- nobody writes into it
+
+    def __repr__(self) -> str:
+        return "Connection({0}, {1})".format(self.database, self.name or self.path)
+
 
 DIRECTORY = "/run/harden-mail/passwords"
 STATEMENT = DIRECTORY + "/statement.sql"
@@ -79,7 +98,25 @@ _SCRIPT = 'ulimit -v {0} 2>/dev/null; exec timeout -k {1} {2} "$@" <"$0"'.format
 
 # Errors of MySQL whose text has names only (access denied, no such database, table or column, a server that is not
 # there, syntax). The text of others may quote what is in a column.
-_MYSQL_HARMLESS = (1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1205, 1698, 1792, 1969, 2002, 2003, 2005, 2008)
+_MYSQL_HARMLESS: Tuple[int, ...] = (
+    1044,
+    1045,
+    1049,
+    1054,
+    1064,
+    1130,
+    1142,
+    1143,
+    1146,
+    1205,
+    1698,
+    1792,
+    1969,
+    2002,
+    2003,
+    2005,
+    2008,
+)
 _MYSQL_HARMLESS += (2013, 2020, 2026, 3024)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 try:
     import sqlite3
 except ImportError:
-    sqlite3 = None
+    sqlite3 = None  # type: ignore[assignment]
 
 from ...text import printable
 from ...untrusted import NotRead, owner_of

@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Tuple
 
 from ...errors import UserError
 from ...host.panel_accounts import fits, other_name
@@ -42,17 +43,17 @@ class Store:
     """
 
     name = ""
-    known = ("path", "default_scheme")
-    required = ()
+    known: Tuple[str, ...] = ("path", "default_scheme")
+    required: Tuple[str, ...] = ()
 
     # Options that may be numbers, which YAML makes of words like 5 where nobody puts quotes.
-    numbers = ()
+    numbers: Tuple[str, ...] = ()
 
     # Options that are files on the host.
-    paths = ("path", "credentials_file")
+    paths: Tuple[str, ...] = ("path", "credentials_file")
 
     # What the facts of mail_host say beside; a declaration is often a copy of these.
-    ignored = ("store", "count")
+    ignored: Tuple[str, ...] = ("store", "count")
 
     def __init__(self, system, options):
         self.system = system
