@@ -7,7 +7,8 @@ from fake_system import FakeSystem
 from harden_mail.alert import conditions, limit
 from harden_mail.alert.conditions import Counts
 from harden_mail.alert.settings import check
-from harden_mail.alert.store import DIRECTORY, EMPTY, KEPT_ASIDE, SPARE, STATE, WAITING, Store
+from harden_mail.alert.store import EMPTY, KEPT_ASIDE, STATE, WAITING, Store
+from harden_mail.paths import ALERT_SPARE_STATE, ALERT_STATE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -254,12 +255,14 @@ def test_of_the_file_on_disk_and_the_one_in_run_the_newer_counts(tmp_path):
     system = FakeSystem(tmp_path)
     store = Store(system)
     store.save()
-    system.write(SPARE, system.read(STATE).replace('"begun": null', '"begun": 5').replace('"saves": 1', '"saves": 2'))
+    system.write(
+        ALERT_SPARE_STATE, system.read(STATE).replace('"begun": null', '"begun": 5').replace('"saves": 1', '"saves": 2')
+    )
     assert Store(system).begun == 5
     again = Store(system)
     again.begun = 6
     assert again.save() is None
-    assert not system.exists(SPARE), "what the disk has, it need not keep"
+    assert not system.exists(ALERT_SPARE_STATE), "what the disk has, it need not keep"
     assert Store(system).begun == 6
 
 
@@ -271,8 +274,8 @@ def test_what_is_set_aside_can_be_found_and_is_bounded(tmp_path):
         path, gone = store.set_aside(kept)
         assert system.read(path) == "件名\n\ntext\n"
         assert (tmp_path / path.lstrip("/")).stat().st_mode & 0o777 == 0o600
-    assert len(system.listdir(DIRECTORY)) == KEPT_ASIDE
-    assert gone == [DIRECTORY + "/refused-1700000001.1.alarm.txt"]
+    assert len(system.listdir(ALERT_STATE)) == KEPT_ASIDE
+    assert gone == [ALERT_STATE + "/refused-1700000001.1.alarm.txt"]
     assert len(store.aside) == KEPT_ASIDE + 2
 
 

@@ -16,11 +16,12 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail import archive
 from harden_mail.alert import install, program, turn
-from harden_mail.alert.install import CONFIG, CRON, LIBRARY, PROGRAM, SERVICE, TIMER, TIMER_NAME
+from harden_mail.alert.install import CRON, SERVICE, TIMER
 from harden_mail.alert.settings import DEFAULTS
-from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
+from harden_mail.alert.store import STATE, Store
 from harden_mail.errors import UserError
 from harden_mail.host import services
+from harden_mail.paths import ALERT_CONFIG, ALERT_PROGRAM, ALERT_SPARE_STATE, ALERT_STATE, ALERT_TIMER, LIBRARY
 
 ROOT = pathlib.Path(__file__).parents[2]
 CANARY = "canary5ecret"
@@ -73,7 +74,7 @@ class Host:
         elif argv[1] == "reset-failed":
             known["failed"] = False
         else:
-            assert argv[2:] == ["--now", TIMER_NAME]
+            assert argv[2:] == ["--now", ALERT_TIMER]
             assert units[TIMER] is not None, "systemctl fails when there is no such unit"
             known["enabled"] = known["active"] = argv[1] == "enable"
             # It reads units by itself when it enables one.
@@ -82,7 +83,7 @@ class Host:
         return ""
 
     def shown(self, name, known):
-        if name == TIMER_NAME:
+        if name == ALERT_TIMER:
             about = {
                 "ActiveState": "active" if known["active"] else "inactive",
                 "UnitFileState": "enabled" if known["enabled"] and self.system.exists(TIMER) else "",
@@ -156,7 +157,7 @@ def test_it_is_put_there_once_and_predicted_exactly(host):
     done = host.run()
     assert predicted == done
     assert done["changed"]
-    assert (mode(host, PROGRAM), mode(host, CONFIG)) == (0o755, 0o600)
+    assert (mode(host, ALERT_PROGRAM), mode(host, ALERT_CONFIG)) == (0o755, 0o600)
     assert (mode(host, CRON) if host.system.exists(CRON) else mode(host, TIMER)) == 0o644
     after, host.calls = host.files(), []
     again = host.run()
@@ -168,12 +169,12 @@ def test_it_is_put_there_once_and_predicted_exactly(host):
 
 def test_cron_or_a_timer_runs_it(tmp_path):
     with_cron, without = Host(tmp_path / "a"), Host(tmp_path / "b", cron=False)
-    assert with_cron.run(interval=1)["evidence"][0] == "{0} every 1 minutes by {1}".format(PROGRAM, CRON)
-    assert "*/1 * * * * root {0} ".format(PROGRAM) in with_cron.system.read(CRON)
+    assert with_cron.run(interval=1)["evidence"][0] == "{0} every 1 minutes by {1}".format(ALERT_PROGRAM, CRON)
+    assert "*/1 * * * * root {0} ".format(ALERT_PROGRAM) in with_cron.system.read(CRON)
     assert with_cron.unit() is None
     without.run(interval=10)
     assert "OnCalendar=*:0/10\n" in without.unit()
-    assert "ExecStart={0}\n".format(PROGRAM) in without.system.read(SERVICE)
+    assert "ExecStart={0}\n".format(ALERT_PROGRAM) in without.system.read(SERVICE)
     assert not without.system.exists(CRON)
 
 
@@ -240,11 +241,11 @@ def test_what_is_wrong_is_said_before_anything_changed(tmp_path, kind, params, p
 
 def test_no_secret_is_in_a_result(cron_host):
     results = [cron_host.run(), cron_host.run(ways=WAYS[:1]), cron_host.run(ping_url="https://a.example/" + CANARY)]
-    cron_host.put(CONFIG, '{"ways": "' + CANARY)
+    cron_host.put(ALERT_CONFIG, '{"ways": "' + CANARY)
     results.append(cron_host.run())
-    cron_host.put(cron_host.system.temporary(CONFIG), CANARY)
+    cron_host.put(cron_host.system.temporary(ALERT_CONFIG), CANARY)
     results.append(cron_host.run())
-    cron_host.put(cron_host.system.temporary(CONFIG), CANARY)
+    cron_host.put(cron_host.system.temporary(ALERT_CONFIG), CANARY)
     results.append(cron_host.run(state="absent"))
     assert all(result["changed"] and result["diff"] for result in results)
     assert CANARY not in json.dumps(results)
@@ -252,8 +253,8 @@ def test_no_secret_is_in_a_result(cron_host):
 
 
 def test_the_configuration_is_private_from_its_first_moment(cron_host, monkeypatch):
-    cron_host.put(CONFIG, "{}")
-    assert mode(cron_host, CONFIG) == 0o644
+    cron_host.put(ALERT_CONFIG, "{}")
+    assert mode(cron_host, ALERT_CONFIG) == 0o644
     seen = []
     original = os.rename
 
@@ -264,24 +265,24 @@ def test_the_configuration_is_private_from_its_first_moment(cron_host, monkeypat
     monkeypatch.setattr(os, "rename", rename)
     cron_host.run()
     assert (0o600, os.geteuid()) in seen
-    assert mode(cron_host, CONFIG) == 0o600
-    os.chmod(cron_host.system.real(CONFIG), 0o644)
+    assert mode(cron_host, ALERT_CONFIG) == 0o600
+    os.chmod(cron_host.system.real(ALERT_CONFIG), 0o644)
     assert cron_host.run(check_mode=True)["changed"]
     cron_host.run()
-    assert mode(cron_host, CONFIG) == 0o600
+    assert mode(cron_host, ALERT_CONFIG) == 0o600
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_configuration_that_somebody_else_owns_is_taken_over(cron_host):
     cron_host.run()
-    os.chown(cron_host.system.real(CONFIG), 65534, 65534)
+    os.chown(cron_host.system.real(ALERT_CONFIG), 65534, 65534)
     assert cron_host.run()["changed"]
-    assert os.stat(cron_host.system.real(CONFIG)).st_uid == 0
+    assert os.stat(cron_host.system.real(ALERT_CONFIG)).st_uid == 0
 
 
 def test_what_is_written_is_what_was_said_and_the_program_takes_it(cron_host):
     cron_host.run(limit="500", all_clear=False)
-    written = program.read_config(cron_host.system, CONFIG)
+    written = program.read_config(cron_host.system, ALERT_CONFIG)
     assert (written["limit"], written["all_clear"]) == ("500", False)
     assert "host" not in written["ways"][1]
 
@@ -301,9 +302,9 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
     host.put(STATE, "{}")
     host.put(METRICS, "1\n")
     host.put(METRICS + "2", "kept\n")
-    host.put(SPARE, "{}")
-    host.put(DIRECTORY + "/refused-1.1.alarm.txt", "said to nobody\n")
-    for path in (CONFIG, PROGRAM, STATE, SPARE):
+    host.put(ALERT_SPARE_STATE, "{}")
+    host.put(ALERT_STATE + "/refused-1.1.alarm.txt", "said to nobody\n")
+    for path in (ALERT_CONFIG, ALERT_PROGRAM, STATE, ALERT_SPARE_STATE):
         host.put(host.system.temporary(path), CANARY)
     host.put(host.system.temporary(METRICS) + "-0123456789abcdef", "1\n")
     predicted = host.run(state="absent", check_mode=True)
@@ -314,8 +315,8 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
     before.pop("/systemd.json"), after.pop("/systemd.json")
     assert after == before
     assert not host.system.exists(LIBRARY)
-    assert not host.system.exists(DIRECTORY)
-    assert host.system.listdir(os.path.dirname(SPARE)) == []
+    assert not host.system.exists(ALERT_STATE)
+    assert host.system.listdir(os.path.dirname(ALERT_SPARE_STATE)) == []
     assert host.unit() is None
     host.calls = []
     assert not host.run(state="absent")["changed"]
@@ -329,7 +330,7 @@ def test_absent_waits_for_a_run_that_is_at_work(cron_host, monkeypatch):
         cron_host.run(state="absent")
     assert not cron_host.system.exists(CRON)
     assert cron_host.run(state="absent")["changed"]
-    assert not cron_host.system.exists(PROGRAM)
+    assert not cron_host.system.exists(ALERT_PROGRAM)
 
 
 def relay(host, port=25):

@@ -17,9 +17,10 @@ from harden_mail.alert import look, program, turn, ways
 from harden_mail.alert import store as store_module
 from harden_mail.alert.notice import message_id
 from harden_mail.alert.settings import check
-from harden_mail.alert.store import DIRECTORY, SPARE, STATE, Store
+from harden_mail.alert.store import STATE, Store
 from harden_mail.errors import UserError
 from harden_mail.parallel import together
+from harden_mail.paths import ALERT_LOCK, ALERT_SPARE_STATE, ALERT_STATE
 
 START = 1700000000
 MINUTE = 60
@@ -236,7 +237,7 @@ def test_too_many_that_wait_are_set_aside_and_none_is_lost(host):
     for _ in range(4):
         host.run(301)
         host.run(0)
-    names = [name for name in os.listdir(host.system.real(DIRECTORY)) if name.startswith("refused-")]
+    names = [name for name in os.listdir(host.system.real(ALERT_STATE)) if name.startswith("refused-")]
     assert len(host.waiting()) == 4
     assert len(names) == 4
     assert host.waiting()[0] == "alarm"
@@ -407,16 +408,16 @@ def test_a_count_that_takes_too_long_is_none(host):
 def test_a_run_that_was_ended_while_it_counted_is_told_before_the_next_one_hangs_there(host):
     def hangs(queue):
         assert host.kinds() == ["blind"]
-        assert host.system.read(turn.LOCK).split()[2:] == ["counting"] * 3
+        assert host.system.read(ALERT_LOCK).split()[2:] == ["counting"] * 3
         raise KeyboardInterrupt
 
-    path = host.system.real(turn.LOCK)
+    path = host.system.real(ALERT_LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as handle:
         handle.write("1 1 counting counting")
     host.monkeypatch.setattr(look, "count_queue", hangs)
     seen = []
-    host.before_send = lambda kept: seen.append(host.system.read(turn.LOCK).split()[2:])
+    host.before_send = lambda kept: seen.append(host.system.read(ALERT_LOCK).split()[2:])
     with pytest.raises(KeyboardInterrupt), turn.only_one(host.system) as handle:
         program.run(host.system, host.settings, host.now, turn.Turn(handle))
     assert seen == [["counting"] * 2]
@@ -426,7 +427,7 @@ def test_a_run_that_was_ended_while_it_counted_is_told_before_the_next_one_hangs
 
 
 def test_one_run_that_was_ended_while_it_counted_is_nothing_to_tell(host):
-    path = host.system.real(turn.LOCK)
+    path = host.system.real(ALERT_LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as handle:
         handle.write("1 1 counting")
@@ -597,7 +598,7 @@ def test_an_alarm_while_the_disk_is_full_is_one_alarm_before_and_after(host):
     assert host.kinds() == ["alarm"]
     make_room()
     host.run(301)
-    assert not host.system.exists(SPARE)
+    assert not host.system.exists(ALERT_SPARE_STATE)
     host.run(0)
     assert host.kinds() == ["alarm", "clear"]
     assert host.told[1][1]["key"].split(".")[0] == host.told[0][1]["key"].split(".")[0]
@@ -719,7 +720,7 @@ def test_killed_anywhere_no_alert_is_lost_and_a_doubled_one_can_be_told(tmp_path
         told = record.read_text(encoding="ascii").splitlines()
         assert [line.split()[1] for line in dict.fromkeys(told)] == ["alarm", "clear"], fatal
         doubled += len(told) > len(set(told))
-        assert set(os.listdir(host.system.real(DIRECTORY))) == {"state.json"}
+        assert set(os.listdir(host.system.real(ALERT_STATE))) == {"state.json"}
         if not died:
             break
     assert not died
@@ -731,7 +732,7 @@ def test_killed_anywhere_no_alert_is_lost_and_a_doubled_one_can_be_told(tmp_path
 
 def hold_lock(host, name, since):
     """Start a process of this name that holds the lock and hangs."""
-    path = host.system.real(turn.LOCK)
+    path = host.system.real(ALERT_LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     code = (
         "import fcntl, os, sys, time\n"
@@ -772,7 +773,7 @@ def test_a_run_that_hangs_is_ended_and_one_that_works_is_not(host, name, age, en
 
 def test_nobody_else_can_hold_the_lock(host):
     """Whoever can open its file can keep the alert from running."""
-    path = host.system.real(turn.LOCK)
+    path = host.system.real(ALERT_LOCK)
     umask = os.umask(0)
     try:
         for _ in ("made", "left by a former version"):
@@ -786,7 +787,7 @@ def test_nobody_else_can_hold_the_lock(host):
 
 @pytest.mark.parametrize("text", ["", "x", "1 x", "1", "999999999 0", "-1 0"])
 def test_a_lock_that_says_nothing_useful_ends_nobody(host, text):
-    path = host.system.real(turn.LOCK)
+    path = host.system.real(ALERT_LOCK)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as handle:
         handle.write(text)

@@ -8,10 +8,10 @@ import pytest
 from fake_journal import PASSWD, FakeJournal, entry
 from fake_system import FakeSystem
 from harden_mail.block import control, engine, sessions
-from harden_mail.block.engine import NOTEBOOK
 from harden_mail.block.lists import Naming, as_blocked, fold, union
 from harden_mail.block.postfix import ACCOUNTS, ADDRESSES, REALMS, TABLES
 from harden_mail.errors import NotApplicable, UserError
+from harden_mail.paths import BLOCK_NOTEBOOK
 from harden_mail.pop.plan import BOTH, EITHER, Wanted
 from harden_mail.pop.postfix import PostfixPart as PopPart
 from harden_mail.postfix.master_cf import parse_services, with_early_options, with_option, without_options
@@ -165,7 +165,7 @@ def test_reasons_own_their_lists_and_the_union_is_enforced(host):
     assert (result["blocked"], result["lifted"]) == (["b@x", "c@x"], ["a@x"])
     # The same for another reason: only the notebook is news.
     result = run(host, accounts=["c@x"])
-    assert result["changed"] and result["steps"] == [NOTEBOOK]
+    assert result["changed"] and result["steps"] == [BLOCK_NOTEBOOK]
     assert not run(host, accounts=["c@x"])["changed"]
     run(host, reason="incident", accounts=[])
     assert run(host, state="absent")["lifted"] == ["c@x"]

@@ -6,8 +6,9 @@ from fake_system import FakeSystem
 from harden_mail.changes import file_change
 from harden_mail.errors import UserError
 from harden_mail.firewall import engine, rollback
-from harden_mail.firewall.plan import FORMER_PATH, Backend
+from harden_mail.firewall.plan import Backend
 from harden_mail.firewall.sources import restriction
+from harden_mail.paths import FIREWALL_NOTEBOOK, ROLLBACK
 
 
 class Killed(BaseException):
@@ -166,7 +167,7 @@ def test_killed_anywhere_while_it_goes_the_next_run_completes(root):
         else:
             break
         assert {path: text for path, text in state(root).items() if path in before} == before
-        assert not FakeSystem(root).exists(FORMER_PATH)
+        assert not FakeSystem(root).exists(FIREWALL_NOTEBOOK)
         assert not rollback.is_armed(FakeSystem(root))
     assert fatal > 5
 
@@ -181,7 +182,7 @@ def test_an_unconfirmed_change_waits_and_is_confirmed(root):
     assert confirmed["changed"]
     assert not confirmed["pending"]
     assert not host.exists(rollback.TIMER)
-    assert not host.exists(rollback.DIR)
+    assert not host.exists(ROLLBACK)
     with pytest.raises(UserError, match="nothing to confirm"):
         engine.confirm(Host(root))
 
@@ -208,7 +209,7 @@ def test_another_backend_takes_over_and_the_old_one_goes_also_after_a_kill(root)
             killed = True
         assert Host(root).read(KERNEL) == "open\n"
         assert Host(root).read(CONFIG) == "as the owner wrote it"
-        assert '"twofiles"' not in Host(root).read(FORMER_PATH)
+        assert '"twofiles"' not in Host(root).read(FIREWALL_NOTEBOOK)
         absent(Host(root))
         assert not Host(root).exists("/etc/other.conf")
         if not killed:

@@ -12,6 +12,7 @@ from harden_mail.firewall.boot_unit import drop_in_changes
 from harden_mail.firewall.nftables import backend as nftables
 from harden_mail.firewall.nftables import table as nft_table
 from harden_mail.firewall.sources import restriction
+from harden_mail.paths import NFTABLES_UNIT
 from harden_mail.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,7 +149,7 @@ def test_any_change_by_hand_is_seen(tmp_path, name, meddle):
 def test_it_outlives_a_boot_by_the_hosts_own_means_or_by_a_unit(tmp_path, active, enabled, by_unit, includes):
     system = host(tmp_path, RECORDED["deb12"], active, enabled)
     settle(system, nftables.Nftables(system).changes(WANTED, {}))
-    assert system.exists("/etc/systemd/system/" + nftables.UNIT) is by_unit
+    assert system.exists("/etc/systemd/system/" + NFTABLES_UNIT) is by_unit
     assert (nftables.INCLUDE in system.read(CONFIG)) is includes
     # Stopping the service must not take our table along.
     assert system.exists(DROP_IN) is includes
@@ -181,9 +182,9 @@ def test_the_unit_may_do_nothing_but_load_the_table(tmp_path):
     system = host(tmp_path, RECORDED["deb12"])
     changes = nftables.Nftables(system).changes(WANTED, {})
     settle(system, changes)
-    unit = system.read("/etc/systemd/system/" + nftables.UNIT).splitlines()
+    unit = system.read("/etc/systemd/system/" + NFTABLES_UNIT).splitlines()
     assert {"NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=CAP_NET_ADMIN"} <= set(unit)
-    assert changes[-1].do[-1] == Run(("systemctl", "restart", nftables.UNIT), None), "seen to work before a boot"
+    assert changes[-1].do[-1] == Run(("systemctl", "restart", NFTABLES_UNIT), None), "seen to work before a boot"
 
 
 def test_a_family_without_a_source_is_closed():

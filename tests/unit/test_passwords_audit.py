@@ -14,7 +14,6 @@ import time
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail.block import engine
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.passwords import audit, audit_lists, notebook
 from harden_mail.passwords.account import Account
@@ -23,6 +22,7 @@ from harden_mail.passwords.guessing import worker
 from harden_mail.passwords.hashes.base import Unreadable
 from harden_mail.passwords.stores import registry, sql_client
 from harden_mail.passwords.stores.store import Store
+from harden_mail.paths import BLOCK_NOTEBOOK, PASSWORDS_LOCK, PASSWORDS_QUESTION, PASSWORDS_STATE
 
 USERS = "/etc/dovecot/users"
 PARAMETERS = {
@@ -466,7 +466,7 @@ def test_absent_forgets_everything(system):
     assert run(system, check_mode=True, state="absent")["changed"] is True
     assert system.exists(notebook.KEY)
     assert run(system, state="absent")["changed"] is True
-    assert not system.exists(notebook.DIRECTORY)
+    assert not system.exists(PASSWORDS_STATE)
 
 
 @pytest.mark.parametrize("way", [{"state": "absent"}, {}])
@@ -481,11 +481,11 @@ def test_the_database_password_that_a_kill_has_left_goes(system, way):
         assert system.exists(sql_client.OPTIONS)
         result = run(system, **way)
         assert result == look and result["changed"] is True
-        assert result["diff"]["before"] == sql_client.DIRECTORY + "\n"
+        assert result["diff"]["before"] == PASSWORDS_QUESTION + "\n"
         assert run(system, **way)["changed"] is False
     else:
         run(system, **way)
-    assert not system.exists(sql_client.DIRECTORY)
+    assert not system.exists(PASSWORDS_QUESTION)
 
 
 @pytest.mark.parametrize(("name", "is_left_out"), [("KATE@example.com", True), ("\u212aate@example.com", False)])
@@ -678,7 +678,7 @@ def test_absent_waits_for_an_audit_that_is_at_work(system, monkeypatch):
     run(system, check_mode=True, state="absent")
     assert locks == []
     run(system, state="absent")
-    assert locks == [notebook.LOCK]
+    assert locks == [PASSWORDS_LOCK]
 
 
 @pytest.mark.parametrize(
@@ -708,7 +708,7 @@ def file_of(system, name, **accounts):
 
 
 def block(system, *accounts):
-    system.write(engine.NOTEBOOK, json.dumps({"lists": {"password_audit": {"accounts": list(accounts)}}}))
+    system.write(BLOCK_NOTEBOOK, json.dumps({"lists": {"password_audit": {"accounts": list(accounts)}}}))
 
 
 @pytest.fixture
@@ -819,7 +819,7 @@ def test_no_name_is_told_that_is_not_asked_for(system, two_files):
 
 def test_a_list_of_blocks_that_is_spoiled_is_a_sentence(system):
     users(system, bob=ssha("bob123"))
-    system.write(engine.NOTEBOOK, "[")
+    system.write(BLOCK_NOTEBOOK, "[")
     with pytest.raises(UserError, match=r"lists\.json, where it is remembered who may not send, can't be read"):
         run(system)
 

@@ -10,7 +10,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.passwords import notebook
-from harden_mail.passwords.notebook import KEY, LOCK, NOTEBOOK, Notebook
+from harden_mail.passwords.notebook import KEY, NOTEBOOK, Notebook
+from harden_mail.paths import PASSWORDS_LOCK, PASSWORDS_STATE
 
 TODAY = 20000
 SECRETS = ("canary-password", "$6$canary$hash", "info@example.com")
@@ -61,7 +62,7 @@ def test_only_root_can_read_it_and_nothing_of_a_secret_is_in_it(system):
     book = begun(system)
     entry(book).guess("common", 100, book.word_mac(b"canary-password"))
     book.save()
-    for path, mode in ((notebook.DIRECTORY, 0o700), (KEY, 0o600), (NOTEBOOK, 0o600)):
+    for path, mode in ((PASSWORDS_STATE, 0o700), (KEY, 0o600), (NOTEBOOK, 0o600)):
         assert stat.S_IMODE(os.stat(system.real(path)).st_mode) == mode
     for secret in SECRETS:
         assert secret not in content(system)
@@ -261,7 +262,7 @@ def test_check_mode_leaves_no_trace(system, tmp_path):
 def test_it_can_be_removed(system):
     assert notebook.remove(system, False) is False
     begun(system).save()
-    system.write(notebook.DIRECTORY + "/lists/x/common.txt", "secret\n")
+    system.write(PASSWORDS_STATE + "/lists/x/common.txt", "secret\n")
     assert notebook.remove(system, True) is True
     assert system.exists(KEY)
     assert notebook.remove(system, False) is True
@@ -279,21 +280,21 @@ def test_what_others_keep_there_stays(system):
 def test_a_link_is_not_followed_to_remove_what_is_elsewhere(system):
     system.write("/srv/precious", "x")
     os.makedirs(system.real("/var/lib/harden-mail"))
-    os.symlink(system.real("/srv"), system.real(notebook.DIRECTORY))
+    os.symlink(system.real("/srv"), system.real(PASSWORDS_STATE))
     with pytest.raises(UserError, match="is a symbolic link"):
         notebook.remove(system, False)
     assert system.exists("/srv/precious")
 
 
 def test_the_lock_is_not_on_disk():
-    assert LOCK.startswith("/run/")
+    assert PASSWORDS_LOCK.startswith("/run/")
 
 
 def test_saving_makes_its_directory_again_for_root_alone(system):
     book = begun(system)
     notebook.remove(system, False)
     book.save()
-    assert stat.S_IMODE(os.stat(system.real(notebook.DIRECTORY)).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(system.real(PASSWORDS_STATE)).st_mode) == 0o700
 
 
 def test_a_store_is_the_same_with_another_number_of_accounts():

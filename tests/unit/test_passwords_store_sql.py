@@ -21,6 +21,7 @@ from harden_mail.passwords.stores import (
     sql_settings,
     sql_text,
 )
+from harden_mail.paths import PASSWORDS_QUESTION
 from harden_mail.system import Completed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +66,7 @@ def read(root, client, commands=None, **declaration):
     commands = dict(commands or {}, sh=client)
     opened = registry.open_store(FakeSystem(root, commands), declaration)
     found = list(opened.accounts())
-    assert os.listdir(str(root) + sql_client.DIRECTORY) == []
+    assert os.listdir(str(root) + PASSWORDS_QUESTION) == []
     return found, opened.problems
 
 
@@ -225,7 +226,7 @@ def test_mysql_gets_the_password_in_a_file(tmp_path):
     # MySQL takes that option only as the first.
     words = client.argv[0]
     assert words[words.index("mysql") + 1] == "--defaults-extra-file=" + str(tmp_path) + sql_client.OPTIONS
-    assert "HOME=" + sql_client.DIRECTORY in words and "--database=m" in words
+    assert "HOME=" + PASSWORDS_QUESTION in words and "--database=m" in words
 
 
 def test_mysql_without_credentials_is_roots_own(tmp_path):
@@ -329,7 +330,7 @@ def test_a_connection_never_shows_its_password():
 def test_what_a_kill_left_is_overwritten(tmp_path):
     for path in (sql_client.OPTIONS, sql_client.STATEMENT):
         write(tmp_path, path, "old", 0o644)
-    os.chmod(str(tmp_path) + sql_client.DIRECTORY, 0o700)
+    os.chmod(str(tmp_path) + PASSWORDS_QUESTION, 0o700)
     client = Client(tmp_path, "")
     read(tmp_path, client, database="mysql", db_user="u", **OWN)
     assert client.options == ['[client]\nuser="u"\n']

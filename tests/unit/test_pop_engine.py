@@ -9,8 +9,9 @@ from fake_system import FakeSystem
 from harden_mail.changes import Run, file_change
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.logs.events import Login
+from harden_mail.paths import POP_NOTEBOOK
 from harden_mail.pop import control, engine
-from harden_mail.pop.plan import BOTH, EITHER, FORMER_PATH, Backend, Wanted
+from harden_mail.pop.plan import BOTH, EITHER, Backend, Wanted
 from harden_mail.system import Completed
 
 WANTED = Wanted(BOTH, 20, 128, (ipaddress.ip_network("127.0.0.0/8"),))
@@ -90,7 +91,7 @@ def test_there_checked_run_and_back_again(host):
     assert host.running == "wanted 20\n"
     assert not enforce(host)["changed"] and said(host) == []
     assert enforce(host, None)["steps"] == ["/server.conf", "running servers", "/support"]
-    assert (host.running, host.read("/support"), host.read(FORMER_PATH)) == ("former\n", None, None)
+    assert (host.running, host.read("/support"), host.read(POP_NOTEBOOK)) == ("former\n", None, None)
     assert not host.exists("/var/lib/harden-mail")
     assert not enforce(host, None)["changed"]
 
@@ -103,7 +104,7 @@ def test_what_fails_is_undone_and_the_server_runs_as_before(host, command):
         enforce(host)
     host.commands[command] = before
     assert (host.read("/server.conf"), host.running, host.read("/support")) == ("former\n", "former\n", None)
-    assert host.read(FORMER_PATH) is None
+    assert host.read(POP_NOTEBOOK) is None
     enforce(host)
     assert host.running == "wanted 20\n"
 

@@ -340,6 +340,7 @@ def test_the_program_is_what_it_needs_and_nothing_more(program):
         "harden_mail/logs/logins.py",
         "harden_mail/logs/stamps.py",
         "harden_mail/logs/tail.py",
+        "harden_mail/paths.py",
         "harden_mail/pop/__init__.py",
         "harden_mail/pop/database.py",
         "harden_mail/pop/follower.py",

@@ -5,8 +5,9 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import file_change, make
 from harden_mail.errors import UserError
+from harden_mail.paths import POP_FOLLOWER, POP_FOLLOWER_UNIT
 from harden_mail.pop import follower_unit
-from harden_mail.pop.follower_unit import COURIER_UNITS, PROGRAM, UNIT, UNIT_NAME, USER, FollowerPart
+from harden_mail.pop.follower_unit import COURIER_UNITS, UNIT, USER, FollowerPart
 from harden_mail.pop.plan import BOTH, Wanted
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +39,7 @@ class Host:
         words = list(argv[1:])
         if words[0] == "show":
             return "".join("{0}={1}\n".format(*item) for item in self.states.items())
-        self.told.append(" ".join(words[:-1]) if words[-1] == UNIT_NAME else " ".join(words))
+        self.told.append(" ".join(words[:-1]) if words[-1] == POP_FOLLOWER_UNIT else " ".join(words))
         if words[0] == "enable":
             self.states["UnitFileState"] = "enabled"
         if words[0] == "disable":
@@ -92,13 +93,13 @@ def host(tmp_path, monkeypatch):
 
 def test_it_comes_and_goes(host):
     before = host.system.read("/etc/passwd")
-    assert host.settle(WANTED) == ["user " + USER, PROGRAM, UNIT, UNIT_NAME]
+    assert host.settle(WANTED) == ["user " + USER, POP_FOLLOWER, UNIT, POP_FOLLOWER_UNIT]
     assert host.told == ["daemon-reload", "enable", "restart"]
     assert host.settle(WANTED) == []
-    assert host.settle(None) == [UNIT_NAME, PROGRAM, UNIT, "user " + USER]
+    assert host.settle(None) == [POP_FOLLOWER_UNIT, POP_FOLLOWER, UNIT, "user " + USER]
     assert host.told[3:] == ["disable --now"]
     assert host.system.read("/etc/passwd") == before
-    assert not host.system.exists(UNIT) and not host.system.exists(PROGRAM)
+    assert not host.system.exists(UNIT) and not host.system.exists(POP_FOLLOWER)
 
 
 def test_one_that_failed_is_forgotten(host):
@@ -112,16 +113,16 @@ def test_one_that_failed_is_forgotten(host):
 def test_other_options_restart_it(host):
     host.settle(WANTED)
     host.told.clear()
-    assert host.settle(WANTED._replace(minutes=30)) == [UNIT, UNIT_NAME]
+    assert host.settle(WANTED._replace(minutes=30)) == [UNIT, POP_FOLLOWER_UNIT]
     assert host.told == ["daemon-reload", "enable", "restart"]
     host.part.patterns = [r"in (?P<address>\S+)"]
-    assert host.settle(WANTED._replace(minutes=30)) == [UNIT, UNIT_NAME]
+    assert host.settle(WANTED._replace(minutes=30)) == [UNIT, POP_FOLLOWER_UNIT]
 
 
 def test_another_program_restarts_it(host, monkeypatch):
     host.settle(WANTED)
     monkeypatch.setattr(follower_unit, "build_program", lambda module: "another program\n")
-    assert host.settle(WANTED) == [PROGRAM, UNIT, UNIT_NAME]
+    assert host.settle(WANTED) == [POP_FOLLOWER, UNIT, POP_FOLLOWER_UNIT]
 
 
 def test_a_run_that_was_killed_before_the_restart_is_completed(host):
@@ -129,14 +130,14 @@ def test_a_run_that_was_killed_before_the_restart_is_completed(host):
     changes = host.changes(WANTED._replace(minutes=30))
     for change in changes[:-1]:
         perform(host.system, change.do)
-    assert host.settle(WANTED._replace(minutes=30)) == [UNIT_NAME]
+    assert host.settle(WANTED._replace(minutes=30)) == [POP_FOLLOWER_UNIT]
 
 
 @pytest.mark.parametrize("state", [{"ActiveState": "failed"}, {"UnitFileState": "disabled"}, {"MainPID": "78"}])
 def test_one_that_does_not_run_as_it_should_is_started(host, state):
     host.settle(WANTED)
     host.states.update(state)
-    assert host.settle(WANTED) == [UNIT_NAME]
+    assert host.settle(WANTED) == [POP_FOLLOWER_UNIT]
 
 
 def test_the_unit(host):

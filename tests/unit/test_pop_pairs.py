@@ -8,10 +8,10 @@ import shutil
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
-from harden_mail.pop import database, engine, follower_unit, pair, program, readers
+from harden_mail.paths import POP_CONFIG, POP_DATABASE, POP_FOLLOWER_UNIT, POP_GATE, POP_TIMER
+from harden_mail.pop import database, engine, follower_unit, pair, readers
 from harden_mail.pop.pairs import QmailCourier
 from harden_mail.pop.plan import BOTH, Wanted
-from harden_mail.pop.qmail import GATE
 
 WANTED = Wanted(BOTH, 20, 128, ())
 OPTIONS = {"config_dirs": [], "pop_config_dir": "/etc/dovecot", "qmail_user": "root", "edit_run_scripts": True}
@@ -85,7 +85,7 @@ class Host:
     def keep(self, _argv, _stdin):
         self.system.write(database.PATH, "")
         os.chmod(self.system.real(database.PATH), database.FILE_MODE)
-        os.chmod(self.system.real(database.DIRECTORY), database.DIRECTORY_MODE)
+        os.chmod(self.system.real(POP_DATABASE), database.DIRECTORY_MODE)
         return ""
 
     def rm(self, argv, _stdin):
@@ -116,8 +116,10 @@ def test_qmail_with_courier_comes_and_goes(host):
     made = host.enforce("qmail_courier", WANTED)
     assert (foreseen["steps"], foreseen["diff"]) == (made["steps"], made["diff"])
     assert made["findings"] == [] and made["changed"]
-    assert GATE in host.system.read(SCRIPT) and host.system.exists(GATE) and host.system.exists(follower_unit.UNIT)
-    config = json.loads(host.system.read(program.CONFIG))
+    assert (
+        POP_GATE in host.system.read(SCRIPT) and host.system.exists(POP_GATE) and host.system.exists(follower_unit.UNIT)
+    )
+    config = json.loads(host.system.read(POP_CONFIG))
     assert (config["writer"], config["reader"], config["sessions"]) == (follower_unit.USER, "root", [])
     assert host.enforce("qmail_courier", WANTED)["changed"] is False
     assert host.enforce(None, None)["changed"]
@@ -127,15 +129,15 @@ def test_qmail_with_courier_comes_and_goes(host):
 
 def test_the_follower_begins_when_its_database_is_there_and_ends_before_it_goes(host):
     steps = host.enforce("qmail_courier", WANTED)["steps"]
-    order = ["user " + follower_unit.USER, follower_unit.UNIT, database.PATH, follower_unit.UNIT_NAME, GATE, SCRIPT]
+    order = ["user " + follower_unit.USER, follower_unit.UNIT, database.PATH, POP_FOLLOWER_UNIT, POP_GATE, SCRIPT]
     assert [step for step in steps if step in order] == order
     steps = host.enforce(None, None)["steps"]
     order = [
         SCRIPT,
-        follower_unit.UNIT_NAME,
-        GATE,
+        POP_FOLLOWER_UNIT,
+        POP_GATE,
         follower_unit.UNIT,
-        database.DIRECTORY,
+        POP_DATABASE,
         "user " + follower_unit.USER,
     ]
     assert [step for step in steps if step in order] == order
@@ -150,12 +152,12 @@ def test_systemd_reads_units_that_came_and_went(host):
 
 def test_a_kill_before_systemd_read_the_units_is_made_good(host):
     host.enforce("qmail_courier", WANTED)
-    before = host.read[pair.TIMER_NAME]
+    before = host.read[POP_TIMER]
     assert before
     wanted = WANTED._replace(minutes=1)
     assert pair.TIMER in host.enforce("qmail_courier", wanted)["steps"]
     # As if it had been killed right after the file: systemd goes by what it read before.
-    host.read[pair.TIMER_NAME] = before
+    host.read[POP_TIMER] = before
     host.done.clear()
     assert host.enforce("qmail_courier", wanted)["steps"] == ["systemd's memory of " + pair.TIMER]
     assert host.done.count("daemon-reload") == 1
@@ -164,9 +166,9 @@ def test_a_kill_before_systemd_read_the_units_is_made_good(host):
 
 def test_a_kill_before_systemd_forgot_the_units_is_made_good(host):
     host.enforce("qmail_courier", WANTED)
-    before = host.read[pair.TIMER_NAME]
+    before = host.read[POP_TIMER]
     host.enforce(None, None)
-    host.read[pair.TIMER_NAME] = before
+    host.read[POP_TIMER] = before
     (change,) = QmailCourier(host.system, OPTIONS).support(None, {})
     assert change.what == "systemd's memory of " + pair.TIMER
 

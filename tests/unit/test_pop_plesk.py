@@ -6,8 +6,9 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import make
 from harden_mail.errors import UserError
+from harden_mail.paths import POP_STATE
 from harden_mail.pop import engine, plesk
-from harden_mail.pop.plan import BOTH, EITHER, STATE_DIR, Wanted
+from harden_mail.pop.plan import BOTH, EITHER, Wanted
 from harden_mail.pop.plesk import Plesk
 from harden_mail.system import Completed
 from hypothesis import given
@@ -146,7 +147,7 @@ def test_through_the_engine_and_what_is_remembered(tmp_path):
     assert engine.enforce(host.system, None, None, {})["changed"]
     assert [host.misc[name] for name in ("relay", "disable_pop_auth", "poplock_time")] == ["auth", "true", "30"]
     assert engine.enforce(host.system, None, None, {})["changed"] is False
-    assert not host.system.exists(STATE_DIR)
+    assert not host.system.exists(POP_STATE)
 
 
 def test_what_was_never_changed_is_not_given_back(tmp_path):

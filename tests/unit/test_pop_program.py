@@ -11,6 +11,7 @@ import threading
 
 import pytest
 from harden_mail.archive import build_program
+from harden_mail.paths import POP_CONFIG
 from harden_mail.pop import database, program
 
 CONFIG = {"minutes": 20, "prefix6": 128, "writer": "nobody", "sessions": [], "reread": []}
@@ -162,7 +163,7 @@ def test_a_busy_database_is_not_thrown_away(path, monkeypatch):
 def test_readers_are_told_of_a_new_file_only(path, tmp_path, monkeypatch):
     told = tmp_path / "told"
     monkeypatch.setattr(database, "PATH", path)
-    monkeypatch.setattr(program, "NOTED", str(tmp_path / "run" / "inode"))
+    monkeypatch.setattr(program, "POP_NOTED", str(tmp_path / "run" / "inode"))
     config = dict(CONFIG, reread=[["sh", "-c", "echo told >>{0}".format(told)]])
     for _ in range(2):
         program.reread(config)
@@ -176,12 +177,11 @@ def test_readers_are_told_of_a_new_file_only(path, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_a_whole_run_makes_a_database_anew_where_it_is_spoiled(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "DIRECTORY", os.path.dirname(path))
     monkeypatch.setattr(database, "PATH", path)
     monkeypatch.setattr(program.make, "__defaults__", (os.path.dirname(path), path))
     monkeypatch.setattr(program.remove, "__defaults__", (path,))
-    monkeypatch.setattr(program, "NOTED", str(tmp_path / "run" / "inode"))
-    monkeypatch.setattr(program, "CONFIG", str(tmp_path / "config"))
+    monkeypatch.setattr(program, "POP_NOTED", str(tmp_path / "run" / "inode"))
+    monkeypatch.setattr(program, "POP_CONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(sys, "argv", ["pop-before-smtp"])
     (tmp_path / "config").write_text(json.dumps(dict(CONFIG, sessions=[["printf", "%s", WHO], ["no-such-program"]])))
     tmp_path.chmod(0o755)
@@ -197,7 +197,7 @@ def test_a_whole_run_makes_a_database_anew_where_it_is_spoiled(path, tmp_path, m
 def test_the_built_program_says_in_a_line_what_it_lacks(tmp_path):
     built = tmp_path / "pop-before-smtp"
     built.write_bytes(build_program(program).encode("utf-8", "surrogateescape"))
-    if os.path.exists(program.CONFIG):
+    if os.path.exists(POP_CONFIG):
         pytest.skip("this machine has it")
     done = subprocess.run([sys.executable, "-I", str(built)], stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1

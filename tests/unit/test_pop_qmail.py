@@ -2,9 +2,10 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import make
 from harden_mail.errors import UserError
+from harden_mail.paths import POP_GATE
 from harden_mail.pop import qmail
 from harden_mail.pop.plan import BOTH, Wanted
-from harden_mail.pop.qmail import GATE, QmailPart, Script
+from harden_mail.pop.qmail import QmailPart, Script
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,24 +60,24 @@ def test_a_script_that_does_not_ask_is_a_finding_with_the_line(tmp_path):
     assert finding.startswith(PATH + " takes mail by 587 or 465 without asking")
     assert (
         "the line is:  {0} /var/qmail/bin/qmail-smtpd mail.example.com /home/vpopmail/bin/vchkpw /usr/bin/true 2>&1  "
-        "and have it begin anew (svc -t /service/qmail-submission)".format(GATE)
+        "and have it begin anew (svc -t /service/qmail-submission)".format(POP_GATE)
     ) in finding
-    assert host.part.evidence() == ["{0}: does not ask {1}".format(PATH, GATE)]
+    assert host.part.evidence() == ["{0}: does not ask {1}".format(PATH, POP_GATE)]
 
 
 def test_a_script_that_asks_is_none(tmp_path):
     host = Host(
-        tmp_path, qmail_submission=SUBMISSION.replace("/var/qmail/bin/qmail-s", GATE + " /var/qmail/bin/qmail-s")
+        tmp_path, qmail_submission=SUBMISSION.replace("/var/qmail/bin/qmail-s", POP_GATE + " /var/qmail/bin/qmail-s")
     )
     assert host.part.findings(WANTED) == []
-    assert host.part.evidence() == ["{0}: asks {1}".format(PATH, GATE)]
+    assert host.part.evidence() == ["{0}: asks {1}".format(PATH, POP_GATE)]
 
 
 def test_edited_when_declared_and_given_back(tmp_path):
     host = Host(tmp_path, True, qmail_submission=SUBMISSION, qmail_smtpd=INBOUND)
     former = {}
     assert host.settle(WANTED, former) == [PATH]
-    assert host.system.read(PATH) == SUBMISSION.replace("/var/qmail/bin/qmail-s", GATE + " /var/qmail/bin/qmail-s")
+    assert host.system.read(PATH) == SUBMISSION.replace("/var/qmail/bin/qmail-s", POP_GATE + " /var/qmail/bin/qmail-s")
     assert host.system.calls[-1][0] == "svc -t /service/qmail-submission"
     assert host.part.findings(WANTED) == []
     assert host.settle(WANTED, former) == []
@@ -115,15 +116,17 @@ def test_what_others_changed_meanwhile_stays(tmp_path):
 
 def test_a_program_that_is_still_called_does_not_go(tmp_path):
     host = Host(
-        tmp_path, qmail_submission=SUBMISSION.replace("/var/qmail/bin/qmail-s", GATE + " /var/qmail/bin/qmail-s")
+        tmp_path, qmail_submission=SUBMISSION.replace("/var/qmail/bin/qmail-s", POP_GATE + " /var/qmail/bin/qmail-s")
     )
     with pytest.raises(UserError) as caught:
         host.part.changes(None, {})
-    assert str(caught.value).startswith("{0} calls {1}, which was written into it by somebody else".format(PATH, GATE))
+    assert str(caught.value).startswith(
+        "{0} calls {1}, which was written into it by somebody else".format(PATH, POP_GATE)
+    )
 
 
 def test_nor_one_that_is_called_on_port_25(tmp_path):
-    host = Host(tmp_path, True, qmail_submission=SUBMISSION, qmail_smtpd=INBOUND.replace(SMTPD, GATE + " " + SMTPD))
+    host = Host(tmp_path, True, qmail_submission=SUBMISSION, qmail_smtpd=INBOUND.replace(SMTPD, POP_GATE + " " + SMTPD))
     former = {}
     host.settle(WANTED, former)
     with pytest.raises(UserError, match=r"^/service/qmail-smtpd/run calls"):
@@ -194,7 +197,7 @@ def test_a_host_without_qmail(tmp_path):
 
 
 WORDS = st.sampled_from(
-    ["qmail-smtpd", "/var/qmail/bin/qmail-smtpd", GATE, "#", "587", '"', " ", "\n", "\\\n", "exec", "="]
+    ["qmail-smtpd", "/var/qmail/bin/qmail-smtpd", POP_GATE, "#", "587", '"', " ", "\n", "\\\n", "exec", "="]
 )
 
 
@@ -203,7 +206,7 @@ def test_any_script_is_read_and_only_our_word_is_put_in(text):
     script = Script("/service/x/run", text)
     changed = script.with_gate()
     if changed is not None:
-        assert changed.replace(GATE + " ", "", 1).replace(GATE + " ", "") == text.replace(GATE + " ", "")
-        assert len(changed) == len(text) + len(GATE) + 1
+        assert changed.replace(POP_GATE + " ", "", 1).replace(POP_GATE + " ", "") == text.replace(POP_GATE + " ", "")
+        assert len(changed) == len(text) + len(POP_GATE) + 1
         assert Script("/service/x/run", changed).asks
         assert script.line() in changed

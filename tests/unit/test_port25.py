@@ -7,8 +7,9 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.logs.guard import GUARD_ARGUMENTS
+from harden_mail.paths import PORT25_LOCK, PORT25_NOTEBOOK
 from harden_mail.port25 import control
-from harden_mail.port25.control import FORMER_PATH, run
+from harden_mail.port25.control import run
 from harden_mail.smtp import Answer, ask
 from harden_mail.system import Completed
 
@@ -158,7 +159,7 @@ def test_only_reports_when_it_may_not_mend(make_host, tmp_path):
     assert not result["changed"]
     assert "submission_firewall_no_auth_on_25: true" in result["findings"][0]
     assert "smtp/inet in /etc/postfix/master.cf" in result["findings"][0]
-    assert set(tree(tmp_path)) - set(before) <= {tmp_path / control.LOCK.lstrip("/")}
+    assert set(tree(tmp_path)) - set(before) <= {tmp_path / PORT25_LOCK.lstrip("/")}
 
 
 def test_a_server_that_was_not_reloaded_is(make_host):
@@ -220,7 +221,7 @@ def test_what_postfix_refuses_is_taken_back(make_host, command):
     assert str(caught.value).endswith(
         "fatal: no. /etc/postfix/master.cf is as it was; Postfix says more in the mail log."
     )
-    assert master(host) == MASTER and not host.exists(FORMER_PATH)
+    assert master(host) == MASTER and not host.exists(PORT25_NOTEBOOK)
 
 
 def test_auth_that_is_still_there_is_an_error(make_host, monkeypatch):
@@ -252,7 +253,7 @@ def test_absent_gives_back_what_was(make_host, tmp_path):
     result = run(host, params(state="absent"), False)
     assert result["changed"] and result["diff"]["after"] == "# /etc/postfix/master.cf\n" + MASTER
     after = tree(tmp_path)
-    after.pop(tmp_path / control.LOCK.lstrip("/"))
+    after.pop(tmp_path / PORT25_LOCK.lstrip("/"))
     assert after == before and host.serving == MASTER
     assert not host.exists("/var/lib/harden-mail")
     assert not run(host, params(state="absent"), False)["changed"]
@@ -285,8 +286,8 @@ def test_absent_where_nothing_was_done(make_host):
 def test_former_state_is_private(make_host):
     host = make_host()
     run(host, params(), False)
-    assert os.stat(host.real(FORMER_PATH)).st_mode & 0o777 == 0o600
-    assert json.loads(host.read(FORMER_PATH))["/etc/postfix"]["before"] == MASTER
+    assert os.stat(host.real(PORT25_NOTEBOOK)).st_mode & 0o777 == 0o600
+    assert json.loads(host.read(PORT25_NOTEBOOK))["/etc/postfix"]["before"] == MASTER
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
@@ -307,7 +308,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next(make_host, state, crash_
     assert master(host) == host.serving == (MENDED if state == "present" else MASTER)
     assert run(host, params(state=state), False)["changed"] is False
     run(host, params(state="absent"), False)
-    assert master(host) == host.serving == MASTER and not host.exists(FORMER_PATH)
+    assert master(host) == host.serving == MASTER and not host.exists(PORT25_NOTEBOOK)
 
 
 # --- other hosts -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import time
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
+from harden_mail.paths import QMAIL_WATCHDOG_LOCK
 from harden_mail.queue.qmail import service as qmail_service
 from harden_mail.queue.qmail.service import Commands, SystemdUnit, find_service, stopped
 from harden_mail.system import System
@@ -117,7 +118,7 @@ class Daemon:
 
     def end(self):
         """No watchdog and no daemon is left."""
-        path = self.system.real(qmail_service.WATCHDOG_LOCK)
+        path = self.system.real(QMAIL_WATCHDOG_LOCK)
         if os.path.exists(path):
             with open(path) as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -338,7 +339,7 @@ def test_the_next_run_starts_what_a_killed_one_has_stopped(daemon):
 
 
 def watchdog_lives(daemon):
-    path = daemon.system.real(qmail_service.WATCHDOG_LOCK)
+    path = daemon.system.real(QMAIL_WATCHDOG_LOCK)
     if not os.path.exists(path):
         return False
     with open(path) as handle:

@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 from harden_mail.errors import UserError
+from harden_mail.paths import QMAIL_WATCHDOG_LOCK, QUEUE_LOCK
 from harden_mail.queue import quarantine
 from harden_mail.queue.message import Message, Recipient
 from harden_mail.queue.qmail import service as qmail_service
@@ -58,33 +59,31 @@ def careless():
 
 
 @pytest.mark.usefixtures("careless")
-@pytest.mark.parametrize("lock", [quarantine.LOCK, qmail_service.WATCHDOG_LOCK])
+@pytest.mark.parametrize("lock", [QUEUE_LOCK, QMAIL_WATCHDOG_LOCK])
 def test_nobody_else_can_hold_a_lock(system, lock):
     """Who can open its file could keep spam in the queue by it."""
     path = system.real(lock)
     os.makedirs(os.path.dirname(path), mode=0o755)
     for _ in ("made", "left by a former version"):
-        with system.lock(lock) if lock == quarantine.LOCK else qmail_service._watchdog_slot(system):
+        with system.lock(lock) if lock == QUEUE_LOCK else qmail_service._watchdog_slot(system):
             assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         os.chmod(path, 0o644)
 
 
 def test_a_lock_that_somebody_else_has_put_there_is_not_taken(system):
     """Some lie where everybody may write."""
-    path = system.real(quarantine.LOCK)
+    path = system.real(QUEUE_LOCK)
     os.makedirs(os.path.dirname(path))
     with open(path + ".other", "w"):
         pass
     os.chmod(path + ".other", 0o640)
     os.symlink(path + ".other", path)
-    with pytest.raises(OSError, match="symbolic links"), system.lock(quarantine.LOCK):
+    with pytest.raises(OSError, match="symbolic links"), system.lock(QUEUE_LOCK):
         pytest.fail("locked")
     if os.geteuid() == 0:
         os.chown(path + ".other", 1234, 1234)
         os.rename(path + ".other", path)
-        with pytest.raises(UserError, match=r"^/run/harden-mail/.* is somebody else's file"), system.lock(
-            quarantine.LOCK
-        ):
+        with pytest.raises(UserError, match=r"^/run/harden-mail/.* is somebody else's file"), system.lock(QUEUE_LOCK):
             pytest.fail("locked")
         os.rename(path, path + ".other")
     assert stat.S_IMODE(os.stat(path + ".other").st_mode) == 0o640
@@ -93,8 +92,8 @@ def test_a_lock_that_somebody_else_has_put_there_is_not_taken(system):
 @pytest.mark.usefixtures("careless")
 def test_nobody_else_can_put_another_quarantine_in_its_place(system):
     sealed(system)
-    with system.lock(quarantine.LOCK):
-        for path in (QUARANTINE, quarantine.LOCK):
+    with system.lock(QUEUE_LOCK):
+        for path in (QUARANTINE, QUEUE_LOCK):
             assert stat.S_IMODE(os.stat(os.path.dirname(system.real(path))).st_mode) & 0o022 == 0
 
 

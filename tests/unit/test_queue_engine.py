@@ -9,6 +9,7 @@ import pytest
 from fake_queue import LOCKED, FakeQueue
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
+from harden_mail.paths import QUEUE_LOCK
 from harden_mail.queue import engine, listing, quarantine
 from harden_mail.queue.backend import Outcome
 from harden_mail.queue.message import Message, Recipient
@@ -497,7 +498,7 @@ def test_check_mode_waits_for_a_run_that_is_at_work(host, monkeypatch):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        with host.system.lock(quarantine.LOCK):
+        with host.system.lock(QUEUE_LOCK):
             os.write(write, b"x")
             # As long as a check that did not wait would take.
             time.sleep(1)
@@ -513,7 +514,7 @@ def test_check_mode_waits_for_a_run_that_is_at_work(host, monkeypatch):
 
 def test_check_mode_makes_no_lock(host):
     assert host.run("quarantined", SPAM, check_mode=True)["moved"] == 4
-    assert not os.path.exists(host.system.real(quarantine.LOCK))
+    assert not os.path.exists(host.system.real(QUEUE_LOCK))
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

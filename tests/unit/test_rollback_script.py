@@ -9,6 +9,7 @@ from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.firewall import engine, rollback, rollback_script
 from harden_mail.firewall.sources import restriction
+from harden_mail.paths import ROLLBACK_MARKS
 
 PROGRAMS = {
     "load": """
@@ -70,7 +71,7 @@ def host(tmp_path, monkeypatch):
 def assert_all_is_back(host):
     assert host.state() == FIRST
     assert host.journal().splitlines()[-1] == BACK
-    for path in (rollback.SERVICE, rollback.TIMER, "/var/lib/harden-mail", rollback.MARKS):
+    for path in (rollback.SERVICE, rollback.TIMER, "/var/lib/harden-mail", ROLLBACK_MARKS):
         assert not host.exists(path), path
     assert "systemctl stop harden-mail-rollback.timer" in host.read("/calls")
 
@@ -151,8 +152,8 @@ def test_what_a_boot_loads_again_is_taken_back_again(host):
     assert host.take_back() == 1
     assert host.read("/calls").count("loading") == 1, "once a boot is enough"
     host.write(KERNEL, "closed but for 203.0.113.0/24\n")
-    for name in host.listdir(rollback.MARKS):
-        host.remove(rollback.MARKS + "/" + name)
+    for name in host.listdir(ROLLBACK_MARKS):
+        host.remove(ROLLBACK_MARKS + "/" + name)
     assert host.take_back() == 1
     assert host.state() == FIRST
 

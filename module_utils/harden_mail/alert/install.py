@@ -11,17 +11,29 @@ import time
 from ..archive import build_program
 from ..errors import UserError
 from ..host.services import find_services
+from ..paths import (
+    ALERT_CONFIG,
+    ALERT_LOCK,
+    ALERT_PROGRAM,
+    ALERT_SERVICE,
+    ALERT_SPARE_STATE,
+    ALERT_STATE,
+    ALERT_TIMER,
+    CONFIGURATION,
+    LIBRARY,
+    STATE,
+)
 from ..system import System
 from ..systemd_units import RELOAD, is_outdated
 from ..text import printable
 from ..untrusted import is_there_untrusted
 from . import conditions, metrics, program, turn
 from .home_made import home_made_jobs
-from .jobs import CRON, LIBRARY, PROGRAM, SERVICE, SERVICE_NAME, TIMER, TIMER_NAME, goes_by_timer, texts
+from .jobs import CRON, SERVICE, TIMER, goes_by_timer, texts
 from .limit import held_back
 from .secrecy import exposed, hidden
-from .settings import AUTO, CONFIG, DEFAULTS, check, describe, uses_own_queue
-from .store import DIRECTORY, SPARE, Store
+from .settings import AUTO, DEFAULTS, check, describe, uses_own_queue
+from .store import Store
 
 # In place of a mode: a file that goes, in a directory that others may own.
 OF_OTHERS = -1
@@ -59,9 +71,9 @@ class Install:
                 "interval is {0}: give a number of minutes by which an hour can be divided, 1 to 30.".format(minutes)
             )
         by_timer = goes_by_timer(self.system, self.services, self.params["scheduler"])
-        files = _leftovers(PROGRAM, CONFIG) + [
-            (PROGRAM, build_program(program), 0o755),
-            (CONFIG, json.dumps(settings, indent=2, sort_keys=True) + "\n", 0o600),
+        files = _leftovers(ALERT_PROGRAM, ALERT_CONFIG) + [
+            (ALERT_PROGRAM, build_program(program), 0o755),
+            (ALERT_CONFIG, json.dumps(settings, indent=2, sort_keys=True) + "\n", 0o600),
         ]
         former = self._metrics()
         if former and former != checked["prometheus_file"]:
@@ -90,7 +102,7 @@ class Install:
             "diff": self._diff(),
             "findings": findings,
             "evidence": [
-                "{0} every {1} minutes by {2}".format(PROGRAM, minutes, TIMER_NAME if by_timer else CRON),
+                "{0} every {1} minutes by {2}".format(ALERT_PROGRAM, minutes, ALERT_TIMER if by_timer else CRON),
                 "ways out: " + ("; ".join(describe(way) for way in checked["ways"]) or "none"),
                 "limit: {0}".format(self._limit(checked)),
             ]
@@ -136,11 +148,11 @@ class Install:
             return []
         return [
             "No run of {0} has counted the queue in the last {1} minutes, though {2} is there; the system's log has "
-            "why (harden-mail-queue-alert), or the job is not run.".format(PROGRAM, longest // 60, job)
+            "why (harden-mail-queue-alert), or the job is not run.".format(ALERT_PROGRAM, longest // 60, job)
         ]
 
     def _drill(self):
-        done = self.system.run([PROGRAM, "--drill"], check=False, timeout=DRILL_TAKES)
+        done = self.system.run([ALERT_PROGRAM, "--drill"], check=False, timeout=DRILL_TAKES)
         try:
             results = json.loads(done.out)
         except ValueError:
@@ -165,12 +177,13 @@ class Install:
         self._schedule([(path, None, 0) for path in (CRON, TIMER, SERVICE)], False, check_mode)
         named = self._metrics()
         with self._nobody_at_work(check_mode):
-            files = [(DIRECTORY + "/" + name, None, 0) for name in self.system.listdir(DIRECTORY)] + _removed(SPARE)
-            files += ([(named, None, OF_OTHERS)] if named else []) + _removed(PROGRAM)
+            files = [(ALERT_STATE + "/" + name, None, 0) for name in self.system.listdir(ALERT_STATE)]
+            files += _removed(ALERT_SPARE_STATE) + ([(named, None, OF_OTHERS)] if named else [])
+            files += _removed(ALERT_PROGRAM)
             # What says which file of metrics is ours goes last.
-            self._write_all(self._to_change(files + _removed(CONFIG)), check_mode)
+            self._write_all(self._to_change(files + _removed(ALERT_CONFIG)), check_mode)
         if not check_mode:
-            for directory in (DIRECTORY, os.path.dirname(DIRECTORY), LIBRARY, os.path.dirname(CONFIG)):
+            for directory in (ALERT_STATE, STATE, LIBRARY, CONFIGURATION):
                 self.system.remove_empty_dir(directory)
         return {"changed": bool(self.differences), "diff": self._diff(), "findings": [], "evidence": []}
 
@@ -185,13 +198,13 @@ class Install:
             try:
                 with turn.only_one(self.system):
                     yield
-                    self.system.remove(turn.LOCK)
+                    self.system.remove(ALERT_LOCK)
                 return
             except turn.Busy:
                 if time.monotonic() > end:
                     raise UserError(
                         "A run of {0} is at work and has not ended within {1} seconds; its job is taken away, the rest "
-                        "is not. Run this again in five minutes.".format(PROGRAM, PATIENCE)
+                        "is not. Run this again in five minutes.".format(ALERT_PROGRAM, PATIENCE)
                     ) from None
                 time.sleep(0.5)
 
@@ -200,7 +213,7 @@ class Install:
     def _metrics(self):
         """The Prometheus file that the configuration on the host names, or None."""
         try:
-            named = json.loads(self.system.read(CONFIG) or "{}").get("prometheus_file")
+            named = json.loads(self.system.read(ALERT_CONFIG) or "{}").get("prometheus_file")
         except (ValueError, AttributeError):
             return None
         return named if isinstance(named, str) else None
@@ -224,28 +237,28 @@ class Install:
         is_enabled, is_active = timer.get("UnitFileState") == "enabled", timer.get("ActiveState") == "active"
         is_right = is_enabled and is_active if by_timer else not is_enabled and not is_active
         if not is_right:
-            self.differences.append((TIMER_NAME, *(("", "running\n") if by_timer else ("running\n", ""))))
+            self.differences.append((ALERT_TIMER, *(("", "running\n") if by_timer else ("running\n", ""))))
         to_change = self._to_change(jobs)
         is_stale = bool(timer) and any(is_outdated(self.system, path) for path in (SERVICE, TIMER))
         if any(path in (SERVICE, TIMER) for path, _, _ in to_change):
             is_stale = bool(timer)
         elif is_stale:
-            self.differences.append((TIMER_NAME, "not yet read by systemd\n", "read by systemd\n"))
+            self.differences.append((ALERT_TIMER, "not yet read by systemd\n", "read by systemd\n"))
         is_failed = not by_timer and timer.get("ServiceState") == "failed"
         if is_failed:
-            self.differences.append((SERVICE_NAME, "failed\n", ""))
+            self.differences.append((ALERT_SERVICE, "failed\n", ""))
         if check_mode:
             return
         if not by_timer and not is_right:
-            self.system.run(["systemctl", "disable", "--now", TIMER_NAME])
+            self.system.run(["systemctl", "disable", "--now", ALERT_TIMER])
         self._write_all(to_change, check_mode)
         if is_stale:
             self.system.run(list(RELOAD.argv))
         if is_failed:
             # Or systemd remembers the last run of what is no longer there.
-            self.system.run(["systemctl", "reset-failed", SERVICE_NAME])
+            self.system.run(["systemctl", "reset-failed", ALERT_SERVICE])
         if by_timer and not is_right:
-            self.system.run(["systemctl", "enable", "--now", TIMER_NAME])
+            self.system.run(["systemctl", "enable", "--now", ALERT_TIMER])
 
     def _timer(self):
         """What systemd knows of the timer: dict of its properties, and the service's state; empty without systemd."""
@@ -255,7 +268,7 @@ class Install:
         timer, service = (
             dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
             for block in self.system.run(
-                ["systemctl", "show", "--property=" + wanted, TIMER_NAME, SERVICE_NAME]
+                ["systemctl", "show", "--property=" + wanted, ALERT_TIMER, ALERT_SERVICE]
             ).out.split("\n\n")[:2]
         )
         return dict(timer, ServiceState=service["ActiveState"])
@@ -328,13 +341,13 @@ def _leftovers(*paths):
 def _shown(path, content):
     if content is None:
         return ""
-    if path == PROGRAM:
+    if path == ALERT_PROGRAM:
         return "the program, {0} bytes\n".format(len(content))
-    if path == CONFIG:
+    if path == ALERT_CONFIG:
         return hidden(content)
-    if path.startswith(DIRECTORY) or path in (SPARE, System.temporary(SPARE)):
+    if path.startswith(ALERT_STATE) or path in (ALERT_SPARE_STATE, System.temporary(ALERT_SPARE_STATE)):
         return "what the alert remembers\n"
-    if path in (System.temporary(PROGRAM), System.temporary(CONFIG)):
+    if path in (System.temporary(ALERT_PROGRAM), System.temporary(ALERT_CONFIG)):
         return "what a killed run has left\n"
     return content
 

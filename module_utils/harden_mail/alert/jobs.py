@@ -1,16 +1,11 @@
 """What runs the alert: a job of cron, or a timer of systemd."""
 
-import os
-
 from ..errors import UserError
+from ..paths import ALERT_PROGRAM, ALERT_SERVICE, ALERT_TIMER, UNITS
 from . import privileges, turn
 
-LIBRARY = "/usr/local/lib/harden-mail"
-PROGRAM = LIBRARY + "/queue-alert"
 CRON = "/etc/cron.d/harden-mail-queue-alert"
-SERVICE = "/etc/systemd/system/harden-mail-queue-alert.service"
-TIMER = "/etc/systemd/system/harden-mail-queue-alert.timer"
-TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
+SERVICE, TIMER = UNITS + "/" + ALERT_SERVICE, UNITS + "/" + ALERT_TIMER
 
 CRON_TEXT = """\
 # Tells people when the mail queue is too long. Made by harden-mail; changes are undone by its next run.
@@ -56,13 +51,13 @@ def texts(settings, minutes, by_timer):
     :param dict settings: as ``settings.check`` gives it
     """
     service = SERVICE_TEXT.format(
-        program=PROGRAM,
+        program=ALERT_PROGRAM,
         longest=turn.LONGEST,
         capabilities=" ".join(privileges.NAMES[number] for number in privileges.needed(settings)),
         no_new="no" if privileges.may_gain(settings) else "yes",
     )
     return [
-        (CRON, None if by_timer else CRON_TEXT.format(minutes=minutes, program=PROGRAM), 0o644),
+        (CRON, None if by_timer else CRON_TEXT.format(minutes=minutes, program=ALERT_PROGRAM), 0o644),
         (SERVICE, service if by_timer else None, 0o644),
         (TIMER, TIMER_TEXT.format(minutes=minutes) if by_timer else None, 0o644),
     ]

@@ -18,6 +18,7 @@ import syslog
 import time
 
 from ..errors import UserError
+from ..paths import ALERT_CONFIG
 from ..surface import place_of
 from ..system import System
 from ..text import printable
@@ -26,7 +27,7 @@ from .limit import tell_held_back
 from .look import look
 from .metrics import write_metrics
 from .notice import notice
-from .settings import CONFIG, check
+from .settings import check
 from .store import WAITING, Store
 from .turn import ALONE, Turn, only_one
 
@@ -42,7 +43,7 @@ DRILL = 600
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="queue-alert", description="Tell people when the mail queue is too long.")
-    parser.add_argument("--config", default=CONFIG, metavar="FILE")
+    parser.add_argument("--config", default=ALERT_CONFIG, metavar="FILE")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--drill", action="store_true", help="send a marked test alert by every way")
     what.add_argument("--count", action="store_true", help="only count the queue")

@@ -7,8 +7,6 @@ from typing import Dict, Tuple
 
 from ..errors import UserError
 
-CONFIG = "/etc/harden-mail/queue-alert.json"
-
 SHAPES = ("slack", "mattermost", "teams", "chatwork", "json")
 
 # name: (type, default); what the values mean is said in library/queue_alert.py

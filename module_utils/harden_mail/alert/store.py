@@ -10,15 +10,15 @@ import json
 import os
 from typing import Any, Dict
 
-DIRECTORY = "/var/lib/harden-mail/queue_alert"
-STATE = DIRECTORY + "/state.json"
-SPARE = "/run/harden-mail/queue-alert.state.json"
+from ..paths import ALERT_SPARE_STATE, ALERT_STATE
+
+STATE = ALERT_STATE + "/state.json"
 
 # Notices that wait: what no way accepts for days must not fill the disk. The oldest alarms say the most.
 WAITING = 100
 
 # Where a person finds a notice that was set aside, and how many are kept.
-ASIDE = DIRECTORY + "/refused-{key}.txt"
+ASIDE = ALERT_STATE + "/refused-{key}.txt"
 KEPT_ASIDE = 100
 
 EMPTY: Dict[str, Any] = {
@@ -58,7 +58,7 @@ class Store:
     def __init__(self, system):
         self.system = system
         self.damaged, self.ended = False, None
-        values = max(self._read(STATE), self._read(SPARE), key=lambda one: one["saves"])
+        values = max(self._read(STATE), self._read(ALERT_SPARE_STATE), key=lambda one: one["saves"])
         self.alarm, self.begun, self.saves = values["alarm"], values["begun"], values["saves"]
         self.waiting, self.aside = list(values["waiting"]), list(values["aside"])
         self.recent, self.hours = list(values["recent"]), list(values["hours"])
@@ -83,12 +83,12 @@ class Store:
         self.saves += 1
         text = json.dumps({name: getattr(self, name) for name in EMPTY})
         try:
-            self.system.make_private_dir(DIRECTORY)
+            self.system.make_private_dir(ALERT_STATE)
             self.system.write(STATE, text, mode=0o600)
         except OSError as error:
-            self.system.write(SPARE, text, mode=0o600)
+            self.system.write(ALERT_SPARE_STATE, text, mode=0o600)
             return error
-        self.system.remove(SPARE)
+        self.system.remove(ALERT_SPARE_STATE)
         return None
 
     def overflow(self):
@@ -106,11 +106,11 @@ class Store:
         :raises OSError: it can't be written
         """
         path = ASIDE.format(key=kept["key"])
-        self.system.make_private_dir(DIRECTORY)
+        self.system.make_private_dir(ALERT_STATE)
         self.system.write(path, "{0}\n\n{1}".format(kept["subject"], kept["text"]), mode=0o600)
         self.aside.append("{0} ({1})".format(kept["subject"], path))
         prefix = os.path.basename(ASIDE).partition("{")[0]
-        names = [DIRECTORY + "/" + name for name in self.system.listdir(DIRECTORY) if name.startswith(prefix)]
+        names = [ALERT_STATE + "/" + name for name in self.system.listdir(ALERT_STATE) if name.startswith(prefix)]
         # Their names begin with the time of their alarm.
         gone = [name for name in names if name != path][: max(0, len(names) - KEPT_ASIDE)]
         for name in gone:

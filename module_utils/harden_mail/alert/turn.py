@@ -8,10 +8,9 @@ import syslog
 import time
 
 from ..errors import UserError
+from ..paths import ALERT_LOCK
 from ..system import System
 from . import ways
-
-LOCK = "/run/harden-mail/queue-alert.lock"
 
 # Seconds after which a run counts as hanging.
 LONGEST = 240
@@ -70,7 +69,7 @@ def only_one(system):
     :raises Busy: another run is at work, and has not been so for long
     :raises UserError: one that hangs could not be ended
     """
-    with system.open_lock(LOCK) as handle:
+    with system.open_lock(ALERT_LOCK) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

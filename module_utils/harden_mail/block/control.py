@@ -5,6 +5,7 @@ import os
 from ..errors import CommandError, UserError
 from ..logs.cutoffs import sentence
 from ..logs.guard import guard
+from ..paths import BLOCK_LOCK
 from ..postfix.instance import Instance
 from ..postfix.master_cf import key_of
 from ..postfix.postconf import POSTFIX_DIR
@@ -12,9 +13,6 @@ from ..text import masked
 from . import engine, sessions
 from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
 from .postfix import TABLES, PostfixPart, is_inbound, takers
-
-LOCK = "/run/harden-mail/block.lock"
-
 
 MOST_LISTED = 50
 
@@ -42,7 +40,7 @@ def run(system, params, check_mode):
     wanted = as_blocked(params["accounts"], params["addresses"])
     if params["state"] == "present" and reason is None:
         raise UserError("reason is missing: give the word that this list is to be known by, such as password_audit.")
-    with system.lock(LOCK):
+    with system.lock(BLOCK_LOCK):
         notebook = engine.load(system)
         # What was changed is given back whatever has become of the mail server.
         if params["backend"] != "postfix" and (params["state"] == "present" or not notebook):

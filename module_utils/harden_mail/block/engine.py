@@ -11,21 +11,18 @@ import json
 from ..changes import Change, Run, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
+from ..paths import BLOCK_NOTEBOOK, BLOCK_STATE, STATE
 from ..postfix.master_cf import either_memory
 from .lists import NOBODY, union
 
-STATE_DIR = "/var/lib/harden-mail/submission_block"
-
 # {"lists": {reason: {"accounts": [...], "addresses": [...]}}, "tables": [config_dir], "unfinished": true,
 #  "master": {path: {"before": str, "after": str, "options": [[key, option]]}}}
-NOTEBOOK = STATE_DIR + "/lists.json"
-
-OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail")
+OWN_DIRECTORIES = (BLOCK_STATE, STATE)
 
 
 def load(system):
     """The notebook, {} when nobody is blocked."""
-    return json.loads(system.read(NOTEBOOK) or "{}")
+    return json.loads(system.read(BLOCK_NOTEBOOK) or "{}")
 
 
 def listed(system, reason):
@@ -37,7 +34,9 @@ def listed(system, reason):
         return list(load(system).get("lists", {}).get(reason, {}).get("accounts", []))
     except (ValueError, AttributeError):
         raise UserError(
-            "{0}, where it is remembered who may not send, can't be read: put it back from a backup.".format(NOTEBOOK)
+            "{0}, where it is remembered who may not send, can't be read: put it back from a backup.".format(
+                BLOCK_NOTEBOOK
+            )
         ) from None
 
 
@@ -104,7 +103,7 @@ def plan(part, notebook, lists):
 
 def perform(system, steps):
     """Carry out steps, see :func:`changes.perform`."""
-    carry_out(system, steps, STATE_DIR, OWN_DIRECTORIES)
+    carry_out(system, steps, BLOCK_STATE, OWN_DIRECTORIES)
 
 
 def run_all(system, commands):
@@ -121,5 +120,5 @@ def _noting(before, after):
     if before == after:
         return []
     texts = [json.dumps(noted, indent=1, sort_keys=True) + "\n" if noted else None for noted in (before, after)]
-    steps = [WriteFile(NOTEBOOK, text, 0o600) for text in texts]
-    return [Change(NOTEBOOK, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
+    steps = [WriteFile(BLOCK_NOTEBOOK, text, 0o600) for text in texts]
+    return [Change(BLOCK_NOTEBOOK, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]

@@ -12,8 +12,8 @@ import re
 
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import CommandError, NotApplicable, UserError
+from ..paths import POP_NOTEBOOK
 from ..pop.plan import EITHER
-from ..pop.plan import FORMER_PATH as POP_NOTEBOOK
 from ..postfix.instance import Instance
 from ..postfix.master_cf import key_of, port_of, with_early_options, without_options
 from ..postfix.postconf import postconf

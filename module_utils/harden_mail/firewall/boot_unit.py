@@ -7,13 +7,11 @@ that takes its rules away at shutdown opens the port while the mail server still
 import os.path
 
 from ..changes import Change, Run, file_change
+from ..paths import UNITS
 from ..systemd_units import RELOAD, memory_changes
 
-DIRECTORY = "/etc/systemd/system/"
+DIRECTORY = UNITS + "/"
 ENABLED_LINKS = DIRECTORY + "sysinit.target.wants/"
-
-# Rules lie in /etc, not in /var: at that moment of the boot only the root file system is sure to be there.
-RULES_DIR = "/etc/harden-mail"
 
 # Sets must exist before a rule file of the host that names them is loaded: one missing set makes
 # iptables-restore refuse the whole file.

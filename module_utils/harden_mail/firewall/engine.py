@@ -10,19 +10,16 @@ import json
 from ..changes import Change, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
+from ..paths import CONFIGURATION, FIREWALL_LOCK, FIREWALL_NOTEBOOK, FIREWALL_STATE, STATE
 from . import rollback
-from .boot_unit import RULES_DIR
 from .firewalld.backend import Firewalld
 from .iptables.backend import Iptables
 from .nftables.backend import Nftables
-from .plan import FORMER_PATH, STATE_DIR
 
 BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
 
-LOCK = "/run/harden-mail/submission.lock"
-
 # Directories of ours go when the last file in them goes.
-OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail", RULES_DIR)
+OWN_DIRECTORIES = (FIREWALL_STATE, STATE, CONFIGURATION)
 
 
 def enforce(system, name, persistence, restriction, check_mode=False, confirm_within=0):
@@ -38,7 +35,7 @@ def enforce(system, name, persistence, restriction, check_mode=False, confirm_wi
         (a rollback is armed), ``evidence`` and ``findings`` (lists of str)
     :raises UserError: the host can't be brought there, and why; what was done is undone
     """
-    with system.lock(LOCK):
+    with system.lock(FIREWALL_LOCK):
         former = _load_former(system)
         changes = _plan(system, name, persistence, restriction, former)
         # Of a way back that is done, a kill may have left something that nothing else would take away.
@@ -46,7 +43,7 @@ def enforce(system, name, persistence, restriction, check_mode=False, confirm_wi
             changes = rollback.disarming(system) + changes
         if changes and not check_mode:
             if confirm_within:
-                rollback.arm(system, changes, confirm_within, LOCK)
+                rollback.arm(system, changes, confirm_within, FIREWALL_LOCK)
             make(system, changes, perform)
             _verify(system, name, persistence, restriction)
         return _result(system, name, persistence, restriction, changes)
@@ -58,7 +55,7 @@ def confirm(system, check_mode=False):
     :returns: dict of ``changed``, ``diff``, ``steps`` and ``pending``
     :raises UserError: the change has already taken itself back, or there was none
     """
-    with system.lock(LOCK):
+    with system.lock(FIREWALL_LOCK):
         if not rollback.is_armed(system):
             raise UserError(
                 "There is nothing to confirm: no change waits for it. One that was not confirmed within "
@@ -101,8 +98,8 @@ def _remembering(before, after):
     if before == after:
         return []
     texts = [json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None for memory in (before, after)]
-    steps = [WriteFile(FORMER_PATH, text, 0o600) for text in texts]
-    return [Change(FORMER_PATH, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
+    steps = [WriteFile(FIREWALL_NOTEBOOK, text, 0o600) for text in texts]
+    return [Change(FIREWALL_NOTEBOOK, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
 
 
 def _backend(system, name, persistence):
@@ -129,13 +126,13 @@ def _former_backend(system, name):
 
 
 def _load_former(system):
-    text = system.read(FORMER_PATH)
+    text = system.read(FIREWALL_NOTEBOOK)
     return json.loads(text) if text else {}
 
 
 def perform(system, steps):
     """Carry out steps, see :func:`changes.perform`."""
-    carry_out(system, steps, STATE_DIR, OWN_DIRECTORIES)
+    carry_out(system, steps, FIREWALL_STATE, OWN_DIRECTORIES)
 
 
 def _verify(system, name, persistence, restriction):
@@ -149,7 +146,7 @@ def _verify(system, name, persistence, restriction):
 
 def _result(system, name, persistence, restriction, changes):
     # Our own notebook is not the host's state: it is written, but it is no news.
-    shown = [change for change in changes if not change.what.startswith(STATE_DIR)] or changes
+    shown = [change for change in changes if not change.what.startswith(FIREWALL_STATE)] or changes
     result = {
         "changed": bool(changes),
         "steps": [change.what for change in shown],

@@ -3,11 +3,6 @@
 from collections import namedtuple
 from typing import Tuple
 
-STATE_DIR = "/var/lib/harden-mail/submission_firewall"
-
-# Where a backend and the persistence code keep what they replaced, so that ``state: absent`` gives it back.
-FORMER_PATH = STATE_DIR + "/former.json"
-
 
 class Restriction(namedtuple("Restriction", "ports networks4 networks6")):
     """Only ``networks4`` and ``networks6`` may open ``ports``; loopback always may.

@@ -6,24 +6,20 @@ starts it, so a reboot in between does not lose it. It is tried again until all 
 
 from ..changes import Change, Run, WriteFile
 from ..errors import UserError
-from .plan import STATE_DIR
+from ..paths import FIREWALL_STATE, ROLLBACK, ROLLBACK_MARKS, ROLLBACK_SERVICE, ROLLBACK_TIMER, UNITS
 from .rollback_script import (
     BEGUN,
-    DIR,
-    MARKS,
     RETRY_SECONDS,
     SCRIPT,
     SERVICE,
-    SERVICE_NAME,
     TAIL,
     TIMER,
-    TIMER_NAME,
     head,
     steps_back,
     steps_of,
 )
 
-ENABLED_LINK = "/etc/systemd/system/timers.target.wants/" + TIMER_NAME
+ENABLED_LINK = UNITS + "/timers.target.wants/" + ROLLBACK_TIMER
 
 # No ProtectSystem: what it takes back lies in /etc and /var, and where a container forbids mounts it would not start,
 # and nobody would get in again. CAP_SYS_ADMIN is what systemd asks of who talks to it, CAP_NET_RAW and CAP_SYS_MODULE
@@ -78,8 +74,8 @@ def arm(system, changes, seconds, lock):
             "A change that another version of harden-mail made waits for its confirmation: run once with "
             "submission_firewall_confirm_within: 0, which ends the wait."
         )
-    system.make_private_dir(STATE_DIR)
-    system.make_private_dir(DIR)
+    system.make_private_dir(FIREWALL_STATE)
+    system.make_private_dir(ROLLBACK)
     files, lines = steps_back(changes, earlier)
     for path, text in files:
         system.write(path, text, 0o600)
@@ -87,14 +83,14 @@ def arm(system, changes, seconds, lock):
     system.write(TIMER, TIMER_TEXT.format(seconds))
     system.write(SCRIPT, head(lock) + lines + earlier + TAIL, 0o700)
     # What was done of an earlier way back may have been changed again, and is to be done again.
-    for path in [MARKS + "/" + name for name in system.listdir(MARKS)] + [BEGUN]:
+    for path in [ROLLBACK_MARKS + "/" + name for name in system.listdir(ROLLBACK_MARKS)] + [BEGUN]:
         if system.exists(path):
             system.remove(path)
     system.run(["systemctl", "daemon-reload"])
-    system.run(["systemctl", "enable", TIMER_NAME])
+    system.run(["systemctl", "enable", ROLLBACK_TIMER])
     # One that has failed would be started again before its time.
-    system.run(["systemctl", "stop", SERVICE_NAME])
-    system.run(["systemctl", "restart", TIMER_NAME])
+    system.run(["systemctl", "stop", ROLLBACK_SERVICE])
+    system.run(["systemctl", "restart", ROLLBACK_TIMER])
 
 
 def trouble(system):
@@ -108,17 +104,21 @@ def disarming(system):
 
     :returns: list of Change
     """
-    if not any(system.exists(path) for path in (DIR, SERVICE, TIMER)):
+    if not any(system.exists(path) for path in (ROLLBACK, SERVICE, TIMER)):
         return []
-    leftovers = [DIR + "/" + name for name in system.listdir(DIR) if DIR + "/" + name != SCRIPT]
-    leftovers += [MARKS + "/" + name for name in system.listdir(MARKS)]
+    leftovers = [ROLLBACK + "/" + name for name in system.listdir(ROLLBACK) if ROLLBACK + "/" + name != SCRIPT]
+    leftovers += [ROLLBACK_MARKS + "/" + name for name in system.listdir(ROLLBACK_MARKS)]
     # The script is the mark that it is armed, so it goes first: a rollback that has begun to wait sees it.
     do = [WriteFile(SCRIPT, None, 0)]
     if system.exists(TIMER):
-        do.append(Run(("systemctl", "disable", "--now", TIMER_NAME), None))
+        do.append(Run(("systemctl", "disable", "--now", ROLLBACK_TIMER), None))
     if system.exists(SERVICE):
         # It may wait to be started again.
-        do.append(Run(("systemctl", "stop", SERVICE_NAME), None))
+        do.append(Run(("systemctl", "stop", ROLLBACK_SERVICE), None))
     do += [WriteFile(path, None, 0) for path in leftovers + [SERVICE, TIMER]]
-    do += [Run(("rmdir", "--ignore-fail-on-non-empty", path), None) for path in (DIR, MARKS) if system.is_dir(path)]
-    return [Change("unit " + TIMER_NAME, "armed", "", (*do, Run(("systemctl", "daemon-reload"), None)), ())]
+    do += [
+        Run(("rmdir", "--ignore-fail-on-non-empty", path), None)
+        for path in (ROLLBACK, ROLLBACK_MARKS)
+        if system.is_dir(path)
+    ]
+    return [Change("unit " + ROLLBACK_TIMER, "armed", "", (*do, Run(("systemctl", "daemon-reload"), None)), ())]

@@ -11,18 +11,22 @@ import re
 import shlex
 
 from ..changes import Run, WriteFile
-from .boot_unit import RULES_DIR
-from .plan import STATE_DIR
+from ..paths import (
+    CONFIGURATION,
+    FIREWALL_STATE,
+    ROLLBACK,
+    ROLLBACK_MARKS,
+    ROLLBACK_SERVICE,
+    ROLLBACK_TIMER,
+    STATE,
+    UNITS,
+)
 
-DIR = STATE_DIR + "/rollback"
-SCRIPT = DIR + "/undo.sh"
+SCRIPT = ROLLBACK + "/undo.sh"
 # There from the first step on: what failed, a line each; nothing, if nothing has failed so far.
-BEGUN = DIR + "/begun"
-MARKS = "/run/harden-mail/rollback"
+BEGUN = ROLLBACK + "/begun"
 
-NAME = "harden-mail-rollback"
-SERVICE_NAME, TIMER_NAME = NAME + ".service", NAME + ".timer"
-SERVICE, TIMER = "/etc/systemd/system/" + SERVICE_NAME, "/etc/systemd/system/" + TIMER_NAME
+SERVICE, TIMER = UNITS + "/" + ROLLBACK_SERVICE, UNITS + "/" + ROLLBACK_TIMER
 
 RETRY_SECONDS = 30
 
@@ -87,27 +91,28 @@ note "the former state of the submission firewall is back"
 systemctl disable {timer} >/dev/null 2>&1
 rm -f {service} {timer_path}
 rm -rf {directory} {marks}
-rmdir {state} /var/lib/harden-mail {rules} 2>/dev/null
+rmdir {state} {all_state} {rules} 2>/dev/null
 systemctl daemon-reload
 systemctl stop {timer} >/dev/null 2>&1
 exit 0
 """.format(
         script=SCRIPT,
         seconds=RETRY_SECONDS,
-        timer=TIMER_NAME,
+        timer=ROLLBACK_TIMER,
         service=SERVICE,
         timer_path=TIMER,
-        directory=DIR,
-        marks=MARKS,
-        state=STATE_DIR,
-        rules=RULES_DIR,
+        directory=ROLLBACK,
+        marks=ROLLBACK_MARKS,
+        state=FIREWALL_STATE,
+        all_state=STATE,
+        rules=CONFIGURATION,
     )
 )
 
 
 def head(lock):
     """The script's beginning; ``lock``: path of the lock that the engine holds while it works."""
-    return HEAD.format(lock=lock, script=SCRIPT, marks=MARKS, begun=BEGUN)
+    return HEAD.format(lock=lock, script=SCRIPT, marks=ROLLBACK_MARKS, begun=BEGUN)
 
 
 def steps_of(script):
@@ -132,7 +137,7 @@ def steps_back(changes, earlier):
             data = step.stdin if isinstance(step, Run) else step.text
             source = "/dev/null"
             if data is not None:
-                source = "{0}/{1:03d}".format(DIR, number)
+                source = "{0}/{1:03d}".format(ROLLBACK, number)
                 files.append((source, data))
             lines.append(_line(number, change.what, step, source))
     return files, "".join(lines)

@@ -8,7 +8,7 @@ import re
 from collections import namedtuple
 
 from ..errors import CommandError
-from ..firewall.boot_unit import RULES_DIR
+from ..paths import CONFIGURATION
 
 # Our own objects; every chain and table of ours begins so.
 OUR_CHAINS = "HARDEN-MAIL-"
@@ -192,7 +192,7 @@ def _persistence(system, services, panel, backend):
     if own_means:
         return own_means
     if backend and services.manager == "systemd":
-        return "unit", RULES_DIR, "this host has no means of its own; systemd can load rules at boot"
+        return "unit", CONFIGURATION, "this host has no means of its own; systemd can load rules at boot"
     return None, None, None
 
 

@@ -9,6 +9,7 @@ import time
 
 from ..block.engine import listed
 from ..errors import NotApplicable, UserError
+from ..paths import PASSWORDS_LOCK, PASSWORDS_QUESTION, PASSWORDS_STATE
 from ..surface import place_of
 from ..text import ascii_lower, printable
 from . import notebook
@@ -66,7 +67,7 @@ def run(system, params, check_mode):
         raise NotApplicable(" ".join(_out_of_reach(name) for name in sorted(set(names))))
     with contextlib.ExitStack() as stack:
         if not check_mode:
-            stack.enter_context(system.lock(notebook.LOCK))
+            stack.enter_context(system.lock(PASSWORDS_LOCK))
             sql_client.remove_left(system, check_mode)
         try:
             lists = stack.enter_context(lists_dir(system, params, check_mode))
@@ -79,12 +80,12 @@ def _absent(system, check_mode):
     with contextlib.ExitStack() as stack:
         if not check_mode:
             # An audit that is at work would write it down once more.
-            stack.enter_context(system.lock(notebook.LOCK))
+            stack.enter_context(system.lock(PASSWORDS_LOCK))
         removed = [
             place
             for place, remove in (
-                (notebook.DIRECTORY, notebook.remove),
-                (sql_client.DIRECTORY, sql_client.remove_left),
+                (PASSWORDS_STATE, notebook.remove),
+                (PASSWORDS_QUESTION, sql_client.remove_left),
             )
             if remove(system, check_mode)
         ]

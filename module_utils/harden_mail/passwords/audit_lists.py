@@ -14,9 +14,9 @@ import tarfile
 import tempfile
 
 from ..errors import UserError
-from .notebook import DIRECTORY
+from ..paths import PASSWORDS_STATE
 
-LISTS = DIRECTORY + "/lists"
+LISTS = PASSWORDS_STATE + "/lists"
 
 _NAME = re.compile(r"(?:(?:own|common|japanese|english)[0-9A-Za-z_-]*\.txt|CREDITS)\Z")
 _ID = re.compile(r"[0-9a-f]{64}\Z")
@@ -57,7 +57,7 @@ def lists_dir(system, params, is_check):
             _fill(directory, archive, on_host)
             yield directory
         return
-    for directory in (DIRECTORY, LISTS):
+    for directory in (PASSWORDS_STATE, LISTS):
         system.make_private_dir(directory)
     parent = system.real(LISTS)
     fresh = os.path.join(parent, "new")

@@ -21,12 +21,11 @@ import os
 import shutil
 
 from ..errors import UserError
+from ..paths import PASSWORDS_STATE, STATE
 from ..text import ascii_lower
 
-DIRECTORY = "/var/lib/harden-mail/password_audit"
-KEY = DIRECTORY + "/key"
-NOTEBOOK = DIRECTORY + "/notebook.jsonl"
-LOCK = "/run/harden-mail/password-audit.lock"
+KEY = PASSWORDS_STATE + "/key"
+NOTEBOOK = PASSWORDS_STATE + "/notebook.jsonl"
 
 VERSION = 2
 KEY_BYTES = 32
@@ -277,7 +276,7 @@ class Notebook:
         """Write it down in one step."""
         if self._is_read_only:
             return
-        self._system.make_private_dir(DIRECTORY)
+        self._system.make_private_dir(PASSWORDS_STATE)
         self._system.write(NOTEBOOK, self._lines(), mode=0o600)
 
     def _lines(self):
@@ -328,12 +327,12 @@ def remove(system, is_check):
 
     :returns: bool, whether there was anything
     """
-    directory = system.real(DIRECTORY)
+    directory = system.real(PASSWORDS_STATE)
     if not os.path.lexists(directory):
         return False
     if os.path.islink(directory):
-        raise UserError("{0} is a symbolic link, so it is not removed; remove it by hand.".format(DIRECTORY))
+        raise UserError("{0} is a symbolic link, so it is not removed; remove it by hand.".format(PASSWORDS_STATE))
     if not is_check:
         shutil.rmtree(directory)
-        system.remove_empty_dir(os.path.dirname(DIRECTORY))
+        system.remove_empty_dir(STATE)
     return True

@@ -14,14 +14,12 @@ from collections import OrderedDict
 
 from ..errors import CommandError, UserError
 from ..mail import compose
+from ..paths import PASSWORDS_NOTICE_LOCK, PASSWORDS_STATE, STATE
 from ..text import ascii_lower, printable
 from .notice_domains import Unknown, delivered
 
-STATE_DIR = "/var/lib/harden-mail/password_audit"
 # dict: digest -> {"told": epoch seconds, "times": how often}
-NOTEBOOK = STATE_DIR + "/notices.json"
-
-LOCK = "/run/harden-mail/password_notice.lock"
+NOTEBOOK = PASSWORDS_STATE + "/notices.json"
 
 DAY = 86400
 
@@ -137,7 +135,7 @@ def run(system, params, check_mode):
     :returns: dict, the module's result
     :raises UserError: a wrong option
     """
-    with system.lock(LOCK):
+    with system.lock(PASSWORDS_NOTICE_LOCK):
         if params["state"] == "absent":
             return _forget(system, check_mode)
         _check(params)
@@ -332,7 +330,7 @@ def _note(system, notebook, told, now):
         notebook[key] = {"told": int(now), "times": notebook.get(key, {}).get("times", 0) + 1}
     for key in [key for key, known in notebook.items() if now - known["told"] > KEPT_DAYS * DAY]:
         del notebook[key]
-    system.make_private_dir(STATE_DIR)
+    system.make_private_dir(PASSWORDS_STATE)
     system.write(NOTEBOOK, json.dumps(notebook, indent=0, sort_keys=True) + "\n", 0o600)
 
 
@@ -341,7 +339,7 @@ def _forget(system, check_mode):
     if changed and not check_mode:
         system.remove(NOTEBOOK)
     if not check_mode:
-        for directory in (STATE_DIR, STATE_DIR.rpartition("/")[0]):
+        for directory in (PASSWORDS_STATE, STATE):
             system.remove_empty_dir(directory)
     return {"changed": changed, "evidence": [], "findings": []}
 

@@ -1,4 +1,5 @@
 """The database of POP-before-SMTP: where it is, who may do what with it, and every statement that is made to it.
+from ..paths import POP_DATABASE
 
 It is an SQLite file with one table, ``seen``: an address, and until when (epoch seconds) a log-in from it counts. That
 it has not expired is asked in the look-up itself, so whatever stops working, no old row lets anybody in. Nor does one
@@ -14,8 +15,9 @@ that ends later than a log-in of now would, as one does that somebody made up or
   key is that network, worked out by the same expression when it is written and when it is looked up.
 """
 
-DIRECTORY = "/var/lib/harden-mail-pop"
-PATH = DIRECTORY + "/seen.sqlite"
+from ..paths import POP_DATABASE
+
+PATH = POP_DATABASE + "/seen.sqlite"
 DIRECTORY_MODE = 0o3770
 FILE_MODE = 0o660
 

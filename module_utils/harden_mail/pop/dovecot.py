@@ -2,6 +2,7 @@
 
 from ..changes import Run, file_change
 from ..errors import UserError
+from ..paths import POP_HOOK
 from ..trusted_proxies import dovecot_findings
 from . import hook
 
@@ -61,7 +62,7 @@ class DovecotPart:
     def files(self, wanted):
         """The script: list of (path, content or None, mode)."""
         text = None if wanted is None else hook.script(self.system, wanted.minutes, wanted.prefix6)
-        return [(hook.PATH, text, 0o755)]
+        return [(POP_HOOK, text, 0o755)]
 
     def user(self, wanted):
         """Differences in users: none, the script runs as one of Dovecot's."""
@@ -79,7 +80,7 @@ class DovecotPart:
         if wanted is not None:
             protocols = [protocol for protocol in PROTOCOLS if protocol in self._protocols()]
             text = HEAD + "".join(LOGIN.format(protocol=name, service=SERVICE) for name in protocols)
-            text += SCRIPT.format(service=SERVICE, script=hook.PATH, user=self.writer())
+            text += SCRIPT.format(service=SERVICE, script=POP_HOOK, user=self.writer())
             there = self.system.read(self.path) is not None
             for protocol in protocols:
                 self._have_no_other_script(protocol, there)
@@ -109,7 +110,7 @@ class DovecotPart:
             raise UserError(
                 "Dovecot has 'executable = {0}' for its service {1}, set by somebody else, and there is room for one "
                 "script only: have that script call {2} with the same arguments as the last thing it does, or take "
-                "it out.".format(runs, protocol, hook.PATH)
+                "it out.".format(runs, protocol, POP_HOOK)
                 if not there
                 else "Dovecot has 'executable = {0}' for its service {1}, set after {2} was read, so log-ins are not "
                 "seen; take that out.".format(runs, protocol, self.path)

@@ -6,17 +6,15 @@ import json
 from ..changes import Change, WriteFile, as_diff, make
 from ..changes import perform as carry_out
 from ..errors import UserError
+from ..paths import CONFIGURATION, LIBRARY, POP_LOCK, POP_NOTEBOOK, POP_STATE, STATE
 from ..postfix.master_cf import either_memory
 from .pairs import PostfixCourier, PostfixDovecot, QmailCourier, QmailDovecot
-from .plan import FORMER_PATH, STATE_DIR
 from .plesk import Plesk
 
 BACKENDS = {backend.name: backend for backend in (PostfixDovecot, PostfixCourier, QmailDovecot, QmailCourier, Plesk)}
 
-LOCK = "/run/harden-mail/pop.lock"
-
 # Directories of ours go when the last file in them goes.
-OWN_DIRECTORIES = (STATE_DIR, "/var/lib/harden-mail", "/usr/local/lib/harden-mail", "/etc/harden-mail")
+OWN_DIRECTORIES = (POP_STATE, STATE, LIBRARY, CONFIGURATION)
 
 
 def enforce(system, name, wanted, options, check_mode=False):
@@ -30,7 +28,7 @@ def enforce(system, name, wanted, options, check_mode=False):
     :returns: dict of ``changed``, ``diff`` {before, after}, ``steps``, ``evidence`` and ``findings`` (lists of str)
     :raises UserError: the host can't be brought there, and why; what was done is undone
     """
-    with system.lock(LOCK):
+    with system.lock(POP_LOCK):
         changes = plan(system, name, wanted, options)
         if changes and not check_mode:
             make(system, changes, perform)
@@ -41,7 +39,7 @@ def enforce(system, name, wanted, options, check_mode=False):
                     "host changes it. Look at it with --check --diff.".format(", ".join(change.what for change in left))
                 )
         # Our own notebook is not the host's state: it is written, but it is no news.
-        shown = [change for change in changes if change.what and not change.what.startswith(STATE_DIR)]
+        shown = [change for change in changes if change.what and not change.what.startswith(POP_STATE)]
         result = {
             "changed": bool(shown),
             "steps": [change.what for change in shown],
@@ -86,7 +84,7 @@ def plan(system, name, wanted, options):
 
 def load(system):
     """The notebook: {"backends": {name: what it remembers}, "rule": str, "unfinished": true while a run is at work}"""
-    return json.loads(system.read(FORMER_PATH) or "{}")
+    return json.loads(system.read(POP_NOTEBOOK) or "{}")
 
 
 def as_text(wanted):
@@ -107,7 +105,7 @@ def known(name):
 
 def perform(system, steps):
     """Carry out steps, see :func:`changes.perform`."""
-    carry_out(system, steps, STATE_DIR, OWN_DIRECTORIES)
+    carry_out(system, steps, POP_STATE, OWN_DIRECTORIES)
 
 
 def _for_rule(backend, wanted, former, unfinished):
@@ -145,5 +143,5 @@ def _noting(before, after):
     if before == after:
         return []
     texts = [json.dumps(noted, indent=1, sort_keys=True) + "\n" if noted else None for noted in (before, after)]
-    steps = [WriteFile(FORMER_PATH, text, 0o600) for text in texts]
-    return [Change(FORMER_PATH, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
+    steps = [WriteFile(POP_NOTEBOOK, text, 0o600) for text in texts]
+    return [Change(POP_NOTEBOOK, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]

@@ -8,13 +8,12 @@ import stat
 from ..archive import build_program
 from ..changes import Change, Run
 from ..errors import UserError
+from ..paths import POP_FOLLOWER, POP_FOLLOWER_UNIT, UNITS
 from . import follower
 
 USER = "harden-mail-pop"
 
-PROGRAM = "/usr/local/lib/harden-mail/pop-before-smtp-follower"
-UNIT = "/etc/systemd/system/harden-mail-pop-follower.service"
-UNIT_NAME = os.path.basename(UNIT)
+UNIT = UNITS + "/" + POP_FOLLOWER_UNIT
 
 # Courier's units of Debian, of Plesk and of its own packages; those that a host doesn't have write nothing.
 COURIER_UNITS = tuple(
@@ -137,19 +136,19 @@ class FollowerPart:
     def files(self, wanted):
         """The program and its unit: list of (path, content or None, mode); ``wanted`` as in ``Backend.changes``."""
         if wanted is None:
-            return [(PROGRAM, None, 0o755), (UNIT, None, 0o644)]
+            return [(POP_FOLLOWER, None, 0o755), (UNIT, None, 0o644)]
         program = build_program(follower)
-        return [(PROGRAM, program, 0o755), (UNIT, self._unit(self._argv(wanted, program)), 0o644)]
+        return [(POP_FOLLOWER, program, 0o755), (UNIT, self._unit(self._argv(wanted, program)), 0o644)]
 
     def running(self, wanted):
         """Differences in what runs: list of Change. Of a wanted one that runs with other options, too."""
         state = self._state()
         start = (
             Run(("systemctl", "daemon-reload"), None),
-            Run(("systemctl", "enable", UNIT_NAME), None),
-            Run(("systemctl", "restart", UNIT_NAME), None),
+            Run(("systemctl", "enable", POP_FOLLOWER_UNIT), None),
+            Run(("systemctl", "restart", POP_FOLLOWER_UNIT), None),
         )
-        stop = (Run(("systemctl", "disable", "--now", UNIT_NAME), None),)
+        stop = (Run(("systemctl", "disable", "--now", POP_FOLLOWER_UNIT), None),)
         is_on = state.get("UnitFileState") == "enabled" and state.get("ActiveState") == "active"
         if wanted is None:
             ended = ()
@@ -157,28 +156,30 @@ class FollowerPart:
                 ended += stop
             if state.get("ActiveState") == "failed":
                 # Or systemd remembers the last run of what is no longer there.
-                ended += (Run(("systemctl", "reset-failed", UNIT_NAME), None),)
-            return [Change(UNIT_NAME, "running\n", "", ended, start)] if ended else []
+                ended += (Run(("systemctl", "reset-failed", POP_FOLLOWER_UNIT), None),)
+            return [Change(POP_FOLLOWER_UNIT, "running\n", "", ended, start)] if ended else []
         argv = self._argv(wanted, build_program(follower))
         command = (self.system.read("/proc/{0}/cmdline".format(state.get("MainPID"))) or "").split("\0")[:-1]
         if is_on and command[-len(argv) :] == argv:
             return []
         what = "running with other options\n" if is_on else ""
-        return [Change(UNIT_NAME, what, "running\n", start, start if is_on else stop)]
+        return [Change(POP_FOLLOWER_UNIT, what, "running\n", start, start if is_on else stop)]
 
     def findings(self, _wanted):
         return [FORGED.format(", ".join(self.logs))] if self.logs else []
 
     def evidence(self):
         state = self._state()
-        return ["{0}: {1}, reads {2}".format(UNIT_NAME, state.get("ActiveState"), ", ".join(self.units + self.logs))]
+        return [
+            "{0}: {1}, reads {2}".format(POP_FOLLOWER_UNIT, state.get("ActiveState"), ", ".join(self.units + self.logs))
+        ]
 
     # --- the unit ------------------------------------------------------------------------------------------
 
     def _argv(self, wanted, program):
         # The last word is for us: it tells which program is running.
         digest = hashlib.sha256(program.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        argv = [PROGRAM, "--minutes", str(wanted.minutes), "--prefix6", str(wanted.prefix6)]
+        argv = [POP_FOLLOWER, "--minutes", str(wanted.minutes), "--prefix6", str(wanted.prefix6)]
         for option, words in (("--unit", self.units), ("--file", self.logs), ("--pattern", self.patterns)):
             argv += ["{0}={1}".format(option, word) for word in words]
         return argv + ["--build", digest]
@@ -209,7 +210,7 @@ class FollowerPart:
         return grp.getgrgid(about.st_gid).gr_name
 
     def _state(self):
-        show = ["systemctl", "show", "--property=ActiveState,UnitFileState,MainPID", UNIT_NAME]
+        show = ["systemctl", "show", "--property=ActiveState,UnitFileState,MainPID", POP_FOLLOWER_UNIT]
         return dict(line.split("=", 1) for line in self.system.run(show).out.splitlines() if "=" in line)
 
 

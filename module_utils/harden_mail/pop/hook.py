@@ -2,8 +2,6 @@
 
 from . import database
 
-PATH = "/usr/local/lib/harden-mail/pop-login"
-
 # One that is missing is not made here, for it would not be root's.
 URI = "'file:{0}?mode=rw'".format(database.PATH)
 

@@ -13,14 +13,12 @@ import stat
 
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
+from ..paths import POP_CONFIG, POP_DATABASE, POP_NOTED, POP_PROGRAM, POP_SERVICE, POP_TIMER, UNITS
 from ..systemd_units import RELOAD, memory_changes
 from . import database, program, readers
 from .plan import Backend
 
-PROGRAM = "/usr/local/lib/harden-mail/pop-before-smtp"
-SERVICE = "/etc/systemd/system/harden-mail-pop.service"
-TIMER = "/etc/systemd/system/harden-mail-pop.timer"
-TIMER_NAME, SERVICE_NAME = os.path.basename(TIMER), os.path.basename(SERVICE)
+SERVICE, TIMER = UNITS + "/" + POP_SERVICE, UNITS + "/" + POP_TIMER
 
 # What it needs of root: to make the directory somebody's, to ask Dovecot, to become the one who owns the database, and
 # to have Postfix, whose data are its own user's, read it anew.
@@ -99,7 +97,9 @@ class Pair(Backend):
         return self.pop.activation() + self.mta.activation()
 
     def proof(self):
-        return tuple(Run((PROGRAM, "--answers", address, str(port)), None) for address, port in self.mta.answering())
+        return tuple(
+            Run((POP_PROGRAM, "--answers", address, str(port)), None) for address, port in self.mta.answering()
+        )
 
     def findings(self, wanted):
         return self.mta.findings(wanted) + self.pop.findings(wanted)
@@ -111,7 +111,7 @@ class Pair(Backend):
 
     def _files(self, wanted):
         texts = [(path, None, mode) for path, _text, mode in self.pop.files(None)]
-        texts += [(PROGRAM, None, 0o755), (program.CONFIG, None, 0o644), (SERVICE, None, 0o644), (TIMER, None, 0o644)]
+        texts += [(POP_PROGRAM, None, 0o755), (POP_CONFIG, None, 0o644), (SERVICE, None, 0o644), (TIMER, None, 0o644)]
         if wanted is not None:
             config = {
                 "minutes": wanted.minutes,
@@ -124,9 +124,9 @@ class Pair(Backend):
             # Three times in a window, but each minute is often enough.
             seconds = max(10, min(60, wanted.minutes * 20))
             texts = self.pop.files(wanted) + [
-                (PROGRAM, build_program(program), 0o755),
-                (program.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n", 0o644),
-                (SERVICE, SERVICE_TEXT.format(program=PROGRAM), 0o644),
+                (POP_PROGRAM, build_program(program), 0o755),
+                (POP_CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n", 0o644),
+                (SERVICE, SERVICE_TEXT.format(program=POP_PROGRAM), 0o644),
                 (TIMER, TIMER_TEXT.format(seconds=seconds), 0o644),
             ]
         changes = []
@@ -137,7 +137,7 @@ class Pair(Backend):
                 differing = memory_changes(self.system, path)
             for change in differing:
                 shown = change
-                if path.startswith(PROGRAM):
+                if path.startswith(POP_PROGRAM):
                     shown = change._replace(before=_size(change.before), after=_size(change.after))
                 elif is_unit and change.what == path:
                     shown = change._replace(do=(*change.do, RELOAD), undo=(*change.undo, RELOAD))
@@ -145,24 +145,24 @@ class Pair(Backend):
         if wanted is None:
             changes += [
                 Change(path, "what is read by whom\n", "", (WriteFile(path, None, 0),), ())
-                for path in [program.NOTED]
+                for path in [POP_NOTED]
                 if self.system.exists(path)
             ]
         return changes
 
     def _database(self, wanted):
-        there = self.system.exists(database.DIRECTORY)
+        there = self.system.exists(POP_DATABASE)
         if wanted is None:
             # The writer can put anything there, directories too.
-            steps = (Run(("rm", "-rf", "--", database.DIRECTORY), None),)
-            return [Change(database.DIRECTORY, "log-ins\n", "", steps, ())] if there else []
+            steps = (Run(("rm", "-rf", "--", POP_DATABASE), None),)
+            return [Change(POP_DATABASE, "log-ins\n", "", steps, ())] if there else []
         if self._is_made():
             return []
-        undo = () if there else (Run(("rm", "-rf", "--", database.DIRECTORY), None),)
-        return [Change(database.PATH, "", "no log-ins yet\n", (Run((PROGRAM,), None),), undo)]
+        undo = () if there else (Run(("rm", "-rf", "--", POP_DATABASE), None),)
+        return [Change(database.PATH, "", "no log-ins yet\n", (Run((POP_PROGRAM,), None),), undo)]
 
     def _is_made(self):
-        paths = (database.DIRECTORY, database.DIRECTORY_MODE), (database.PATH, database.FILE_MODE)
+        paths = (POP_DATABASE, database.DIRECTORY_MODE), (database.PATH, database.FILE_MODE)
         return all(
             self.system.exists(path)
             and stat.S_IMODE(os.lstat(self.system.real(path)).st_mode) == mode
@@ -177,19 +177,19 @@ class Pair(Backend):
 
     def _timer(self, wanted):
         """Differences in what systemd does, the units' files aside."""
-        timer, service = self._unit(TIMER_NAME), self._unit(SERVICE_NAME)
+        timer, service = self._unit(POP_TIMER), self._unit(POP_SERVICE)
         is_on = timer.get("UnitFileState") == "enabled" and timer.get("ActiveState") == "active"
-        start = Run(("systemctl", "enable", "--now", TIMER_NAME), None)
-        stop = Run(("systemctl", "disable", "--now", TIMER_NAME), None)
+        start = Run(("systemctl", "enable", "--now", POP_TIMER), None)
+        stop = Run(("systemctl", "disable", "--now", POP_TIMER), None)
         if wanted:
-            return [] if is_on else [Change(TIMER_NAME, "", "running\n", (start,), (stop,))]
+            return [] if is_on else [Change(POP_TIMER, "", "running\n", (start,), (stop,))]
         # One that is at work would make the database once more; of a failed one systemd would remember its last run.
         ended = []
         if timer.get("UnitFileState") == "enabled" or timer.get("ActiveState") == "active":
-            ended += [stop, Run(("systemctl", "stop", SERVICE_NAME), None)]
+            ended += [stop, Run(("systemctl", "stop", POP_SERVICE), None)]
         if service.get("ActiveState") == "failed":
-            ended.append(Run(("systemctl", "reset-failed", SERVICE_NAME), None))
-        return [Change(TIMER_NAME, "running\n", "", tuple(ended), (start,))] if ended else []
+            ended.append(Run(("systemctl", "reset-failed", POP_SERVICE), None))
+        return [Change(POP_TIMER, "running\n", "", tuple(ended), (start,))] if ended else []
 
     def _unit(self, name):
         """What systemd says of a unit: dict."""

@@ -3,11 +3,6 @@
 from collections import namedtuple
 from typing import Tuple
 
-STATE_DIR = "/var/lib/harden-mail/pop_before_smtp"
-
-# What each backend remembers of the host as it was before its first change, so that ``state: absent`` gives it back.
-FORMER_PATH = STATE_DIR + "/former.json"
-
 # both: a log-in to read mail *and* SMTP AUTH; either: one of them is enough.
 BOTH, EITHER = "both", "either"
 

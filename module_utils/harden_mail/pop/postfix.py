@@ -20,6 +20,7 @@ from ..addresses import is_loopback, is_within
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
+from ..paths import POP_LOOKUP
 from ..postfix.instance import Instance
 from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_options
 from ..smtp import ask
@@ -29,7 +30,6 @@ from .plan import BOTH
 
 # The program for a Postfix without sqlite tables, the service that starts it, and that service's line in master.cf: not
 # chrooted, and as many processes as there are smtpd that ask.
-PROGRAM = "/usr/local/lib/harden-mail/pop-lookup"
 SPAWNED = "harden-mail-pop"
 SERVICE = (
     SPAWNED + " unix - n n - 0 spawn user={user} argv={program} --meaning {meaning} --minutes {minutes} "
@@ -120,7 +120,7 @@ class PostfixPart:
         text = build_program(policy_lookup) if is_needed else None
         return [
             change._replace(before=_size(change.before), after=_size(change.after))
-            for change in file_change(self.system, PROGRAM, text, 0o755)
+            for change in file_change(self.system, POP_LOOKUP, text, 0o755)
         ]
 
     def tables(self, wanted, former):
@@ -284,7 +284,7 @@ class PostfixPart:
         return [
             SERVICE.format(
                 user=self.writer(),
-                program=PROGRAM,
+                program=POP_LOOKUP,
                 meaning=wanted.meaning,
                 minutes=wanted.minutes,
                 prefix6=wanted.prefix6,

@@ -25,13 +25,9 @@ import sys
 import time
 
 from ..errors import UserError
+from ..paths import POP_CONFIG, POP_DATABASE, POP_NOTED
 from . import database, readers
 from .plan import MOST_MINUTES
-
-CONFIG = "/etc/harden-mail/pop-before-smtp.json"
-
-# The number of the file that the readers have open, if they have read it since it was last made anew.
-NOTED = "/run/harden-mail/pop-before-smtp.inode"
 
 # Seconds for a program to answer.
 PATIENCE = 20
@@ -65,7 +61,7 @@ def main():
             return 0 if looks_up(where, what) else "no table {1} answers at {0}".format(where, what)
         return 0 if answers(where, int(what)) else "nothing answers at {0} port {1}".format(where, what)
     try:
-        with open(CONFIG, encoding="utf-8") as handle:
+        with open(POP_CONFIG, encoding="utf-8") as handle:
             config = json.load(handle)
         about = pwd.getpwnam(config["writer"])
         make(about.pw_gid)
@@ -85,7 +81,7 @@ def main():
     return status
 
 
-def let_in(config, directory=database.DIRECTORY, path=database.PATH):
+def let_in(config, directory=POP_DATABASE, path=database.PATH):
     """Let the reader read, where one is named."""
     if config.get("reader"):
         uid = pwd.getpwnam(config["reader"]).pw_uid
@@ -123,7 +119,7 @@ def looks_up(path, name):
     return False
 
 
-def make(group, directory=database.DIRECTORY, path=database.PATH):
+def make(group, directory=POP_DATABASE, path=database.PATH):
     """Make the directory and an empty file where they are missing, and have them belong to whom they ought to."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
@@ -298,13 +294,13 @@ def reread(config):
     """Have those who read the database open it again where it is not the file that they have open."""
     number = str(os.stat(database.PATH).st_ino)
     noted = None
-    with contextlib.suppress(OSError), open(NOTED, encoding="ascii") as handle:
+    with contextlib.suppress(OSError), open(POP_NOTED, encoding="ascii") as handle:
         noted = handle.read()
     if noted == number:
         return
     if noted is not None:
         for argv in config["reread"]:
             subprocess.call(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    os.makedirs(os.path.dirname(NOTED), mode=0o755, exist_ok=True)
-    with open(NOTED, "w", encoding="ascii") as handle:
+    os.makedirs(os.path.dirname(POP_NOTED), mode=0o755, exist_ok=True)
+    with open(POP_NOTED, "w", encoding="ascii") as handle:
         handle.write(number)

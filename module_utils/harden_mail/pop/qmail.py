@@ -11,12 +11,12 @@ import sys
 from ..archive import PYTHON
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import UserError
+from ..paths import POP_GATE
 from . import database, qmail_gate
 
 # Whom tcpserver runs qmail-smtpd as, where nobody says otherwise; with vpopmail it is often vpopmail.
 USER = "qmaild"
 
-GATE = "/usr/local/lib/harden-mail/pop-gate"
 
 # Where svscan looks, and where people keep what it finds there by links.
 SERVICES = ("/service/*/run", "/etc/service/*/run", "/var/service/*/run", "/var/qmail/supervise/*/run", "/etc/sv/*/run")
@@ -55,7 +55,7 @@ class Script:
         self.path, self.text = path, text
         self.code = COMMENT.sub(lambda match: " " * len(match.group()), text)
         self.calls = list(SMTPD.finditer(self.code))
-        self.asks = bool(self.calls) and all(self.code[: call.start()].endswith(GATE + " ") for call in self.calls)
+        self.asks = bool(self.calls) and all(self.code[: call.start()].endswith(POP_GATE + " ") for call in self.calls)
 
     @property
     def directory(self):
@@ -69,7 +69,7 @@ class Script:
         # In quotes or an assignment it is a part of something else.
         if start and self.code[start - 1] not in " \t\n":
             return None
-        return self.text[:start] + GATE + " " + self.text[start:]
+        return self.text[:start] + POP_GATE + " " + self.text[start:]
 
     def line(self):
         """The line that would call our program."""
@@ -138,7 +138,7 @@ class QmailPart:
         text = None if wanted is None else gate_text(wanted)
         return [
             change._replace(before=_size(change.before), after=_size(change.after))
-            for change in file_change(self.system, GATE, text, 0o755)
+            for change in file_change(self.system, POP_GATE, text, 0o755)
         ]
 
     def changes(self, wanted, former):
@@ -151,9 +151,9 @@ class QmailPart:
             # Of any port: what calls a program that is not there takes no mail at all.
             for script in self._all_scripts():
                 is_ours = script.path in former.get("scripts", [])
-                text = script.text.replace(GATE + " ", "", 1) if is_ours else script.text
-                if GATE in Script(script.path, text).code:
-                    raise UserError(STILL_CALLED.format(script.path, GATE, script.directory))
+                text = script.text.replace(POP_GATE + " ", "", 1) if is_ours else script.text
+                if POP_GATE in Script(script.path, text).code:
+                    raise UserError(STILL_CALLED.format(script.path, POP_GATE, script.directory))
                 changes += self._change(script, text)
         elif self.edits:
             for script in self.scripts():
@@ -174,14 +174,14 @@ class QmailPart:
 
     def evidence(self):
         return [
-            "{0}: {1}".format(script.path, "asks " + GATE if script.asks else "does not ask " + GATE)
+            "{0}: {1}".format(script.path, "asks " + POP_GATE if script.asks else "does not ask " + POP_GATE)
             for script in self.scripts()
         ]
 
     def _finding(self, script):
         if script.with_gate() is None:
-            return NOT_CLEAR.format(script.path, GATE, script.directory)
-        return NOT_ASKED.format(script.path, GATE, script.line(), script.directory)
+            return NOT_CLEAR.format(script.path, POP_GATE, script.directory)
+        return NOT_ASKED.format(script.path, POP_GATE, script.line(), script.directory)
 
     def _change(self, script, text):
         if text == script.text:

@@ -2,11 +2,11 @@
 
 import ipaddress
 import json
-import os
 import time
 
 from ..errors import UserError
 from ..logs.guard import guard
+from ..paths import PORT25_LOCK, PORT25_NOTEBOOK, PORT25_STATE, STATE
 from ..postfix.instance import Instance
 from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_option
 from ..postfix.postconf import POSTFIX_DIR
@@ -15,12 +15,7 @@ from ..smtp import ask
 SETTING = "smtpd_sasl_auth_enable"
 OPTION = SETTING + "=no"
 
-STATE_DIR = "/var/lib/harden-mail/smtp25_without_auth"
 # dict: config_dir -> {"before": str, "after": str, the master.cf without and with our option, "services": list of str}
-FORMER_PATH = STATE_DIR + "/former.json"
-
-LOCK = "/run/harden-mail/smtp25.lock"
-
 QMAIL_SMTPD = "/var/qmail/bin/qmail-smtpd"
 
 # Until a reload must have shown its effect, in seconds: smtpd processes end when they are idle.
@@ -51,7 +46,7 @@ def run(system, params, check_mode):
     """
     if check_mode:
         return _run(system, params, check_mode)
-    with system.lock(LOCK):
+    with system.lock(PORT25_LOCK):
         return _run(system, params, check_mode)
 
 
@@ -266,18 +261,18 @@ def _is_address(text):
 
 
 def _load_former(system):
-    return json.loads(system.read(FORMER_PATH) or "{}")
+    return json.loads(system.read(PORT25_NOTEBOOK) or "{}")
 
 
 def _save_former(system, former):
     if former:
-        system.make_private_dir(STATE_DIR)
-        system.write(FORMER_PATH, json.dumps(former, indent=1, sort_keys=True) + "\n", 0o600)
+        system.make_private_dir(PORT25_STATE)
+        system.write(PORT25_NOTEBOOK, json.dumps(former, indent=1, sort_keys=True) + "\n", 0o600)
     else:
-        system.remove(FORMER_PATH)
-        system.remove_empty_dir(STATE_DIR)
+        system.remove(PORT25_NOTEBOOK)
+        system.remove_empty_dir(PORT25_STATE)
         # Other parts of harden-mail keep theirs beside it: the last one to go takes the directory with it.
-        system.remove_empty_dir(os.path.dirname(STATE_DIR))
+        system.remove_empty_dir(STATE)
 
 
 def _remembering(former, instance, text):

@@ -1,5 +1,7 @@
 """The options that both queue modules take; ``doc_fragments/mail_queue.py`` documents them."""
 
+from ..paths import QUARANTINE
+
 QUEUE_ARGUMENTS = {
     "mta": {"type": "str", "choices": ["auto", "postfix", "qmail"], "default": "auto"},
     "config_dir": {"type": "path"},
@@ -9,5 +11,5 @@ QUEUE_ARGUMENTS = {
     "select": {"type": "dict", "default": {}},
     "all": {"type": "bool", "default": False},
     "limit_listed": {"type": "int", "default": 100},
-    "quarantine_dir": {"type": "path", "default": "/var/lib/harden-mail/quarantine"},
+    "quarantine_dir": {"type": "path", "default": QUARANTINE},
 }

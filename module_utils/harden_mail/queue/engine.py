@@ -11,6 +11,7 @@ import time
 from collections import Counter
 
 from ..errors import UserError
+from ..paths import QUEUE_LOCK
 from . import quarantine
 from .backend import Handle, Unfinished
 from .listing import Listed
@@ -36,7 +37,7 @@ def run(system, params, check_mode):
     selection = compile_selection(params["select"], everything, queue.STATES, time.time())
     work = Work(system, queue, selection, params, check_mode)
     # Also to foresee something: a run that somebody works on just now has not been interrupted.
-    with (system.wait_for_lock if check_mode else system.lock)(quarantine.LOCK):
+    with (system.wait_for_lock if check_mode else system.lock)(QUEUE_LOCK):
         work.finish_interrupted()
         return work.by_state[state]()
 

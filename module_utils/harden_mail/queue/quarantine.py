@@ -23,7 +23,6 @@ import time
 from ..errors import UserError
 from .message import as_result
 
-LOCK = "/run/harden-mail/mail-queue.lock"
 MANIFEST = "manifest.jsonl"
 UNFINISHED = "unfinished"
 VERSION = 1

@@ -7,13 +7,14 @@ back, a table of nftables stands in for it; and for good where it fails to start
 from typing import List, Optional
 
 from ...changes import Change, Run, private_file_change
+from ...paths import CONFIGURATION
 from ...system import System
-from ..boot_unit import RULES_DIR, drop_in_changes, drop_in_of
+from ..boot_unit import drop_in_changes, drop_in_of
 from ..nftables.table import DELETE, ruleset
 from ..plan import Restriction
 
 TABLE = "harden_mail_stand_in"
-FILE = RULES_DIR + "/firewalld-stopped.nft"
+FILE = CONFIGURATION + "/firewalld-stopped.nft"
 DROP_IN = drop_in_of("firewalld.service")
 _DROP_IN_TEXT = """\
 # Written by harden-mail: while firewalld is stopped, a table of nftables keeps mail submission restricted.

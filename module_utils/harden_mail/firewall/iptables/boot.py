@@ -17,7 +17,8 @@ import re
 from collections import namedtuple
 
 from ...changes import file_change, private_file_change
-from ..boot_unit import DIRECTORY, ENABLED_LINKS, RULES_DIR, SANDBOX_OF_IPTABLES, drop_in_changes, unit_changes
+from ...paths import CONFIGURATION, IPTABLES_UNIT, UNITS
+from ..boot_unit import DIRECTORY, ENABLED_LINKS, SANDBOX_OF_IPTABLES, drop_in_changes, unit_changes
 from . import rules_file
 from .accepts import is_enforced
 
@@ -53,16 +54,14 @@ HOST_FILES = (
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 METHODS = ("auto", "netfilter-persistent", "iptables-services", "plesk", "unit")
 
-RULES = {4: RULES_DIR + "/submission.rules4", 6: RULES_DIR + "/submission.rules6"}
-SETS = RULES_DIR + "/submission.ipset"
-
-UNIT = "harden-mail-submission-iptables.service"
+RULES = {4: CONFIGURATION + "/submission.rules4", 6: CONFIGURATION + "/submission.rules6"}
+SETS = CONFIGURATION + "/submission.ipset"
 
 PLESK_SCRIPTS = (
     "/usr/local/psa/var/modules/firewall/firewall-active.sh",
     "/opt/psa/var/modules/firewall/firewall-active.sh",
 )
-PLESK_DROP_IN = "/etc/systemd/system/psa-firewall.service.d/harden-mail-submission.conf"
+PLESK_DROP_IN = UNITS + "/psa-firewall.service.d/harden-mail-submission.conf"
 
 
 class Boot:
@@ -110,7 +109,7 @@ class Boot:
         wanted = {family: part for family, part in parts.items() if part}
         unit_families = self._unit_families(wanted)
         commands = self._commands(wanted, unit_families, set_text) or None
-        unit = unit_changes(self.system, commands, UNIT, SANDBOX_OF_IPTABLES)
+        unit = unit_changes(self.system, commands, IPTABLES_UNIT, SANDBOX_OF_IPTABLES)
         changes = []
         if set_text:
             changes += private_file_change(self.system, SETS, set_text)
@@ -133,7 +132,7 @@ class Boot:
 
     def traces(self):
         """Whether anything of ours is loaded at boot, or lies there for it."""
-        files = [DIRECTORY + UNIT, SETS, PLESK_DROP_IN] + list(RULES.values())
+        files = [DIRECTORY + IPTABLES_UNIT, SETS, PLESK_DROP_IN] + list(RULES.values())
         return any(self.system.exists(path) for path in files) or any(
             self.chain in (self.system.read(file.path) or "") for file in HOST_FILES
         )
@@ -145,9 +144,9 @@ class Boot:
             text = self.system.read(file.path)
             if text and self.chain in text:
                 lines.append("at boot: {0}, by {1}".format(file.path, file.service))
-        if self.system.exists(ENABLED_LINKS + UNIT):
+        if self.system.exists(ENABLED_LINKS + IPTABLES_UNIT):
             files = [path for path in [SETS, RULES[4], RULES[6]] if self.system.exists(path)]
-            lines.append("at boot: {0}, by {1}".format(", ".join(files), UNIT))
+            lines.append("at boot: {0}, by {1}".format(", ".join(files), IPTABLES_UNIT))
         return lines
 
     # --- what there is ------------------------------------------------------------------------------------

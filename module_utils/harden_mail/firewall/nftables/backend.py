@@ -9,19 +9,18 @@ import re
 
 from ...changes import Change, Run, file_change, private_file_change
 from ...errors import CommandError, UserError
-from ..boot_unit import DIRECTORY, RULES_DIR, SANDBOX_OF_NFT, drop_in_changes, drop_in_of, unit_changes
+from ...paths import CONFIGURATION, NFTABLES_UNIT
+from ..boot_unit import DIRECTORY, SANDBOX_OF_NFT, drop_in_changes, drop_in_of, unit_changes
 from ..plan import Backend
 from .table import DELETE, TABLE, read_table, ruleset, wanted_table
 
-RULES_FILE = RULES_DIR + "/submission.nft"
+RULES_FILE = CONFIGURATION + "/submission.nft"
 
 SERVICE = "nftables.service"
 KNOWN_CONFIGS = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 INCLUDE = 'include "{0}" # harden-mail'.format(RULES_FILE)
 # Says that the line before had no line end, so that taking our line out gives back the same bytes.
 INCLUDE_AFTER_OPEN_LINE = INCLUDE + " (and the end of the line before)"
-
-UNIT = "harden-mail-submission-nftables.service"
 
 METHODS = ("auto", "nftables", "unit")
 
@@ -66,7 +65,7 @@ class Nftables(Backend):
         return None
 
     def traces(self):
-        files = (RULES_FILE, DIRECTORY + UNIT, drop_in_of(SERVICE))
+        files = (RULES_FILE, DIRECTORY + NFTABLES_UNIT, drop_in_of(SERVICE))
         if any(self.system.exists(path) for path in files):
             return True
         if any(RULES_FILE in (self.system.read(path) or "") for path in KNOWN_CONFIGS):
@@ -77,7 +76,7 @@ class Nftables(Backend):
         if restriction is None:
             # First what refers to the file, then the table, the file last: a boot in between finds what it loads.
             return (
-                unit_changes(self.system, None, UNIT, SANDBOX_OF_NFT)
+                unit_changes(self.system, None, NFTABLES_UNIT, SANDBOX_OF_NFT)
                 + self._config_changes(None)
                 + self._drop_in_changes(None)
                 + self._kernel_changes(None)
@@ -91,7 +90,7 @@ class Nftables(Backend):
             + self._config_changes(config)
             + self._drop_in_changes(nft if config else None)
             + unit_changes(
-                self.system, ["{0} -f {1}".format(nft, RULES_FILE)] if by_unit else None, UNIT, SANDBOX_OF_NFT
+                self.system, ["{0} -f {1}".format(nft, RULES_FILE)] if by_unit else None, NFTABLES_UNIT, SANDBOX_OF_NFT
             )
         )
 
@@ -112,7 +111,7 @@ class Nftables(Backend):
         if config:
             lines.append("{0} loads {1}, which ends with: {2}".format(SERVICE, config, INCLUDE))
         if by_unit:
-            lines.append("{0} loads {1} before the network comes up".format(UNIT, RULES_FILE))
+            lines.append("{0} loads {1} before the network comes up".format(NFTABLES_UNIT, RULES_FILE))
         return [line for line in lines if line.strip()]
 
     # --- the kernel ---------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from ...errors import CommandError, UserError
 from ...host.users import MAIL_SYSTEM, ROOT_ALONE, as_good, text_of_root
+from ...paths import PASSWORDS_QUESTION, PASSWORDS_QUESTION_LOCK
 from ...system import GRACE
 from ...text import printable
 from ...untrusted import NotRead, numbered
@@ -48,10 +49,8 @@ class Connection(NamedTuple):
         return "Connection({0}, {1})".format(self.database, self.name or self.path)
 
 
-DIRECTORY = "/run/harden-mail/passwords"
-STATEMENT = DIRECTORY + "/statement.sql"
-OPTIONS = DIRECTORY + "/client.cnf"
-LOCK = "/run/harden-mail/passwords.lock"
+STATEMENT = PASSWORDS_QUESTION + "/statement.sql"
+OPTIONS = PASSWORDS_QUESTION + "/client.cnf"
 
 # Seconds to wait for a connection.
 PATIENCE = 10
@@ -221,19 +220,19 @@ def remove_left(system, check_mode):
 
     :returns: bool, whether there was anything
     """
-    if not os.path.lexists(system.real(DIRECTORY)):
+    if not os.path.lexists(system.real(PASSWORDS_QUESTION)):
         return False
     if not check_mode:
-        with system.lock(LOCK):
+        with system.lock(PASSWORDS_QUESTION_LOCK):
             # A kill may have left a file half written, whose name is another.
-            shutil.rmtree(system.real(DIRECTORY))
+            shutil.rmtree(system.real(PASSWORDS_QUESTION))
     return True
 
 
 @contextlib.contextmanager
 def _private_files(system, statement, options):
-    with system.lock(LOCK):
-        system.make_private_dir(DIRECTORY)
+    with system.lock(PASSWORDS_QUESTION_LOCK):
+        system.make_private_dir(PASSWORDS_QUESTION)
         try:
             for path, text in ((STATEMENT, statement), (OPTIONS, options)):
                 # What a kill has left has whatever owner and mode; a new one has ours.
@@ -255,7 +254,7 @@ def _mysql(system, connection):
     file = OPTIONS if _explicit(connection) else connection.options_file
     if file:
         # root's own ~/.my.cnf and login path, which are read later, would win.
-        argv = ["env", "HOME=" + DIRECTORY, "MYSQL_TEST_LOGIN_FILE=" + DIRECTORY + "/none"] + argv
+        argv = ["env", "HOME=" + PASSWORDS_QUESTION, "MYSQL_TEST_LOGIN_FILE=" + PASSWORDS_QUESTION + "/none"] + argv
         argv.append("--defaults-extra-file=" + system.real(file))
     argv += ["--batch", "--skip-column-names", "--default-character-set=utf8mb4", "--max-allowed-packet=1M"]
     argv.append("--connect-timeout={0}".format(PATIENCE))

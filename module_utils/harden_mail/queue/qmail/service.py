@@ -16,13 +16,13 @@ import subprocess
 import time
 
 from ...errors import UserError
+from ...paths import QMAIL_WATCHDOG_LOCK
 from ...system import SEARCH_PATH
 from ..backend import Unfinished
 
 LOCKS = "/proc/locks"
 
 # Locked (shared) by each watchdog as long as it lives: a free mutex doesn't mean then that qmail-send was down.
-WATCHDOG_LOCK = "/run/harden-mail/qmail-watchdog.lock"
 
 # Seconds that deliveries in flight are given to end. (qmail-remote may wait for 20 minutes; mail must not.)
 LIMIT = 60
@@ -294,7 +294,7 @@ def _spawn(argv, slot):
 @contextlib.contextmanager
 def _watchdog_slot(system):
     """What a watchdog holds to be known, and whether another one, of a killed run, is at work."""
-    with system.open_lock(WATCHDOG_LOCK) as handle:
+    with system.open_lock(QMAIL_WATCHDOG_LOCK) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             others = False
