@@ -1,20 +1,39 @@
-"""What systemd goes by: it reads a unit's files when it is told to, and a kill may come before that."""
+"""Files of units and drop-ins: systemd reads them when it is told to, and a kill may come before that."""
 
 import os.path
+from typing import List, Optional, Sequence, Tuple
 
-from .changes import Change, Run
+from .changes import Change, Run, file_change
+from .system import System
 
 RELOAD = Run(("systemctl", "daemon-reload"), None)
 
 
-def is_outdated(system, path):
-    """Whether systemd goes by something else than what is at a path.
+def unit_file_changes(system: System, path: str, text: Optional[str], then: Sequence[Run] = ()) -> List[Change]:
+    """The list of changes (none or one) that give a file of systemd's this content, and have systemd go by it.
 
-    :param System system: the host
-    :param str path: of a unit (``/etc/systemd/system/x.service``) or a drop-in (``.../x.service.d/y.conf``), which may
-        not be there any more
-    :returns: bool; False where systemd doesn't say
+    What a killed run has written or removed, and systemd has not read since, is a change too. The directory of drop-ins
+    goes with the last one in it.
+
+    :param path: of a unit (``/etc/systemd/system/x.service``) or a drop-in (``.../x.service.d/y.conf``)
+    :param text: wanted content; None: no file
+    :param then: steps to do when systemd has read it; nothing undoes them
     """
+    changes = []
+    for change in file_change(system, path, text):
+        do = change.do + (() if text is not None else _tidy(path)) + (RELOAD, *then)
+        undo = change.undo + (() if change.before else _tidy(path)) + (RELOAD,)
+        changes.append(change._replace(do=do, undo=undo))
+    if not changes and is_outdated(system, path):
+        # The kill may have come before the empty directory went, or after.
+        left = _tidy(path) if text is None and system.is_dir(os.path.dirname(path)) else ()
+        changes = [Change("systemd's memory of " + path, "outdated\n", "as on disk\n", (*left, RELOAD, *then), ())]
+    return changes
+
+
+def is_outdated(system: System, path: str) -> bool:
+    """Whether systemd goes by something else than what is at a path, which may not be there any more; False where
+    systemd doesn't say."""
     directory = os.path.basename(os.path.dirname(path))
     unit = directory[: -len(".d")] if directory.endswith(".d") else os.path.basename(path)
     show = ["systemctl", "show", "--property=FragmentPath,DropInPaths,NeedDaemonReload", unit]
@@ -27,13 +46,10 @@ def is_outdated(system, path):
     return is_loaded != system.exists(path) or (is_loaded and known["NeedDaemonReload"] == "yes")
 
 
-def memory_changes(system, path, first=()):
-    """The list of changes (none or one) that have systemd go by what is at a path, for a file that needs no change.
-
-    :param System system: the host
-    :param str path: see :func:`is_outdated`
-    :param tuple first: steps to do before it
-    """
-    if not is_outdated(system, path):
-        return []
-    return [Change("systemd's memory of " + path, "outdated\n", "as on disk\n", (*first, RELOAD), ())]
+def _tidy(path: str) -> Tuple[Run, ...]:
+    """The steps, which may be done twice, that take the directory of a drop-in away when it is empty."""
+    directory = os.path.dirname(path)
+    if not directory.endswith(".d"):
+        return ()
+    script = '[ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty "$1"'
+    return (Run(("sh", "-c", script, "sh", directory), None),)

@@ -8,7 +8,6 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import Run, WriteFile
 from harden_mail.errors import UserError
-from harden_mail.firewall.boot_unit import drop_in_changes
 from harden_mail.firewall.nftables import backend as nftables
 from harden_mail.firewall.nftables import table as nft_table
 from harden_mail.firewall.sources import restriction
@@ -213,38 +212,3 @@ def test_including_and_taking_out_gives_the_same_bytes(text):
     assert nftables.INCLUDE in with_ours
     assert nftables.with_include(with_ours) == with_ours
     assert nftables.without_include(with_ours) == text
-
-
-SHOWN = "FragmentPath=/lib/systemd/system/nftables.service\nDropInPaths={0}\nNeedDaemonReload={1}\n"
-
-
-@pytest.mark.parametrize(
-    ("on_disk", "wanted", "shown", "reloads"),
-    [
-        ("text", "text", SHOWN.format(DROP_IN, "no"), False),
-        ("text", "text", SHOWN.format("", "no"), True),  # killed after it was written
-        ("text", "text", SHOWN.format(DROP_IN, "yes"), True),  # killed after it was written anew
-        (None, None, SHOWN.format("/run/other.conf", "yes"), False),  # another one's change is not ours to load
-        (None, None, SHOWN.format(DROP_IN, "yes"), True),  # killed after it was removed
-        ("text", "text", "", False),  # no answer
-    ],
-)
-def test_a_kill_before_systemd_reloaded_is_made_good(tmp_path, on_disk, wanted, shown, reloads):
-    system = FakeSystem(tmp_path, {"systemctl show": shown})
-    if on_disk:
-        system.write(DROP_IN, on_disk)
-    changes = drop_in_changes(system, DROP_IN, wanted)
-    assert [step.argv for change in changes for step in change.do if step.argv[0] == "systemctl"] == (
-        [("systemctl", "daemon-reload")] if reloads else []
-    )
-
-
-@pytest.mark.parametrize("directory_left", [False, True])
-def test_a_kill_around_the_removal_of_a_drop_in_s_directory_is_made_good(tmp_path, directory_left):
-    system = FakeSystem(tmp_path, {"systemctl show": SHOWN.format(DROP_IN, "yes")})
-    if directory_left:
-        system.write(DROP_IN, "text")
-        system.remove(DROP_IN)
-    (change,) = drop_in_changes(system, DROP_IN, None)
-    # rmdir says an error about a directory that is not there.
-    assert any("rmdir" in " ".join(step.argv) for step in change.do) == directory_left

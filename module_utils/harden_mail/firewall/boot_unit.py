@@ -4,11 +4,9 @@ It starts before the network does, so that no port is open for a moment; and it 
 that takes its rules away at shutdown opens the port while the mail server still runs.
 """
 
-import os.path
-
-from ..changes import Change, Run, file_change
+from ..changes import Change, Run
 from ..paths import UNITS
-from ..systemd_units import RELOAD, memory_changes
+from ..systemd_units import RELOAD, unit_file_changes
 
 DIRECTORY = UNITS + "/"
 ENABLED_LINKS = DIRECTORY + "sysinit.target.wants/"
@@ -67,9 +65,7 @@ def unit_changes(system, commands, name, sandbox):
     # Started now as well, which loads what is loaded already: a unit that this host does not let do its work is a
     # failure today, not an open port after the next boot.
     start = Run(("systemctl", "restart", name), None)
-    for change in file_change(system, DIRECTORY + name, text):
-        do = change.do + ((RELOAD, start) if enabled and commands is not None else (RELOAD,))
-        changes.append(change._replace(do=do, undo=change.undo + (RELOAD,)))
+    changes += unit_file_changes(system, DIRECTORY + name, text, [start] if enabled and commands is not None else [])
     if commands is not None and not enabled:
         changes.append(
             Change("unit " + name, "", "enabled", (Run(("systemctl", "enable", name), None), start), (_disable(name),))
@@ -86,24 +82,3 @@ def _disable(name):
 def drop_in_of(service):
     """Path of our drop-in to a unit of the host, such as "nftables.service"."""
     return DIRECTORY + service + ".d/harden-mail.conf"
-
-
-def drop_in_changes(system, path, text):
-    """Changes that add our drop-in to a unit of the host, or take it away.
-
-    :param str path: of the drop-in
-    :param str text: of the drop-in; None: none
-    :returns: list of Change
-    """
-    directory = os.path.dirname(path)
-    # One that may be done twice.
-    script = '[ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty "$1"'
-    tidy = (Run(("sh", "-c", script, "sh", directory), None),)
-    changes = []
-    for change in file_change(system, path, text):
-        do = change.do + (() if change.after else tidy) + (RELOAD,)
-        undo = change.undo + (() if change.before else tidy) + (RELOAD,)
-        changes.append(change._replace(do=do, undo=undo))
-    # The kill may have come before the empty directory went, or after.
-    left = tidy if text is None and system.is_dir(directory) else ()
-    return changes or memory_changes(system, path, left)

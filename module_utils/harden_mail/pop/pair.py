@@ -14,7 +14,7 @@ import stat
 from ..archive import build_program
 from ..changes import Change, Run, WriteFile, file_change
 from ..paths import POP_CONFIG, POP_DATABASE, POP_NOTED, POP_PROGRAM, POP_SERVICE, POP_TIMER, UNITS
-from ..systemd_units import RELOAD, memory_changes
+from ..systemd_units import unit_file_changes
 from . import database, program, readers
 from .plan import Backend
 
@@ -131,16 +131,13 @@ class Pair(Backend):
             ]
         changes = []
         for path, text, mode in texts:
-            is_unit = path.endswith((".service", ".timer"))
-            differing = file_change(self.system, path, text, mode)
-            if is_unit and not differing:
-                differing = memory_changes(self.system, path)
-            for change in differing:
+            if path.endswith((".service", ".timer")):
+                changes += unit_file_changes(self.system, path, text)
+                continue
+            for change in file_change(self.system, path, text, mode):
                 shown = change
                 if path.startswith(POP_PROGRAM):
                     shown = change._replace(before=_size(change.before), after=_size(change.after))
-                elif is_unit and change.what == path:
-                    shown = change._replace(do=(*change.do, RELOAD), undo=(*change.undo, RELOAD))
                 changes.append(shown)
         if wanted is None:
             changes += [

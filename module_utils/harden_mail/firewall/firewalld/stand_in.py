@@ -9,7 +9,8 @@ from typing import List, Optional
 from ...changes import Change, Run, private_file_change
 from ...paths import CONFIGURATION
 from ...system import System
-from ..boot_unit import drop_in_changes, drop_in_of
+from ...systemd_units import unit_file_changes
+from ..boot_unit import drop_in_of
 from ..nftables.table import DELETE, ruleset
 from ..plan import Restriction
 
@@ -34,7 +35,7 @@ def stand_in_changes(system: System, restriction: Optional[Restriction]) -> List
         drop_in = _DROP_IN_TEXT.format(nft=nft, file=FILE, table=TABLE)
     changes = [
         private_file_change(system, FILE, text),
-        drop_in_changes(system, DROP_IN, drop_in),
+        unit_file_changes(system, DROP_IN, drop_in),
     ]
     if restriction is None:
         changes.reverse()

@@ -18,7 +18,8 @@ from collections import namedtuple
 
 from ...changes import file_change, private_file_change
 from ...paths import CONFIGURATION, IPTABLES_UNIT, UNITS
-from ..boot_unit import DIRECTORY, ENABLED_LINKS, SANDBOX_OF_IPTABLES, drop_in_changes, unit_changes
+from ...systemd_units import unit_file_changes
+from ..boot_unit import DIRECTORY, ENABLED_LINKS, SANDBOX_OF_IPTABLES, unit_changes
 from . import rules_file
 from .accepts import is_enforced
 
@@ -235,7 +236,7 @@ class Boot:
         text = None
         if commands and self._has_plesk():
             text = "[Service]\n" + "".join("ExecStartPost={0}\n".format(command) for command in commands)
-        return drop_in_changes(self.system, PLESK_DROP_IN, text)
+        return unit_file_changes(self.system, PLESK_DROP_IN, text)
 
 
 def restore_argv(system, family):

@@ -10,7 +10,8 @@ import re
 from ...changes import Change, Run, file_change, private_file_change
 from ...errors import CommandError, UserError
 from ...paths import CONFIGURATION, NFTABLES_UNIT
-from ..boot_unit import DIRECTORY, SANDBOX_OF_NFT, drop_in_changes, drop_in_of, unit_changes
+from ...systemd_units import unit_file_changes
+from ..boot_unit import DIRECTORY, SANDBOX_OF_NFT, drop_in_of, unit_changes
 from ..plan import Backend
 from .table import DELETE, TABLE, read_table, ruleset, wanted_table
 
@@ -211,7 +212,7 @@ class Nftables(Backend):
         text = None
         if nft and self._flushes(self._services()):
             text = DROP_IN_TEXT.format(nft=nft, file=RULES_FILE)
-        return drop_in_changes(self.system, drop_in_of(SERVICE), text)
+        return unit_file_changes(self.system, drop_in_of(SERVICE), text)
 
 
 def with_include(text):
