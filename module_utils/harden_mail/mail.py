@@ -8,7 +8,7 @@ from email.charset import BASE64, Charset
 from email.header import Header
 from email.message import Message
 from email.utils import format_datetime
-from typing import Dict
+from typing import Any, Dict
 
 _HALF_WIDTH = re.compile("[\uff61-\uff9f]+")
 
@@ -23,7 +23,7 @@ def compose(headers: Dict[str, str], text: str, created: float, charset: str) ->
     encoding = Charset(charset)
     if charset == "utf-8":
         encoding.body_encoding = BASE64
-    message = Message()
+    message: Any = Message()
     for name, value in headers.items():
         message[name] = _header(value, charset, encoding) if name == "Subject" else value
     message["Date"] = format_datetime(datetime.datetime.fromtimestamp(created, datetime.timezone.utc))
@@ -33,13 +33,13 @@ def compose(headers: Dict[str, str], text: str, created: float, charset: str) ->
     return b"\r\n".join(message.as_bytes().splitlines()) + b"\r\n"
 
 
-def _header(text, charset, encoding):
+def _header(text: str, charset: str, encoding: Charset) -> Header:
     text = _in_charset(text, charset)
     is_ascii = all(ord(letter) < 128 for letter in text)
     return Header(text, charset="us-ascii" if is_ascii else encoding, header_name="Subject")
 
 
-def _in_charset(text, charset):
+def _in_charset(text: str, charset: str) -> str:
     """The text in letters that the charset has; a half-width or circled letter has its like there."""
     try:
         text.encode(charset)
@@ -50,7 +50,7 @@ def _in_charset(text, charset):
     return text
 
 
-def _letter(letter, charset):
+def _letter(letter: str, charset: str) -> str:
     for form in (letter, unicodedata.normalize("NFKC", letter)):
         with contextlib.suppress(UnicodeEncodeError):
             form.encode(charset)

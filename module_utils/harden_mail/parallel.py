@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import traceback
+from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from .errors import UserError
 
@@ -17,17 +18,20 @@ _CHUNK = 1 << 20
 
 _LENGTH = 4
 
+# What a part of some work yields: a weight, and a value that ``marshal`` can write.
+_Work = Callable[[int], Iterator[Tuple[int, Any]]]
 
-def together(parts, work):
+
+def together(parts: int, work: _Work) -> Iterator[Any]:
     """Yield what the parts of some work yield, in the order in which it comes.
 
-    :param work: callable, ``work(part)`` for each of ``range(parts)`` in a process of its own, gives an iterator of
-        (weight, value): a number, and what ``marshal`` can write; of values that are None nothing is told. It should
-        yield often: a process notices only then that this one is gone
+    :param work: is called with each of ``range(parts)`` in a process of its own, and gives weights and what ``marshal``
+        can write; of values that are None nothing is told. It should yield often: a process notices only then that
+        this one is gone
     :raises UserError: as the work raised it
     :raises RuntimeError: the work failed otherwise; says how
     """
-    helpers = {}
+    helpers: Dict[int, _Helper] = {}
     try:
         for part in range(parts):
             helper = _Helper(part, work, helpers)
@@ -46,10 +50,10 @@ def together(parts, work):
 class _Helper:
     """A process that does a part.
 
-    :ivar int pipe: descriptor, from which what it tells can be read
+    :ivar pipe: descriptor, from which what it tells can be read
     """
 
-    def __init__(self, part, work, others):
+    def __init__(self, part: int, work: _Work, others: Iterable[int]) -> None:
         self.pipe, writer = os.pipe()
         self._heard = bytearray()
         self._process = os.fork()
@@ -65,14 +69,14 @@ class _Helper:
             # Nothing that this process has in common with the other one is to be flushed, unlocked or removed.
             os._exit(0)
 
-    def listen(self):
+    def listen(self) -> Tuple[List[Any], bool]:
         """What it has said meanwhile: (values, whether that was all)."""
         chunk = os.read(self.pipe, _CHUNK)
         if not chunk:
             raise RuntimeError("a process that did a part of the work was killed")
         heard = self._heard
         heard += chunk
-        found = []
+        found: List[Any] = []
         while len(heard) >= _LENGTH:
             end = _LENGTH + int.from_bytes(heard[:_LENGTH], "big")
             if len(heard) < end:
@@ -88,15 +92,16 @@ class _Helper:
                 return found, True
         return found, False
 
-    def end(self):
+    def end(self) -> None:
         os.close(self.pipe)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
 
 
-def _do(work, part, stream):
-    batch, heavy = [], 0
+def _do(work: _Work, part: int, stream: BinaryIO) -> None:
+    batch: List[Any] = []
+    heavy = 0
     try:
         for weight, value in work(part):
             if value is not None:
@@ -115,7 +120,7 @@ def _do(work, part, stream):
         _tell(stream, "failed", traceback.format_exc())
 
 
-def _tell(stream, what, values):
+def _tell(stream: BinaryIO, what: str, values: Any) -> None:
     said = marshal.dumps((what, values))
     stream.write(len(said).to_bytes(_LENGTH, "big") + said)
     stream.flush()

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections import namedtuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, cast
 
 # A server that doesn't answer within this time, in seconds, counts as silent, however many there are.
 PROBE_TIMEOUT = 3.0
@@ -20,28 +20,43 @@ _ANSWER_TIMEOUT = 10.0
 # smtplib would look the host's name up in the DNS, which may hang; a literal is valid (RFC 5321, 4.1.3).
 _OUR_NAME = "[127.0.0.1]"
 
-# What one server offers; each of the first three is None when it is not known.
-#   starttls:             bool
-#   auth_plain, auth_tls: list of str, mechanisms offered without and with TLS
-#   how:                  str, the evidence
-Offer = namedtuple("Offer", "starttls auth_plain auth_tls how")
 
-# What one server says of AUTH.
-#   offered: bool, EHLO names AUTH, without or with TLS
-#   taken:   bool, AUTH was not refused; None: not tried
-#   where:   str, address and port
-Answer = namedtuple("Answer", "offered taken where")
+class Offer(NamedTuple):
+    """What one server offers; each of the first three is None when it is not known.
+
+    :ivar auth_plain: mechanisms offered without TLS
+    :ivar auth_tls: and with it
+    :ivar how: the evidence
+    """
+
+    starttls: Optional[bool]
+    auth_plain: Optional[List[str]]
+    auth_tls: Optional[List[str]]
+    how: str
 
 
-def probe(servers):
+class Answer(NamedTuple):
+    """What one server says of AUTH.
+
+    :ivar offered: EHLO names AUTH, without or with TLS
+    :ivar taken: AUTH was not refused; None: not tried
+    :ivar where: address and port
+    """
+
+    offered: bool
+    taken: Optional[bool]
+    where: str
+
+
+def probe(servers: Sequence[Tuple[int, Sequence[str]]]) -> List[Offer]:
     """Ask all servers at once.
 
-    :param servers: list of (int port, list of str addresses: the next is tried when one can't be talked to)
-    :returns: list of Offer, in the same order; at most PROBE_TIMEOUT seconds later
+    :param servers: ports and addresses: the next one is tried when one can't be talked to
+    :returns: in the same order; at most PROBE_TIMEOUT seconds later
     """
     offers = [Offer(None, None, None, "no answer within {0:g} seconds".format(PROBE_TIMEOUT))] * len(servers)
 
-    def ask(index, port, addresses):
+    def ask(index: int, port: int, addresses: Sequence[str]) -> None:
         offers[index] = _ask(port, addresses)
 
     # Not a pool: at exit Python would wait for its threads, and these may hang.
@@ -57,7 +72,7 @@ def probe(servers):
     return list(offers)
 
 
-def _ask(port, addresses):
+def _ask(port: int, addresses: Sequence[str]) -> Offer:
     trouble = "nothing to connect to"
     for address in addresses:
         where = "port {0} of {1}".format(port, address)
@@ -72,7 +87,7 @@ def _ask(port, addresses):
     return Offer(None, None, None, trouble)
 
 
-def _offer(address, port, tls_first, where):
+def _offer(address: str, port: int, tls_first: bool, where: str) -> Offer:
     with _session(address, port, tls_first) as session:
         _expect(250, session.ehlo())
         if tls_first:
@@ -88,12 +103,12 @@ def _offer(address, port, tls_first, where):
         return Offer(True, auth_plain, mechanisms(session), "EHLO to {0}, before and after STARTTLS".format(where))
 
 
-def ask(address, port, try_auth=False):
+def ask(address: str, port: int, try_auth: bool = False) -> Optional[Answer]:
     """Ask an SMTP server about AUTH, without and with TLS.
 
-    :param str address: also in brackets
-    :param bool try_auth: also send AUTH, which a server may take without offering it
-    :returns: :class:`Answer`, or None when there is none
+    :param address: also in brackets
+    :param try_auth: also send AUTH, which a server may take without offering it
+    :returns: None when there is no answer
     """
     where = "port {0} of {1}".format(port, address)
     offered = taken = False
@@ -109,11 +124,11 @@ def ask(address, port, try_auth=False):
     return Answer(offered, taken if try_auth else None, where)
 
 
-def _greet(session):
+def _greet(session: smtplib.SMTP) -> bool:
     return session.ehlo()[0] == 250
 
 
-def _try_tls(session):
+def _try_tls(session: smtplib.SMTP) -> bool:
     """Whether the session is in TLS now; a server whose TLS is broken can't be asked any further."""
     if not session.has_extn("starttls"):
         return False
@@ -124,7 +139,7 @@ def _try_tls(session):
     return True
 
 
-def _takes_auth(session):
+def _takes_auth(session: smtplib.SMTP) -> bool:
     code, _text = session.docmd("AUTH", "PLAIN")
     if code == 334:
         session.docmd("*")
@@ -133,7 +148,7 @@ def _takes_auth(session):
     return code in (235, 535)
 
 
-def mechanisms(session):
+def mechanisms(session: smtplib.SMTP) -> List[str]:
     """SASL mechanisms in the answer to EHLO, each once, in the server's order."""
     # "AUTH=PLAIN", the form for old clients, comes on a line of its own; smtplib puts both together.
     words = session.esmtp_features.get("auth", "").upper().split()
@@ -141,7 +156,9 @@ def mechanisms(session):
 
 
 @contextlib.contextmanager
-def _session(address, port, tls_first, connect_timeout=CONNECT_TIMEOUT, timeout=PROBE_TIMEOUT):
+def _session(
+    address: str, port: int, tls_first: bool, connect_timeout: float = CONNECT_TIMEOUT, timeout: float = PROBE_TIMEOUT
+) -> Iterator[smtplib.SMTP]:
     """A session after the greeting; it ends with QUIT, so that no log speaks of a lost connection."""
     session = smtplib.SMTP(local_hostname=_OUR_NAME)
     # Connected by hand: smtplib knows one time-out only, for connecting and for every answer.
@@ -158,22 +175,22 @@ def _session(address, port, tls_first, connect_timeout=CONNECT_TIMEOUT, timeout=
         session.close()
 
 
-def _start_tls(session):
+def _start_tls(session: smtplib.SMTP) -> None:
     _expect(220, session.docmd("STARTTLS"))
     _in_tls(session)
     _expect(250, session.ehlo())
 
 
-def _expect(wanted, answer):
+def _expect(wanted: int, answer: Tuple[int, bytes]) -> None:
     code, text = answer
     if code != wanted:
         raise smtplib.SMTPException("{0} {1}".format(code, text.decode("ascii", "replace")))
 
 
-def _in_tls(session):
+def _in_tls(session: smtplib.SMTP) -> None:
     # Whom we talk to is sure, it is this host: its certificate is often self-signed and doesn't matter here.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    session.sock = context.wrap_socket(session.sock)
+    session.sock = context.wrap_socket(cast(socket.socket, session.sock))
     session.file = None  # smtplib's reader of the socket before

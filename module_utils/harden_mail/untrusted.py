@@ -4,7 +4,6 @@ The way to a file is walked by safe steps only (:mod:`untrusted_walk`); what is 
 or cut, and said.
 """
 
-import collections
 import contextlib
 import fnmatch
 import io
@@ -12,14 +11,24 @@ import os
 import re
 import stat
 import time
+from typing import AbstractSet, Any, BinaryIO, Iterable, Iterator, List, NamedTuple, Optional, Tuple, cast
 
+from .system import System
 from .untrusted_walk import LINK, NotRead, as_not_read, require_same, trusted_users, user_name, walked, why_not
 
 # Longest line in bytes; a hash and its owner's name need a hundredth.
 LONGEST_LINE = 65536
 
+
+class Limits(NamedTuple):
+    """Of one file: bytes and lines, and seconds until its end is read."""
+
+    bytes: int
+    lines: int
+    seconds: float
+
+
 # Of a file of accounts: half a million rows of a hundred bytes fit in.
-Limits = collections.namedtuple("Limits", "bytes lines seconds")
 ACCOUNT_FILE = Limits(64 << 20, 500000, 60)
 
 # Entries of one directory that are looked at.
@@ -32,16 +41,22 @@ _PLAIN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXE
 class NoProblems:
     """For callers that need not know what could not be read."""
 
-    def add(self, place, what, line=None):
+    def add(self, place: str, what: str, line: Optional[int] = None) -> None:
         pass
 
 
-def opened(system, path, limit=ACCOUNT_FILE.bytes, owners=None, peers=frozenset()):
-    """A plain file, open for reading: a buffered binary file object, to be closed by the caller.
+def opened(
+    system: System,
+    path: str,
+    limit: Optional[int] = ACCOUNT_FILE.bytes,
+    owners: Optional[Iterable[int]] = None,
+    peers: AbstractSet[int] = frozenset(),
+) -> io.BufferedReader:
+    """A plain file, open for reading, to be closed by the caller.
 
-    :param System system: the host
-    :param str path: absolute, on the host
-    :param int limit: bytes; a larger file is refused (None: any size, for callers that bound what they read)
+    :param system: the host
+    :param path: absolute, on the host
+    :param limit: bytes; a larger file is refused (None: any size, for callers that bound what they read)
     :param owners: user ids besides root's of whom the file may be (None: of anybody)
     :param peers: user ids that are as good as each other; see :func:`untrusted_walk.walked`
     :raises NotRead: it is missing, no plain file, too large, somebody else's, or the way there can't be trusted
@@ -67,10 +82,12 @@ def opened(system, path, limit=ACCOUNT_FILE.bytes, owners=None, peers=frozenset(
     return os.fdopen(descriptor, "rb")
 
 
-def read_untrusted(system, path, limit=1 << 20, owners=None):
+def read_untrusted(
+    system: System, path: str, limit: int = 1 << 20, owners: Optional[Iterable[int]] = None
+) -> Optional[str]:
     """Whole text of a file (UTF-8, surrogateescape), or None when it is not there.
 
-    :param int limit: bytes
+    :param limit: bytes
     :raises NotRead: see :func:`opened`; also when it grows beyond the limit while it is read
     """
     try:
@@ -86,14 +103,20 @@ def read_untrusted(system, path, limit=1 << 20, owners=None):
     return content.decode("utf-8", "surrogateescape")
 
 
-def lines_untrusted(system, path, problems=None, limits=ACCOUNT_FILE, owners=None, peers=frozenset()):
+def lines_untrusted(
+    system: System,
+    path: str,
+    problems: Any = None,
+    limits: Limits = ACCOUNT_FILE,
+    owners: Optional[Iterable[int]] = None,
+    peers: AbstractSet[int] = frozenset(),
+) -> Iterator[Tuple[int, str]]:
     """Lines of a file, one at a time, in constant memory.
 
     What is not read is told to ``problems`` (its method ``add(place, what, line=None)``): the file, as by
     :func:`opened`, lines that are too long or hold a NUL, and all that is beyond a limit.
 
-    :param Limits limits: bytes and lines of the file, seconds until its end is read
-    :returns: iterator of (int number from 1, str line without its end; "\\r\\n" is an end too)
+    :returns: of (number from 1, line without its end; "\\r\\n" is an end too)
     """
     problems = problems or NoProblems()
     try:
@@ -118,27 +141,27 @@ def lines_untrusted(system, path, problems=None, limits=ACCOUNT_FILE, owners=Non
 class _Bounded(io.RawIOBase):
     """Reads a file up to limits, whatever happens to it meanwhile; raises NotRead beyond them."""
 
-    def __init__(self, path, handle, limits):
+    def __init__(self, path: str, handle: io.BufferedReader, limits: Limits) -> None:
         super().__init__()
         self._path, self._handle, self._left = path, handle, limits.bytes
         self._deadline = time.monotonic() + limits.seconds
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         if self._left < 0 or time.monotonic() > self._deadline:
             raise NotRead(self._path, "grows, or is read too slowly; the rest is not read")
-        count = self._handle.raw.readinto(buffer)
+        count = cast(io.RawIOBase, self._handle.raw).readinto(buffer)
         self._left -= count
         return count
 
 
-def numbered(handle, carriage_return=True):
+def numbered(handle: BinaryIO, carriage_return: bool = True) -> Iterator[Tuple[int, Optional[bytes]]]:
     """Lines of a binary file.
 
-    :param bool carriage_return: whether one before the line's end is part of that end
-    :returns: iterator of (int number from 1, bytes without the line's end, or None for a line that is too long)
+    :param carriage_return: whether one before the line's end is part of that end
+    :returns: of (number from 1, the line without its end, or None for one that is too long)
     """
     number = 0
     while True:
@@ -158,12 +181,18 @@ def numbered(handle, carriage_return=True):
             yield number, line
 
 
-def matching(system, pattern, problems=None, most=_MOST_ENTRIES, peers=frozenset()):
-    """Paths (sorted list of str, absolute on the host) that match a pattern of the shell and are reached by safe steps.
+def matching(
+    system: System,
+    pattern: str,
+    problems: Any = None,
+    most: int = _MOST_ENTRIES,
+    peers: AbstractSet[int] = frozenset(),
+) -> List[str]:
+    """Paths (sorted, absolute on the host) that match a pattern of the shell and are reached by safe steps.
 
-    :param str pattern: absolute; ``*``, ``?`` and ``[...]`` within a component, none of which match a leading dot
+    :param pattern: absolute; ``*``, ``?`` and ``[...]`` within a component, none of which match a leading dot
     :param problems: told of directories that are not looked into, and of what is beyond a bound
-    :param int most: paths at most
+    :param most: paths at most
     """
     problems = problems or NoProblems()
     found = [""]
@@ -178,13 +207,13 @@ def matching(system, pattern, problems=None, most=_MOST_ENTRIES, peers=frozenset
     return [path for path in found if _is_there(system, path, problems, peers)]
 
 
-def write_untrusted(system, path, text, mode=0o644):
+def write_untrusted(system: System, path: str, text: str, mode: int = 0o644) -> None:
     """Replace a file in a directory that somebody else may own, in one step.
 
     A link that others than root made is replaced, never followed; the new content is made under a name that nobody can
     guess. What a kill left behind goes with the next call.
 
-    :param str text: UTF-8 with surrogateescape
+    :param text: UTF-8 with surrogateescape
     :raises NotRead: the way there can't be trusted
     :raises OSError: the disk is full, and the like
     """
@@ -213,7 +242,7 @@ def write_untrusted(system, path, text, mode=0o644):
             os.close(descriptor)
 
 
-def remove_untrusted(system, path):
+def remove_untrusted(system: System, path: str) -> None:
     """Remove a file, or a link itself, and what a killed call of :func:`write_untrusted` has left beside it.
 
     By the same steps; nothing happens when it is not there.
@@ -226,7 +255,7 @@ def remove_untrusted(system, path):
             os.unlink(name, dir_fd=directory.descriptor)
 
 
-def is_there_untrusted(system, path):
+def is_there_untrusted(system: System, path: str) -> bool:
     """Whether :func:`remove_untrusted` would remove something."""
     try:
         with walked(system, path, replaces=True) as (directory, name, about):
@@ -235,8 +264,8 @@ def is_there_untrusted(system, path):
         return False
 
 
-def owner_of(system, path, peers=frozenset()):
-    """User id (int) of a plain file that :func:`opened` would open.
+def owner_of(system: System, path: str, peers: AbstractSet[int] = frozenset()) -> int:
+    """User id of a plain file that :func:`opened` would open.
 
     :raises NotRead: as there
     """
@@ -244,7 +273,7 @@ def owner_of(system, path, peers=frozenset()):
         return os.fstat(handle.fileno()).st_uid
 
 
-def _entries(system, path, pattern, problems):
+def _entries(system: System, path: str, pattern: str, problems: Any) -> List[str]:
     """Sorted names in a directory that match one component of a pattern."""
     found = []
     try:
@@ -263,7 +292,7 @@ def _entries(system, path, pattern, problems):
     return sorted(found)
 
 
-def _names(descriptor):
+def _names(descriptor: int) -> Iterator[str]:
     """Names in a directory, one at a time: a list of millions would be long in memory."""
     # Python 3.6 can't scan a descriptor; the kernel's name for one does everywhere.
     with os.scandir("/proc/self/fd/{0}".format(descriptor)) as entries:
@@ -271,7 +300,7 @@ def _names(descriptor):
             yield entry.name
 
 
-def _is_there(system, path, problems, peers):
+def _is_there(system: System, path: str, problems: Any, peers: AbstractSet[int]) -> bool:
     try:
         with walked(system, path, peers=peers) as (_directory, _name, about):
             return about is not None
@@ -281,11 +310,11 @@ def _is_there(system, path, problems, peers):
         return False
 
 
-def _left(name):
+def _left(name: str) -> str:
     return ".{0}.harden-mail-".format(name)
 
 
-def _remove_left(descriptor, name):
+def _remove_left(descriptor: int, name: str) -> None:
     """Remove what a killed call has left of its own in a directory."""
     for position, entry in enumerate(_names(descriptor)):
         if position >= _MOST_ENTRIES:

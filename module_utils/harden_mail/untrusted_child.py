@@ -13,30 +13,44 @@ import resource
 import select
 import signal
 import time
-from collections import namedtuple
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, NamedTuple, Tuple
 
 from .errors import UserError
 from .surface import place_of
 from .untrusted_walk import NotRead, trusted_users
 
-# seconds: that the rows are waited for, by the clock, in all; memory: bytes beside what it begins with; bytes: of all
-# rows together, as JSON; rows: how many; row: bytes of a single one
-Bounds = namedtuple("Bounds", "seconds memory bytes rows row")
+
+class Bounds(NamedTuple):
+    """Of what is read in a process of a file's owner.
+
+    :ivar seconds: that the rows are waited for, by the clock, in all
+    :ivar memory: bytes beside what it begins with
+    :ivar bytes: of all rows together, as JSON
+    :ivar rows: how many
+    :ivar row: bytes of a single one
+    """
+
+    seconds: float
+    memory: int
+    bytes: int
+    rows: int
+    row: int
+
+
 DATABASE = Bounds(120, 256 << 20, 256 << 20, 500000, 65536)
 
 _CHUNK = 1 << 16
 _ROW, _TELL, _DONE = 0, 1, 2
 
 
-def rows_as_owner(path, work, owner, bounds=DATABASE):
+def rows_as_owner(path: str, work: Callable[[], Iterable[Any]], owner: int, bounds: Bounds = DATABASE) -> Iterator[Any]:
     """Yield what some work yields, done in a process of a file's owner.
 
-    :param str path: of the file, for messages only
-    :param work: callable without arguments, which gives an iterator of what JSON can carry; it opens its files by
-        itself, as that user, and imports nothing: Ansible's copy of this code is root's. A UserError or NotRead of it
-        is said; of anything else only the kind
-    :param int owner: user id; as root's own the work is bounded in the same way
-    :param Bounds bounds: beyond which it is ended
+    :param path: of the file, for messages only
+    :param work: gives what JSON can carry; it opens its files by itself, as that user, and imports nothing: Ansible's
+        copy of this code is root's. A UserError or NotRead of it is said; of anything else only the kind
+    :param owner: user id; as root's own the work is bounded in the same way
+    :param bounds: beyond which it is ended
     :raises NotRead: it failed, broke a bound, or can't become that user; rows that came before were yielded
     """
     reader, writer = os.pipe()
@@ -53,7 +67,7 @@ def rows_as_owner(path, work, owner, bounds=DATABASE):
         os.waitpid(process, 0)
 
 
-def _rows(path, reader, bounds):
+def _rows(path: str, reader: int, bounds: Bounds) -> Iterator[Any]:
     wait, left, count, heard = bounds.seconds, bounds.bytes, 0, bytearray()
     while True:
         # What is done with rows that came is no waiting.
@@ -84,7 +98,7 @@ def _rows(path, reader, bounds):
             yield value
 
 
-def _message(path, line):
+def _message(path: str, line: bytearray) -> Tuple[int, Any]:
     # Who has taken over that process can write anything.
     with contextlib.suppress(ValueError, RecursionError):
         message = json.loads(line.decode())
@@ -94,7 +108,7 @@ def _message(path, line):
     raise NotRead(path, "could not be read: the process that read it answered with nonsense")
 
 
-def _child(work, owner, bounds, writer):
+def _child(work: Callable[[], Iterable[Any]], owner: int, bounds: Bounds, writer: int) -> None:
     """Become the owner, do the work, end."""
     try:
         # Whoever started this may have closed the first three, which are to lead nowhere.
@@ -119,11 +133,11 @@ def _child(work, owner, bounds, writer):
         os._exit(0)
 
 
-def _say(stream, kind, value):
+def _say(stream: BinaryIO, kind: int, value: Any) -> None:
     stream.write(json.dumps([kind, value]).encode() + b"\n")
 
 
-def _confine(owner, bounds, writer):
+def _confine(owner: int, bounds: Bounds, writer: int) -> None:
     """Drop all rights but the owner's, and bound memory, processor time and files.
 
     A change of user also takes the process's memory, a copy of root's, out of that user's reach (ptrace(2): dumpable).
@@ -159,11 +173,11 @@ def _confine(owner, bounds, writer):
         resource.setrlimit(name, (most, most))
 
 
-def _open_descriptors():
+def _open_descriptors() -> List[int]:
     return [int(name) for name in os.listdir("/proc/self/fd")]
 
 
-def _size():
+def _size() -> int:
     """Bytes of address space that this process has now; proc(5), statm."""
     with open("/proc/self/statm", "rb") as handle:
         return int(handle.read().split()[0]) * resource.getpagesize()

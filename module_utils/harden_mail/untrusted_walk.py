@@ -5,13 +5,15 @@ that of systemd's ``chase()`` with CHASE_SAFE: from what root owns a step may le
 to what the same user owns. So a user's link, hard link or foreign entry never makes root read what that user could not.
 """
 
-import collections
 import contextlib
 import errno
 import os
 import pwd
 import re
 import stat
+from typing import AbstractSet, Iterator, List, NamedTuple, Optional, Set, Tuple
+
+from .system import System
 
 # As many symbolic links as the kernel follows in one path.
 _MOST_LINKS = 40
@@ -29,38 +31,43 @@ LINK = "is a symbolic link that others than root could have made, so it is not f
 class NotRead(Exception):
     """A file is not read (or written), and why.
 
-    :ivar str path: on the host
-    :ivar str why: a clause that follows the path, as "is no plain file, so it is not read"
-    :ivar bool missing: there is nothing at that path
+    :ivar path: on the host
+    :ivar why: a clause that follows the path, as "is no plain file, so it is not read"
+    :ivar missing: there is nothing at that path
     """
 
-    def __init__(self, path, why, missing=False):
+    def __init__(self, path: str, why: str, missing: bool = False) -> None:
         super().__init__("{0} {1}".format(path, why))
         self.path, self.why, self.missing = path, why, missing
 
 
-class _Directory(collections.namedtuple("_Directory", "descriptor path owner only_root")):
+class _Directory(NamedTuple):
     """A directory on the way.
 
-    :ivar int descriptor: of O_PATH
-    :ivar str path: on the host, without links
-    :ivar int owner: user id
-    :ivar bool only_root: whether nobody else can make entries in it
+    :ivar descriptor: of O_PATH
+    :ivar path: on the host, without links
+    :ivar owner: user id
+    :ivar only_root: whether nobody else can make entries in it
     """
 
-    __slots__ = ()
+    descriptor: int
+    path: str
+    owner: int
+    only_root: bool
 
 
-def trusted_users():
+def trusted_users() -> Set[int]:
     """User ids that are trusted: root's, and our own (of whoever runs the tests)."""
     return {0, os.geteuid()}
 
 
 @contextlib.contextmanager
-def walked(system, path, replaces=False, peers=frozenset()):
-    """The directory, name and ``os.stat_result`` (or None) of what a path leads to; a link only if it is not followed.
+def walked(
+    system: System, path: str, replaces: bool = False, peers: AbstractSet[int] = frozenset()
+) -> Iterator[Tuple[_Directory, str, Optional[os.stat_result]]]:
+    """The directory, name and stat (None: there is nothing) of what a path leads to; a link only if it is not followed.
 
-    :param bool replaces: what is there is only replaced or removed, which who owns its directory could do as well, so
+    :param replaces: what is there is only replaced or removed, which who owns its directory could do as well, so
         that it is no matter whose it is
     :param peers: user ids that are as good as each other and root, as those of the mail system: a step from one's
         directory may lead to a plain file of another that has no second name
@@ -74,8 +81,10 @@ def walked(system, path, replaces=False, peers=frozenset()):
             os.close(directory.descriptor)
 
 
-def _walk(way, path, forbidden, replaces, peers):
-    """See :func:`walked`; ``way`` is the list of directories until here, whose descriptors the caller closes."""
+def _walk(
+    way: List[_Directory], path: str, forbidden: Set[str], replaces: bool, peers: AbstractSet[int]
+) -> Tuple[_Directory, str, Optional[os.stat_result]]:
+    """See :func:`walked`; ``way`` is the directories until here, whose descriptors the caller closes."""
     left, links = [part for part in path.split("/") if part not in ("", ".")][::-1], 0
     while left:
         name, here = left.pop(), way[-1]
@@ -109,7 +118,7 @@ def _walk(way, path, forbidden, replaces, peers):
     raise NotRead(path, "is no plain file, so it is not read")
 
 
-def _up(way, path):
+def _up(way: List[_Directory], path: str) -> None:
     here = way[-1]
     if here.owner not in trusted_users():
         raise NotRead(path, "leads up from a directory of {0}".format(user_name(here.owner)))
@@ -117,7 +126,7 @@ def _up(way, path):
         os.close(way.pop().descriptor)
 
 
-def _look(path, here, name, may_be_missing):
+def _look(path: str, here: _Directory, name: str, may_be_missing: bool) -> Optional[os.stat_result]:
     with as_not_read(path):
         try:
             return os.stat(name, dir_fd=here.descriptor, follow_symlinks=False)
@@ -127,8 +136,8 @@ def _look(path, here, name, may_be_missing):
             raise
 
 
-def _target(way, path, here, name):
-    """Components (list of str, the last one first) of where a link leads, from the last directory in ``way``."""
+def _target(way: List[_Directory], path: str, here: _Directory, name: str) -> List[str]:
+    """Components (the last one first) of where a link leads, from the last directory in ``way``."""
     with as_not_read(path):
         target = os.readlink(name, dir_fd=here.descriptor)
     if target.startswith("/"):
@@ -137,13 +146,13 @@ def _target(way, path, here, name):
     return [part for part in target.split("/") if part not in ("", ".")][::-1]
 
 
-def _directory_of(descriptor, path):
+def _directory_of(descriptor: int, path: str) -> _Directory:
     about = os.fstat(descriptor)
     others = about.st_mode & stat.S_IWOTH or (about.st_mode & stat.S_IWGRP and about.st_gid != 0)
     return _Directory(descriptor, path, about.st_uid, about.st_uid in trusted_users() and not others)
 
 
-def _check_step(path, here, about, peers):
+def _check_step(path: str, here: _Directory, about: os.stat_result, peers: AbstractSet[int]) -> None:
     if here.owner in trusted_users():
         # In a directory that others can write, too, a second name could be a hard link to a file of root's elsewhere.
         if (
@@ -162,12 +171,12 @@ def _check_step(path, here, about, peers):
         )
 
 
-def _is_of_peers(here, about, peers):
+def _is_of_peers(here: _Directory, about: os.stat_result, peers: AbstractSet[int]) -> bool:
     is_single = stat.S_ISREG(about.st_mode) and about.st_nlink == 1
     return is_single and here.owner in peers and about.st_uid in trusted_users() | set(peers)
 
 
-def require_same(path, before, after):
+def require_same(path: str, before: os.stat_result, after: os.stat_result) -> None:
     """What was opened is what was looked at.
 
     :raises NotRead: it is not
@@ -180,8 +189,8 @@ def require_same(path, before, after):
         raise NotRead(path, "was replaced while it was opened, so it is not read")
 
 
-def _kernels_places(system):
-    """Set of mount points behind which no files of a disk are; proc(5), ``/proc/PID/mountinfo``."""
+def _kernels_places(system: System) -> Set[str]:
+    """Mount points behind which no files of a disk are; proc(5), ``/proc/PID/mountinfo``."""
     found = set(_KERNELS_PLACES)
     with contextlib.suppress(OSError), open(system.real("/proc/self/mountinfo"), errors="surrogateescape") as handle:
         for line in handle:
@@ -194,18 +203,18 @@ def _kernels_places(system):
 
 
 @contextlib.contextmanager
-def as_not_read(path):
+def as_not_read(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise NotRead(path, why_not(error), missing=error.errno in (errno.ENOENT, errno.ENOTDIR)) from None
 
 
-def why_not(error):
+def why_not(error: OSError) -> str:
     return "can't be read ({0})".format(error.strerror or error)
 
 
-def user_name(uid):
+def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,7 +1,7 @@
 """What Courier's POP and IMAP servers log."""
 
 import re
-from typing import List, Match, Optional, Pattern, Tuple
+from typing import List, Match, Optional, Pattern, Tuple, cast
 
 from ...addresses import fold_address
 from ..events import Event, Left
@@ -31,8 +31,8 @@ def courier_format(log_names: Pattern = _LOG_NAMES) -> Format:
         failed, account, address = match.groups()
         folded = fold_address(address)
         port = None if failed or not folded else _PORT.match(line.message, match.end(3) + 1)
-        session = _session(folded, port.group(1)) if port else None
-        kind = log_names.match(line.program).group(1)
+        session = _session(folded, port.group(1)) if folded and port else None
+        kind = cast(Match, log_names.match(line.program)).group(1)
         return login(line, kind, shown(account) if account else None, address, not failed, line.program, session)
 
     return Format(

@@ -119,7 +119,7 @@ def _fields_of(elements: str) -> _Fields:
     # An account may itself hold ">, method=PLAIN, rip=": what Dovecot wrote is the last of them, or the first.
     known = user is not None and user < address
     return _Fields(
-        _around(words, user) if known else ("", ""),
+        _around(words, user) if known and user is not None else ("", ""),
         _field(words, address, _LOOKS[_ADDRESS], greedy=user is None or known),
         None if session is None else _field(words, session, _LOOKS[_SESSION], greedy=user is None or user < session),
     )

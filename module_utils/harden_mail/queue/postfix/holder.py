@@ -13,7 +13,7 @@ class Holder(Mover):
 
     def hold(self, messages: List[Handle]) -> Tuple[int, List[Tuple[str, str]]]:
         """Hold messages: (how many, [(id, why)] of those left)"""
-        files = []
+        files: List[int] = []
         wanted = [Wanted(message.id, message.states[0], message.inode, None, None, None, None) for message in messages]
         try:
             skipped = self.take_all(wanted, files, self._hold_one)

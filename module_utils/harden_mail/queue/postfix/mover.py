@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 from collections import namedtuple
-from typing import Callable, List, Tuple
+from typing import Callable, List, Set, Tuple
 
 from ...errors import CommandError
 from ...system import System
@@ -58,7 +58,7 @@ class Mover:
         self.system, self.spool, self.instance = system, spool, instance
         self.owner = spool.owner()
         self._locks = None
-        self._to_look_at = set()
+        self._to_look_at: Set[str] = set()
 
     def wake(self) -> None:
         """Tell the queue manager of mail that it would not look for soon; where none runs nothing happens."""

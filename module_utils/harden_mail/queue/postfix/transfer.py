@@ -43,7 +43,8 @@ class Transfer(Mover):
 
     def take(self, entries: Iterable[dict]) -> Tuple[int, List[Tuple[str, str]]]:
         """Move messages (lines of the manifest) out of the queue: (how many were, [(id, why)] of those that weren't)"""
-        taken, files = [], []
+        taken: List[Tuple[str, str]] = []
+        files: List[int] = []
 
         def take_one(wanted, files):
             queue, about = self.move(wanted, files, lambda queue: (self.place, queue, wanted.id))
