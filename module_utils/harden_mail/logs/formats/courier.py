@@ -1,7 +1,7 @@
 """What Courier's POP and IMAP servers log."""
 
 import re
-from typing import List, Match, Optional, Pattern, Tuple, cast
+from typing import List, Match, Optional, Tuple, cast
 
 from ...addresses import fold_address
 from ..events import Event, Left
@@ -11,7 +11,7 @@ from .format import Format, Line, Memory, login, shown
 PROGRAM = re.compile(r"(?:(?:imap|pop3)(?:d|login)|courier(?:imap|pop3)login)(?:-ssl)?\Z")
 
 # What they begin with; the group says whose.
-_LOG_NAMES = re.compile(r"(?:courier(?=(?:imap|pop3)login))?(imap|pop3)(?:d|login)")
+LOG_NAMES = r"(?:courier(?=(?:imap|pop3)login))?(imap|pop3)(?:d|login)"
 
 _LOGIN = re.compile(
     r"LOGIN( FAILED)?, (?:user=(.*)|method=[^,\s]+), ip=\[([0-9A-Fa-f.:]+)\](?:, port=\[|, protocol=|\Z)", re.DOTALL
@@ -21,23 +21,24 @@ _PORT = re.compile(r", port=\[(\d+)\]")
 _LEFT = re.compile(r"(?:LOGOUT|TIMEOUT|DISCONNECTED), user=.*, ip=\[([0-9A-Fa-f.:]+)\], port=\[(\d+)\]", re.DOTALL)
 
 
-def courier_format(log_names: Pattern = _LOG_NAMES) -> Format:
+def courier_format(log_names: str = LOG_NAMES) -> Format:
     """
-    :param log_names: fits the names that courierlogger has for its programs (``-name=``), from their beginning; its
-        one group is "imap" or "pop3"
+    :param log_names: regular expression that fits the names that courierlogger has for its programs (``-name=``), from
+        their beginning; its one group is "imap" or "pop3"
     """
+    programs = re.compile(log_names)
 
     def _login(line: Line, match: Match, _memory: Memory) -> List[Event]:
         failed, account, address = match.groups()
         folded = fold_address(address)
         port = None if failed or not folded else _PORT.match(line.message, match.end(3) + 1)
         session = _session(folded, port.group(1)) if folded and port else None
-        kind = cast(Match, log_names.match(line.program)).group(1)
+        kind = cast(Match, programs.match(line.program)).group(1)
         return login(line, kind, shown(account) if account else None, address, not failed, line.program, session)
 
     return Format(
         name="courier",
-        programs=log_names,
+        programs=programs,
         wanted=(b"LOGIN",),
         logins=((_LOGIN, _login),),
         wanted_ends=(b"LOGOUT", b"DISCONNECTED", b"TIMEOUT"),

@@ -99,8 +99,8 @@ def dovecot_format(log_name: str = LOG_NAME, elements: str = ELEMENTS, prefix: s
 class _Fields(NamedTuple):
     """Where a line has what matters.
 
-    ``user``: the words before and after the account ("": not named before the address, where alone it can't be told
-    from what a client makes up). ``address``, ``session``: patterns of the text up to it, whose group it is.
+    ``user``: the words before and after the account ("": not named). It is looked for before the address: after it,
+    it could not be told from what follows. ``address``, ``session``: patterns of the text up to it, whose group it is.
     """
 
     user: Tuple[str, str]
@@ -117,10 +117,9 @@ def _fields_of(elements: str) -> _Fields:
             "somebody logged in.".format(elements)
         )
     # An account may itself hold ">, method=PLAIN, rip=": what Dovecot wrote is the last of them, or the first.
-    known = user is not None and user < address
     return _Fields(
-        _around(words, user) if known and user is not None else ("", ""),
-        _field(words, address, _LOOKS[_ADDRESS], greedy=user is None or known),
+        ("", "") if user is None else _around(words, user),
+        _field(words, address, _LOOKS[_ADDRESS], greedy=user is None or user < address),
         None if session is None else _field(words, session, _LOOKS[_SESSION], greedy=user is None or user < session),
     )
 

@@ -1,7 +1,7 @@
 """Every log format there is."""
 
 import functools
-from typing import Iterable, Optional
+from typing import Iterable, Iterator, Optional
 
 from .courier import courier_format
 from .dovecot import dovecot_format
@@ -26,6 +26,9 @@ class Formats:
         self.wanted_ends = tuple(word for form in self._formats for word in form.wanted_ends)
         # A log has few names of programs, and others write as many as they like.
         self.of = functools.lru_cache(maxsize=_PROGRAM_LIMIT)(self._of)
+
+    def __iter__(self) -> Iterator[Format]:
+        return iter(self._formats)
 
     def _of(self, program: str) -> Optional[Format]:
         """Whose program that is, by its name in the log; None when no format knows it."""
