@@ -5,11 +5,13 @@ Asked of the servers themselves, as they would run now: ``postconf`` and ``dovec
 
 import ipaddress
 import re
+from typing import Collection, Iterable, List
 
-from .addresses import is_loopback, is_within
+from .addresses import Network, is_loopback, is_within
 from .errors import CommandError
 from .postfix.instance import Instance
-from .postfix.master_cf import host_of, key_of, parse_services, port_of
+from .postfix.master_cf import Service, host_of, key_of, parse_services, port_of
+from .system import System
 from .text import printable
 
 # Longest value that is shown.
@@ -39,14 +41,14 @@ _LOCAL = ", which is every user and web application of this host,"
 _HOW = {"login_trusted_networks": " (ID, XCLIENT)", "haproxy_trusted_networks": " (PROXY)"}
 
 
-def postfix_findings(system, config_dirs):
-    """Findings on the services of Postfix that people submit mail by: list of sentences.
+def postfix_findings(system: System, config_dirs: Iterable[str]) -> List[str]:
+    """Findings on the services of Postfix that people submit mail by: sentences.
 
     Those are smtpd on 587 and 465, or where AUTH is taken; not on loopback, where filters hand mail back.
 
-    :param list config_dirs: of str, of each instance
+    :param config_dirs: of each instance
     """
-    findings = []
+    findings: List[str] = []
     for config_dir in config_dirs:
         try:
             listed = system.run(["postconf", "-c", config_dir, "-M"]).out
@@ -65,7 +67,7 @@ def postfix_findings(system, config_dirs):
     return findings
 
 
-def _submits(instance, service):
+def _submits(instance: Instance, service: Service) -> bool:
     if service.command != "smtpd" or service.kind not in ("inet", "pass"):
         return False
     if service.kind == "inet" and is_loopback(host_of(service)):
@@ -74,7 +76,7 @@ def _submits(instance, service):
     return takes_auth or (service.kind == "inet" and port_of(service) in (587, 465))
 
 
-def _of_smtpd(instance, service):
+def _of_smtpd(instance: Instance, service: Service) -> List[str]:
     findings = []
     for name, text in (
         ("smtpd_authorized_xclient_hosts", XCLIENT),
@@ -87,21 +89,21 @@ def _of_smtpd(instance, service):
     return findings + _of_a_proxy(instance, service, "smtpd_upstream_proxy_protocol")
 
 
-def _of_a_proxy(instance, service, name):
+def _of_a_proxy(instance: Instance, service: Service, name: str) -> List[str]:
     value = instance.value(service, name)
     if not value:
         return []
     return [PROXY.format(service=_named(instance, service), name=name, value=printable(value, _SHOWN))]
 
 
-def _named(instance, service):
+def _named(instance: Instance, service: Service) -> str:
     return "{0}: service {1}".format(instance.path, key_of(service))
 
 
-def dovecot_findings(system, exempt):
-    """Findings on Dovecot where a log-in lets an address send: list of sentences.
+def dovecot_findings(system: System, exempt: Collection[Network]) -> List[str]:
+    """Findings on Dovecot where a log-in lets an address send: sentences.
 
-    :param exempt: ipaddress networks that send without a log-in anyway
+    :param exempt: those that send without a log-in anyway
     """
     try:
         said = system.run(["doveconf", "-n"]).out
@@ -119,9 +121,9 @@ def dovecot_findings(system, exempt):
     return findings
 
 
-def _values(said, name):
-    """Words of a setting wherever it stands, in filters too: list of str; 2.4 may write a list as a block."""
-    words = []
+def _values(said: str, name: str) -> List[str]:
+    """Words of a setting wherever it stands, in filters too; 2.4 may write a list as a block."""
+    words: List[str] = []
     for value in re.findall(r"(?m)^\s*{0}\s*=[ \t]*(.*)$".format(name), said):
         words += value.replace(",", " ").split()
     for block in re.findall(r"(?m)^\s*{0}\s*\{{([^}}]*)\}}".format(name), said):
@@ -129,7 +131,7 @@ def _values(said, name):
     return [word.strip('"') for word in dict.fromkeys(words) if word.strip('"')]
 
 
-def _is_harmless(word, exempt):
+def _is_harmless(word: str, exempt: Collection[Network]) -> bool:
     """Whether only hosts that need no log-in could say so; on this host, that is also everybody who is on it."""
     try:
         network = ipaddress.ip_network(word, strict=False)

@@ -5,12 +5,14 @@ a panel that is not there, is none.
 """
 
 import time
+from typing import AbstractSet, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ..errors import CommandError
+from ..system import System
 from ..text import printable
 from ..untrusted import Limits, lines_untrusted, matching
 from .panel import plesk_settings
-from .panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, pattern_of
+from .panel_accounts import CPANEL, DIRECTADMIN, OF_A_CUSTOMER, AccountFile, pattern_of
 from .passdbs import VARIABLE, Configuration
 from .sasl import sasldb_files
 from .users import MAIL_SYSTEM, VPOPMAIL, as_good, users, vpasswd_files
@@ -22,11 +24,23 @@ SYSTEM_DRIVERS = ("pam", "passwd", "shadow", "bsdauth")
 COUNTED = Limits(64 << 20, 300000, 20)
 
 
-# Each store in this file is a tuple: its name, its path, the number of accounts or None, the evidence, and why the
-# number is not known, or None.
+class _Entry(NamedTuple):
+    """A store.
+
+    :ivar number: of accounts; None: not known, and why
+    :ivar how: the evidence
+    """
+
+    store: str
+    path: Optional[str]
+    number: Optional[int]
+    how: str
+    why: Optional[str]
 
 
-def find_accounts(system, mta, pop, panel):
+def find_accounts(
+    system: System, mta: Dict[str, Any], pop: Dict[str, Any], panel: Dict[str, Any]
+) -> Tuple[List[Dict[str, Any]], Dict[str, str]]:
     """Facts ``accounts``."""
     if panel["name"]:
         found = [_plesk(system)]  # whatever its Dovecot or Courier asks, the answer comes from Plesk
@@ -40,27 +54,27 @@ def find_accounts(system, mta, pop, panel):
         if not found and (mta["name"] or pop["name"]):
             found.append(_shadow(system, "no other store was found"))
     # Dovecot may ask a store more than once, as the system's accounts; those of 2.4's SQL are told apart by no path.
-    first = {}
+    first: Dict[Tuple[str, Optional[str]], _Entry] = {}
     for entry in found:
         first.setdefault(entry[:2], entry)
     found = list(first.values())
     accounts = [{"store": store, "path": path, "count": count} for store, path, count, _how, _why in found]
-    evidence = {str(index): entry[3] for index, entry in enumerate(found)}
-    evidence.update({"{0}.count".format(index): entry[4] for index, entry in enumerate(found) if entry[4]})
+    evidence = {str(index): entry.how for index, entry in enumerate(found)}
+    evidence.update({"{0}.count".format(index): entry.why for index, entry in enumerate(found) if entry.why})
     return accounts, evidence
 
 
-def passdbs(text):
+def passdbs(text: str) -> List[Tuple[str, Optional[str]]]:
     """Where Dovecot looks passwords up.
 
-    :param str text: ``doveconf -n`` (2.3: ``passdb {``, driver and args inside; 2.4: ``passdb NAME {``, where the
+    :param text: ``doveconf -n`` (2.3: ``passdb {``, driver and args inside; 2.4: ``passdb NAME {``, where the
         name is the driver unless ``driver`` says otherwise)
-    :returns: list of (driver, path or None), without those that only deny
+    :returns: (driver, path), without those that only deny
     """
     return [(passdb.driver, passdb.path) for passdb in Configuration(text).passdbs()]
 
 
-def _dovecot(system):
+def _dovecot(system: System) -> List[_Entry]:
     try:
         text = system.run(["doveconf", "-n"], check=False).out
     except CommandError:
@@ -82,15 +96,15 @@ def _dovecot(system):
     return found
 
 
-def _plesk(system):
-    mailnames = plesk_settings(system).get("PLESK_MAILNAMES_D", "/var/qmail/mailnames")
+def _plesk(system: System) -> _Entry:
+    mailnames = (plesk_settings(system) or {}).get("PLESK_MAILNAMES_D", "/var/qmail/mailnames")
     domains = matching(system, mailnames + "/*")
     boxes = sum(system.is_dir(domain + "/" + name) for domain in domains for name in system.listdir(domain))
     how = "Plesk's mailbox directories; the passwords are in its database"
-    return "plesk", mailnames, boxes, how, None
+    return _Entry("plesk", mailnames, boxes, how, None)
 
 
-def _with_panels(system, found):
+def _with_panels(system: System, found: List[_Entry]) -> List[_Entry]:
     """Stores, with those of a panel that root has put on this host."""
     if DIRECTADMIN.is_there(system):
         # Its Dovecot asks the same files by a path of its own.
@@ -107,8 +121,8 @@ def _with_panels(system, found):
     return found
 
 
-def _cpanel(system):
-    counts = {}
+def _cpanel(system: System) -> List[_Entry]:
+    counts: Dict[str, _Count] = {}
     of_lists = _Count(system)
     for file in CPANEL.files(system, of_lists):
         counts.setdefault(pattern_of(file), _Count(system)).files([file])
@@ -117,7 +131,7 @@ def _cpanel(system):
     return [_entry(CPANEL.name, pattern, counts[pattern], "cPanel's domains") for pattern in sorted(counts)]
 
 
-def _vpopmail(system):
+def _vpopmail(system: System) -> List[_Entry]:
     user = users(system).get(VPOPMAIL)
     if user is None:
         return []
@@ -132,27 +146,24 @@ def _vpopmail(system):
     return [_entry("vpopmail", tables, None, "the file is there")] if system.exists(tables) else []
 
 
-def _shadow(system, how):
+def _shadow(system: System, how: str) -> _Entry:
     count = _Count(system)
     count.paths(["/etc/shadow"], (), is_account=_has_password)
     return _entry("shadow", "/etc/shadow", count, how)
 
 
-def _has_password(line):
+def _has_password(line: str) -> bool:
     # "*" and "!" at the beginning: nobody can log in with a password.
     return line.count(":") >= 2 and line.split(":")[1][:1] not in ("*", "!", "")
 
 
-def _is_account(line):
+def _is_account(line: str) -> bool:
     return ":" in line and line[:1] not in (":", "#")
 
 
-def _entry(store, path, count, how):
-    """A store's tuple.
-
-    :param count: :class:`_Count`, or None where nothing was counted
-    """
-    return store, path, count.number if count else None, how, count.why if count else None
+def _entry(store: str, path: Optional[str], count: Optional["_Count"], how: str) -> _Entry:
+    """A store, with what was counted, if anything was."""
+    return _Entry(store, path, count.number if count else None, how, count.why if count else None)
 
 
 class _Count:
@@ -161,24 +172,32 @@ class _Count:
     Where not all could be counted, the number is not known.
     """
 
-    def __init__(self, system):
+    def __init__(self, system: System) -> None:
         self._system, self._found, self._left = system, 0, COUNTED.lines
         self._deadline = time.monotonic() + COUNTED.seconds
-        self._trouble, self._troubles = None, 0
+        self._trouble: Optional[str] = None
+        self._troubles = 0
 
-    def add(self, place, what, line=None):
+    def add(self, place: str, what: str, line: Optional[int] = None) -> None:
         """A problem of whoever reads for this."""
         self._troubles += 1
         if self._trouble is None:
             where = " (line {0})".format(line) if line else ""
             self._trouble = "{0} {1}{2}".format(printable(place), what, where)
 
-    def files(self, files):
+    def files(self, files: Iterable[AccountFile]) -> None:
         """Count those of a panel; what each customer writes is bounded on its own, too."""
         for file in files:
             self.paths([file.path], (file.uid,), OF_A_CUSTOMER)
 
-    def paths(self, paths, owners=None, each=COUNTED, is_account=_is_account, peers=frozenset()):
+    def paths(
+        self,
+        paths: Iterable[str],
+        owners: Optional[Iterable[int]] = None,
+        each: Limits = COUNTED,
+        is_account: Callable[[str], bool] = _is_account,
+        peers: AbstractSet[int] = frozenset(),
+    ) -> None:
         for path in paths:
             seconds = self._deadline - time.monotonic()
             if self._left <= 0 or seconds <= 0:
@@ -190,11 +209,11 @@ class _Count:
                 self._found += is_account(line)
 
     @property
-    def number(self):
+    def number(self) -> Optional[int]:
         return None if self._trouble else self._found
 
     @property
-    def why(self):
+    def why(self) -> Optional[str]:
         if not self._trouble:
             return None
         more = " and {0:,} more".format(self._troubles - 1) if self._troubles > 1 else ""

@@ -1,6 +1,9 @@
 """All that is known of a host, with the evidence."""
 
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
 from .. import smtp
+from ..system import System
 from .accounts import find_accounts
 from .firewall import find_firewall
 from .listeners import find_listeners
@@ -12,18 +15,21 @@ from .processes import find_processes
 from .services import find_services
 
 
-def gather(system, probe=smtp.probe):
+def gather(
+    system: System, probe: Callable[[Sequence[Tuple[int, Sequence[str]]]], List[smtp.Offer]] = smtp.probe
+) -> Dict[str, Any]:
     """Look at the host.
 
-    :param System system: the host
+    :param system: the host
     :param probe: asks SMTP servers what they offer; see :func:`smtp.probe`
-    :returns: dict, the value of ``ansible_facts.mail_host``
+    :returns: the value of ``ansible_facts.mail_host``
     """
     processes = find_processes(system)
     services = find_services(system)
-    facts, evidence = {}, {}
+    facts: Dict[str, Any] = {}
+    evidence: Dict[str, str] = {}
 
-    def put(name, found):
+    def put(name: str, found: Tuple[Any, Dict[str, str]]) -> None:
         facts[name], how = found
         for path, text in how.items():
             evidence[".".join(part for part in (name, path) if part)] = text
@@ -41,7 +47,7 @@ def gather(system, probe=smtp.probe):
     return facts
 
 
-def why_not_applicable(system, facts):
+def why_not_applicable(system: System, facts: Dict[str, Any]) -> Optional[str]:
     """A sentence on why there is nothing to harden here, or None when there is a mail server."""
     if facts["mta"]["name"]:
         return None

@@ -5,10 +5,12 @@ passed over; so is what daemons like fail2ban add and take away again by themsel
 """
 
 import re
-from collections import namedtuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import CommandError
 from ..paths import CONFIGURATION
+from ..system import System
+from .services import Services
 
 # Our own objects; every chain and table of ours begins so.
 OUR_CHAINS = "HARDEN-MAIL-"
@@ -28,10 +30,17 @@ NFTABLES_FILES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 # Files with the tables that the old iptables has loaded, a name a line; with iptables-nft they are empty or missing.
 LEGACY_TABLES = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
 
-Answer = namedtuple("Answer", "backend running variant why")
+
+class Answer(NamedTuple):
+    """The firewall; why: how that was found."""
+
+    backend: Optional[str]
+    running: bool
+    variant: Optional[str]
+    why: str
 
 
-def find_firewall(system, services, panel):
+def find_firewall(system: System, services: Services, panel: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, str]]:
     """Facts ``firewall``."""
     answer = _backend(system, services)
     evidence = {"backend": answer.why, "running": answer.why}
@@ -53,7 +62,7 @@ def find_firewall(system, services, panel):
     }, evidence
 
 
-def _backend(system, services):
+def _backend(system: System, services: Services) -> Answer:
     for look in (_firewalld, _nftables, _iptables, _available):
         answer = look(system, services)
         if answer:
@@ -61,13 +70,13 @@ def _backend(system, services):
     return Answer(None, False, None, "no firewall is in use, and neither nft nor iptables is there")
 
 
-def _firewalld(_system, services):
+def _firewalld(_system: System, services: Services) -> Optional[Answer]:
     if services.active("firewalld"):
         return Answer("firewalld", True, None, "firewalld.service is active")
     return None
 
 
-def _nftables(system, services):
+def _nftables(system: System, services: Services) -> Optional[Answer]:
     native, _of_iptables = nft_tables(_output(system, ["nft", "list", "chains"]))
     if native:
         why = "table {0} in `nft list chains`, neither iptables' nor a daemon's".format(native[0])
@@ -77,7 +86,7 @@ def _nftables(system, services):
     return None
 
 
-def _iptables(system, services):
+def _iptables(system: System, services: Services) -> Optional[Answer]:
     default = _default_variant(system)
     if default is None:
         return None
@@ -85,12 +94,13 @@ def _iptables(system, services):
         if has_rules(_output(system, [command])):
             return Answer("iptables", True, variant, "rules in `{0}`".format(command))
     for name in ("netfilter-persistent", "iptables"):
-        if services.enabled(name):
-            return Answer("iptables", False, default, "no rules, but {0} is enabled".format(services.get(name).name))
+        service = services.get(name)
+        if service and service.enabled:
+            return Answer("iptables", False, default, "no rules, but {0} is enabled".format(service.name))
     return None
 
 
-def _available(system, _services):
+def _available(system: System, _services: Services) -> Optional[Answer]:
     if system.which("nft"):
         return Answer("nftables", False, None, "no firewall is in use; nft is there")
     default = _default_variant(system)
@@ -99,14 +109,15 @@ def _available(system, _services):
     return None
 
 
-def nft_tables(text):
+def nft_tables(text: str) -> Tuple[List[str], List[str]]:
     """Tables that filter something: those with a chain that hangs on a hook.
 
-    :param str text: ``nft list chains``
-    :returns: (tables that people made, tables of iptables-nft), two lists of str ("inet filter")
+    :param text: ``nft list chains``
+    :returns: (tables that people made, tables of iptables-nft), "inet filter"
     """
-    hooked = []  # of (family, name, chain)
-    table = chain = None
+    hooked: List[Tuple[str, str, str]] = []  # of (family, name, chain)
+    table: List[str] = []
+    chain = ""
     for line in text.splitlines():
         words = line.split()
         if words[:1] == ["table"]:
@@ -127,10 +138,10 @@ def nft_tables(text):
     return native, of_iptables
 
 
-def has_rules(text):
+def has_rules(text: str) -> bool:
     """Whether iptables is in use: a rule that is neither ours nor a daemon's, or a chain that refuses by default.
 
-    :param str text: ``iptables-save``
+    :param text: ``iptables-save``
     """
     passed_over = (OUR_CHAINS,) + DAEMONS_CHAINS
     for line in text.splitlines():
@@ -142,7 +153,7 @@ def has_rules(text):
     return False
 
 
-def _default_variant(system):
+def _default_variant(system: System) -> Optional[str]:
     """``nft`` or ``legacy``, as the program ``iptables`` says; None when there is none."""
     text = _output(system, ["iptables", "-V"])
     if not text:
@@ -150,7 +161,7 @@ def _default_variant(system):
     return "nft" if "(nf_tables)" in text else "legacy"
 
 
-def _save_commands(system, default):
+def _save_commands(system: System, default: str) -> List[Tuple[str, str]]:
     """Commands that print rules, and whose they are; the variant that isn't the default only where it left a trace."""
     commands = [(default, "iptables-save"), (default, "ip6tables-save")]
     if default == "nft" and any(system.read(path) for path in LEGACY_TABLES):
@@ -160,12 +171,12 @@ def _save_commands(system, default):
     return commands
 
 
-def _version(system, backend):
-    """:returns: (str or None, how)"""
+def _version(system: System, backend: Optional[str]) -> Tuple[Optional[str], str]:
+    """:returns: (version, how)"""
     if backend == "firewalld":
         # firewall-cmd --version takes longer than all the rest together.
         for path in system.glob("/usr/lib/python3*/*-packages/firewall/config/__init__.py"):
-            found = re.search(r"^VERSION = ['\"]([^'\"]+)", system.read(path), re.MULTILINE)
+            found = re.search(r"^VERSION = ['\"]([^'\"]+)", system.read(path) or "", re.MULTILINE)
             if found:
                 return found.group(1), path
         text, how = _output(system, ["firewall-cmd", "--version"]), "firewall-cmd --version"
@@ -174,13 +185,15 @@ def _version(system, backend):
     elif backend == "iptables":
         text, how = _output(system, ["iptables", "-V"]), "iptables -V"
     else:
-        return None, None
+        return None, ""
     found = re.search(r"\d+(\.\d+)+", text)
     return (found.group() if found else None), how
 
 
-def _persistence(system, services, panel, backend):
-    """:returns: (method, path, how); None thrice where nothing is known to bring rules back after a reboot"""
+def _persistence(
+    system: System, services: Services, panel: Dict[str, Any], backend: Optional[str]
+) -> Tuple[Optional[str], Optional[str], str]:
+    """:returns: (method, path, how); no method and no path where nothing is known to bring rules back after a reboot"""
     own_means = None
     if backend == "firewalld":
         own_means = "firewalld", "/etc/firewalld", "firewalld keeps its own configuration"
@@ -193,10 +206,10 @@ def _persistence(system, services, panel, backend):
         return own_means
     if backend and services.manager == "systemd":
         return "unit", CONFIGURATION, "this host has no means of its own; systemd can load rules at boot"
-    return None, None, None
+    return None, None, ""
 
 
-def _iptables_persistence(system, services, panel):
+def _iptables_persistence(system: System, services: Services, panel: Dict[str, Any]) -> Optional[Tuple[str, str, str]]:
     # Plesk writes this script and runs it at boot; it takes whatever else was loaded into INPUT away again.
     of_plesk = "{0}/var/modules/firewall/firewall-active.sh".format(panel["root"])
     if panel["root"] and system.exists(of_plesk):
@@ -208,7 +221,7 @@ def _iptables_persistence(system, services, panel):
     return None
 
 
-def _output(system, argv):
+def _output(system: System, argv: Sequence[str]) -> str:
     """What a command prints; nothing when it fails or isn't there."""
     try:
         return system.run(argv, check=False).out

@@ -2,21 +2,36 @@
 
 import ipaddress
 import re
-from collections import namedtuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..addresses import of_kernel
 from ..postfix.instance import Instance
-from ..postfix.master_cf import host_of, port_of
-from .processes import holders, is_postfix_master
+from ..postfix.master_cf import Service, host_of, port_of
+from ..smtp import Offer
+from ..system import System
+from .processes import Process, holders, is_postfix_master
 
 PORTS = (25, 465, 587)
 
-Socket = namedtuple("Socket", "port family address inode")
+
+class Socket(NamedTuple):
+    """A socket that listens; family is 4 or 6."""
+
+    port: int
+    family: int
+    address: str
+    inode: str
+
 
 LISTEN = "0A"  # the state's number in /proc/net/tcp, of the kernel's include/net/tcp_states.h
 
 
-def find_listeners(system, processes, mta, probe):
+def find_listeners(
+    system: System,
+    processes: Sequence[Process],
+    mta: Dict[str, Any],
+    probe: Callable[[Sequence[Tuple[int, Sequence[str]]]], List[Offer]],
+) -> Tuple[List[Dict[str, Any]], Dict[str, str]]:
     """Facts ``listeners``."""
     sockets = listening(system)
     held_by = holders(system, processes, {socket.inode for socket in sockets})
@@ -57,12 +72,9 @@ def find_listeners(system, processes, mta, probe):
     return listeners, evidence
 
 
-def listening(system):
-    """Listening sockets, by port, family and address.
-
-    :returns: list of Socket (int port, int family 4 or 6, str address, str inode)
-    """
-    found = {}
+def listening(system: System) -> List[Socket]:
+    """Listening sockets, by port, family and address."""
+    found: Dict[Tuple[int, int, str], Socket] = {}
     for family, path in ((4, "/proc/net/tcp"), (6, "/proc/net/tcp6")):
         for line in (system.read(path) or "").splitlines()[1:]:
             fields = line.split()
@@ -74,12 +86,12 @@ def listening(system):
     return [found[key] for key in sorted(found)]
 
 
-def own_addresses(system):
+def own_addresses(system: System) -> Dict[int, str]:
     """An address of the host itself that isn't loopback, for each family that has one.
 
-    :returns: dict from 4 and 6 to str
+    :returns: by 4 and 6
     """
-    own = {}
+    own: Dict[int, str] = {}
     # The local routing table as a trie: an address, then its leaf's type.
     trie = system.read("/proc/net/fib_trie") or ""
     for address in re.findall(r"\|-- (\d+\.\d+\.\d+\.\d+)\n\s+/32 host LOCAL", trie):
@@ -92,11 +104,10 @@ def own_addresses(system):
     return own
 
 
-def service_of(services, listener):
+def service_of(services: Iterable[Service], listener: Socket) -> Optional[str]:
     """The entry of master.cf that a socket belongs to, as it is written there; one that names the address comes first.
 
-    :param list services: of postfix_config.Service, of kind inet
-    :returns: str or None
+    :param services: of kind inet
     """
     for host in (listener.address, ""):
         for service in services:
@@ -105,7 +116,7 @@ def service_of(services, listener):
     return None
 
 
-def _ways_in(socket, own):
+def _ways_in(socket: Socket, own: Dict[int, str]) -> List[str]:
     """Addresses to try, the best first.
 
     Servers are often more generous, or more secretive, towards loopback than towards strangers

@@ -2,8 +2,10 @@
 
 import os
 import re
+from typing import Any, Dict, List, Set, Tuple
 
 from ..postfix.postconf import postconf
+from ..system import System
 
 SYSLOG_CONFIGURATIONS = ("/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf", "/etc/syslog.conf", "/etc/syslog-ng/*.conf")
 
@@ -17,9 +19,9 @@ USUAL = (
 )
 
 
-def find_logs(system, mta, panel):
+def find_logs(system: System, mta: Dict[str, Any], panel: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, str]]:
     """Facts ``logs``: files that exist, each once however many names it has."""
-    named = []  # of (path or pattern, how)
+    named: List[Tuple[str, str]] = []  # of (path or pattern, how)
     for pattern in SYSLOG_CONFIGURATIONS:
         for path in system.glob(pattern):
             named += [(target, path) for target in mail_targets(system.read(path) or "")]
@@ -30,7 +32,9 @@ def find_logs(system, mta, panel):
         named.append((panel["root"] + "/var/log/maillog", "Plesk's place"))
     named += [(pattern, "a usual place") for pattern in USUAL]
 
-    files, evidence, seen = [], {}, set()
+    files: List[str] = []
+    evidence: Dict[str, str] = {}
+    seen: Set[str] = set()
     for pattern, how in named:
         for path in system.glob(pattern):
             real = os.path.realpath(system.real(path))
@@ -49,11 +53,11 @@ def find_logs(system, mta, panel):
     return {"files": files, "journal": journal}, evidence
 
 
-def mail_targets(text):
+def mail_targets(text: str) -> List[str]:
     """Files that a syslog configuration sends the facility ``mail`` to.
 
-    :param str text: selectors and actions as in rsyslog.conf(5) and syslog.conf(5): ``mail.*  -/var/log/mail.log``
-    :returns: list of absolute paths
+    :param text: selectors and actions as in rsyslog.conf(5) and syslog.conf(5): ``mail.*  -/var/log/mail.log``
+    :returns: absolute paths
     """
     found = []
     for line in text.splitlines():
@@ -63,7 +67,7 @@ def mail_targets(text):
     return found
 
 
-def _takes_mail(selector):
+def _takes_mail(selector: str) -> bool:
     """Whether "mail.*" or "mail,news.info" takes what log-ins are written at (info); "mail.err" doesn't."""
     facilities, _dot, priority = selector.partition(".")
     return "mail" in facilities.split(",") and priority in ("*", "info", "debug", "=info")

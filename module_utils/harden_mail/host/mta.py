@@ -1,9 +1,12 @@
 """Which program moves this host's mail: Postfix, qmail, or none that is known here."""
 
 import os
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 from ..postfix.postconf import POSTFIX_DIR, postconf
-from .processes import is_postfix_master, link
+from ..system import System
+from .processes import Process, is_postfix_master, link
+from .services import Services
 
 QMAIL_DIR = "/var/qmail"
 
@@ -11,13 +14,15 @@ QMAIL_DIR = "/var/qmail"
 SUPERVISED = ("/service", "/etc/service", "/var/service")
 
 
-def nothing():
+def nothing() -> Dict[str, Any]:
     """Facts ``mta`` of a host without any."""
     keys = ("name", "flavour", "version", "queue_dir", "config_dir", "service")
     return dict(dict.fromkeys(keys), instances=[])
 
 
-def find_mta(system, processes, services, panel):
+def find_mta(
+    system: System, processes: Iterable[Process], services: Services, panel: Dict[str, Any]
+) -> Tuple[Dict[str, Any], Dict[str, str]]:
     """Facts ``mta``."""
     candidates = []
     if system.which("postconf") and system.exists(POSTFIX_DIR + "/main.cf"):
@@ -49,7 +54,7 @@ def find_mta(system, processes, services, panel):
     return facts, evidence
 
 
-def sendmail_program(system):
+def sendmail_program(system: System) -> Optional[str]:
     """The program behind /usr/sbin/sendmail (absolute path, links followed), or None."""
     path = "/usr/sbin/sendmail"
     if not system.exists(path):
@@ -62,7 +67,7 @@ def sendmail_program(system):
     return path
 
 
-def _postfix(system, services, panel):
+def _postfix(system: System, services: Services, panel: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, str]]:
     names = ("mail_version", "queue_directory", "daemon_directory", "multi_instance_directories")
     settings = postconf(system, POSTFIX_DIR, names)
     asked = "postconf -c {0} ".format(POSTFIX_DIR)
@@ -100,7 +105,7 @@ def _postfix(system, services, panel):
     return facts, evidence
 
 
-def _postfix_flavour(system, panel, daemon_dir):
+def _postfix_flavour(system: System, panel: Dict[str, Any], daemon_dir: Optional[str]) -> Tuple[str, str]:
     if panel["name"]:
         return "plesk", "the panel is Plesk"
     where = "daemon_directory is {0}".format(daemon_dir)
@@ -111,7 +116,7 @@ def _postfix_flavour(system, panel, daemon_dir):
     return "plain", where + ", as of no distribution known here"
 
 
-def _qmail(system, services, panel):
+def _qmail(system: System, services: Services, panel: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, str]]:
     facts = dict(nothing(), name="qmail", queue_dir=QMAIL_DIR + "/queue", config_dir=QMAIL_DIR + "/control")
     evidence = {"queue_dir": "qmail's fixed place", "config_dir": "qmail's fixed place"}
     supervised = next(
@@ -136,7 +141,7 @@ def _qmail(system, services, panel):
     return facts, evidence
 
 
-def _service_of(services, name, evidence):
+def _service_of(services: Services, name: str, evidence: Dict[str, str]) -> Optional[str]:
     service = services.get(name)
     if service is None:
         return None

@@ -1,7 +1,11 @@
 """Plesk, by its files: its own commands take seconds and need its database."""
 
+from typing import Any, Dict, Optional, Tuple
 
-def find_panel(system):
+from ..system import System
+
+
+def find_panel(system: System) -> Tuple[Dict[str, Any], Dict[str, str]]:
     """Facts ``panel``."""
     settings = plesk_settings(system)
     if settings is None:
@@ -10,12 +14,12 @@ def find_panel(system):
     evidence = {"name": "/etc/psa/psa.conf is there", "root": "PRODUCT_ROOT_D in /etc/psa/psa.conf"}
     # The version file's first field; the rest is the system it was built for and the build.
     fields = (system.read(root + "/version") or "").split() if root else []
-    if fields:
+    if root and fields:
         evidence["version"] = root + "/version"
     return {"name": "plesk", "version": fields[0] if fields else None, "root": root}, evidence
 
 
-def plesk_settings(system):
+def plesk_settings(system: System) -> Optional[Dict[str, str]]:
     """The keys of /etc/psa/psa.conf ("NAME value" a line), or None when there is no Plesk."""
     text = system.read("/etc/psa/psa.conf")
     if text is None:

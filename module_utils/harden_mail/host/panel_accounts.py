@@ -7,13 +7,25 @@ given to its owner: anybody can make ``~/etc/example.com/shadow``.
 import fnmatch
 import os
 import re
-from collections import namedtuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..system import System
 from ..untrusted import ACCOUNT_FILE, Limits, NotRead, lines_untrusted, walked
-from .users import as_good, is_roots, text_of_root, users
+from .users import User, as_good, is_roots, text_of_root, users
 
-# A file of accounts: its path; the domain, and whose it is (names); uid: of whom the file may be, besides root.
-AccountFile = namedtuple("AccountFile", "path domain owner uid")
+
+class AccountFile(NamedTuple):
+    """A file of accounts.
+
+    :ivar owner: name of whose the domain is
+    :ivar uid: of whom the file may be, besides root
+    """
+
+    path: str
+    domain: str
+    owner: str
+    uid: int
+
 
 # Files of its own that root alone can have put there; one of them is enough.
 CPANEL_MARKS = ("/usr/local/cpanel/version", "/usr/local/cpanel/cpanel", "/etc/wwwacct.conf")
@@ -35,13 +47,16 @@ _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_])?\Z")
 class Shares:
     """Lines of files of several owners, within a bound on all files of each.
 
-    :param Limits each: the bytes and seconds of each file, the lines of each owner
+    :param each: the bytes and seconds of each file, the lines of each owner
     """
 
-    def __init__(self, each):
-        self._each, self._lines = each, {}
+    def __init__(self, each: Limits) -> None:
+        self._each = each
+        self._lines: Dict[str, int] = {}
 
-    def taken(self, owner, system, path, problems, owners):
+    def taken(
+        self, owner: str, system: System, path: str, problems: Any, owners: Iterable[int]
+    ) -> Iterator[Tuple[int, str]]:
         """Lines of a file, as of ``untrusted.lines_untrusted``, off an owner's share."""
         left = self._each.lines - self._lines.get(owner, 0)
         for number, line in lines_untrusted(system, path, problems, self._each._replace(lines=left), owners):
@@ -52,33 +67,44 @@ class Shares:
 class Panel:
     """A panel that keeps a file of accounts for each domain.
 
-    :ivar str name: of its store
-    :ivar str title: its name, as people write it
-    :ivar str pattern: of those files, where they usually are
+    :ivar name: of its store
+    :ivar title: its name, as people write it
+    :ivar pattern: of those files, where they usually are
     """
 
-    def __init__(self, title, pattern, marks, as_good, lists, file_of):
+    def __init__(
+        self,
+        title: str,
+        pattern: str,
+        marks: Sequence[str],
+        as_good: Sequence[str],
+        lists: Sequence[str],
+        file_of: Callable[[str, str, Dict[str, User]], Optional[AccountFile]],
+    ) -> None:
         self.name, self.title, self.pattern = title.lower(), title, pattern
         self._marks, self._as_good, self._lists, self._file_of = marks, as_good, lists, file_of
 
-    def is_there(self, system):
-        """Whether root has put this panel on the host (bool)."""
+    def is_there(self, system: System) -> bool:
+        """Whether root has put this panel on the host."""
         good = as_good(system, self._as_good)
         return any(is_roots(system, mark, good) for mark in self._marks)
 
-    def files(self, system, problems):
-        """Files that its domains' accounts are in: list of :class:`AccountFile`, ordered by path; there may be none.
+    def files(self, system: System, problems: Any) -> List[AccountFile]:
+        """Files that its domains' accounts are in, ordered by path; there may be none.
 
         :param problems: told (``add``) of lists of domains that can't be read
         """
         there = users(system)
-        found, by_other_names = {}, []
+        found: Dict[str, AccountFile] = {}
+        by_other_names: List[AccountFile] = []
         for domain, owner in self._domains(system, problems).items():
             file = self._file_of(domain, owner, there)
-            other = other_name(system, file.path) if file else None
+            if file is None:
+                continue
+            other = other_name(system, file.path)
             if other:
                 by_other_names.append(file._replace(path=other))
-            elif file and _is_there(system, file.path):
+            elif _is_there(system, file.path):
                 found[file.path] = file
         for file in by_other_names:
             # Most are read by their own name already.
@@ -86,10 +112,11 @@ class Panel:
                 found[file.path] = file
         return [found[path] for path in sorted(found)]
 
-    def _domains(self, system, problems):
-        """Owner (str, "" where it isn't said) by domain."""
+    def _domains(self, system: System, problems: Any) -> Dict[str, str]:
+        """Owner ("" where it isn't said) by domain."""
         good = as_good(system, self._as_good)
-        found, is_said = {}, False
+        found: Dict[str, str] = {}
+        is_said = False
         for path in self._lists:
             try:
                 text = text_of_root(system, path, good)
@@ -108,7 +135,7 @@ class Panel:
         return found
 
 
-def _of_cpanel(domain, owner, there):
+def _of_cpanel(domain: str, owner: str, there: Dict[str, User]) -> Optional[AccountFile]:
     # "nobody" and root have no mail accounts in their homes.
     if owner not in there or not there[owner].uid or owner == "nobody":
         return None
@@ -116,7 +143,7 @@ def _of_cpanel(domain, owner, there):
     return AccountFile(path, domain, owner, there[owner].uid)
 
 
-def _of_directadmin(domain, owner, there):
+def _of_directadmin(domain: str, owner: str, there: Dict[str, User]) -> AccountFile:
     return AccountFile(
         "/etc/virtual/{0}/passwd".format(domain), domain, owner, there["mail"].uid if "mail" in there else 0
     )
@@ -133,7 +160,7 @@ DIRECTADMIN = Panel(
 )
 
 
-def _is_there(system, path):
+def _is_there(system: System, path: str) -> bool:
     """Whether a file is there, or something in its place that is to be told of."""
     try:
         with walked(system, path) as (_directory, _name, about):
@@ -142,8 +169,8 @@ def _is_there(system, path):
         return not error.missing
 
 
-def other_name(system, path):
-    """Of a file in a directory that is a link to one beside it, the path by way of that one (str); else None.
+def other_name(system: System, path: str) -> Optional[str]:
+    """Of a file in a directory that is a link to one beside it, the path by way of that one; else None.
 
     Panels have such links for a domain's other names. Whoever could make it could as well have named the directory so.
     """
@@ -156,15 +183,12 @@ def other_name(system, path):
     return target + "/" + name if os.path.dirname(target) == above and os.path.basename(target) != ".." else None
 
 
-def pattern_of(file):
-    """The pattern (str) that a file of cPanel's matches and those of customers beside it: ``/home2/*/etc/*/shadow``.
-
-    :param AccountFile file: one
-    """
+def pattern_of(file: AccountFile) -> str:
+    """The pattern that a file of cPanel's matches and those of customers beside it: ``/home2/*/etc/*/shadow``."""
     return file.path.rsplit("/", 4)[0] + "/*/etc/*/shadow"
 
 
-def fits(path, pattern):
-    """Whether a path matches a pattern of the shell (bool), component by component."""
+def fits(path: str, pattern: str) -> bool:
+    """Whether a path matches a pattern of the shell, component by component."""
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(fnmatch.fnmatchcase(*pair) for pair in zip(parts, wanted))

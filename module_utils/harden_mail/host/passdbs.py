@@ -1,16 +1,33 @@
 """What Dovecot's configuration says of its password databases: ``doveconf -n`` of 2.3 and 2.4."""
 
 import re
-from collections import namedtuple
+from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import CommandError
+from ..system import System
 
-# One password database: driver (str), path (str or None), settings (dict as doveconf names them, without "passdb_"),
-# blocks (list of Block inside it).
-Passdb = namedtuple("Passdb", "driver path settings blocks")
 
-# "mysql localhost {": kind and name (str), settings (dict), blocks (list of Block).
-Block = namedtuple("Block", "kind name settings blocks")
+class Block(NamedTuple):
+    """What stands between braces: "mysql localhost {" has a kind and a name; blocks are those inside it."""
+
+    kind: str
+    name: str
+    settings: Dict[str, str]
+    blocks: List[Any]  # of Block
+
+
+class Passdb(NamedTuple):
+    """One password database.
+
+    :ivar settings: as doveconf names them, without "passdb_"
+    :ivar blocks: those inside it
+    """
+
+    driver: str
+    path: Optional[str]
+    settings: Dict[str, str]
+    blocks: List[Block]
+
 
 # A variable: 2.3's %d, %Ld, %1.2Hn; both releases' %{user}, 2.4's %{user | domain | lower}.
 VARIABLE = re.compile(r"%(?:\{([^}]*)\}|[0-9.]*[A-Z]*([a-z%]))")
@@ -19,14 +36,14 @@ VARIABLE = re.compile(r"%(?:\{([^}]*)\}|[0-9.]*[A-Z]*([a-z%]))")
 class Configuration:
     """``doveconf -n`` as blocks.
 
-    :param str text: its output, of 2.3 or 2.4
+    :param text: its output, of 2.3 or 2.4
     """
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.settings, self.blocks = _parse(text.splitlines())
 
-    def passdbs(self):
-        """List of :class:`Passdb`, without those that only deny, in Dovecot's order."""
+    def passdbs(self) -> List[Passdb]:
+        """Without those that only deny, in Dovecot's order."""
         found = []
         for block in self.blocks:
             if block.kind != "passdb":
@@ -46,10 +63,10 @@ class Configuration:
         return found
 
 
-def configuration(system, secrets=False):
-    """:class:`Configuration` of this host, or None where Dovecot does not tell it.
+def configuration(system: System, secrets: bool = False) -> Optional[Configuration]:
+    """That of this host, or None where Dovecot does not tell it.
 
-    :param bool secrets: with the passwords of databases, which are in it since 2.4
+    :param secrets: with the passwords of databases, which are in it since 2.4
     """
     try:
         done = system.run(["doveconf", "-nP" if secrets else "-n"], check=False)
@@ -58,7 +75,7 @@ def configuration(system, secrets=False):
     return Configuration(done.out) if done.rc == 0 else None
 
 
-def variable(match):
+def variable(match: Match) -> Optional[str]:
     """What a variable stands for: "user" (all of the name), "username" (the part before the @), "domain", or None.
 
     :param match: of ``VARIABLE``
@@ -82,8 +99,8 @@ def variable(match):
     return name if name in ("user", "username", "domain") else None
 
 
-def _parse(lines):
-    """(dict of settings, list of :class:`Block`) of configuration lines."""
+def _parse(lines: Sequence[str]) -> Tuple[Dict[str, str], List[Block]]:
+    """Settings and blocks of configuration lines."""
     top = Block("", "", {}, [])
     stack = [top]
     for line in lines:
@@ -105,13 +122,13 @@ def _parse(lines):
     return top.settings, top.blocks
 
 
-def unquoted(value):
+def unquoted(value: str) -> str:
     """A value without the quotes that Dovecot writes, and reads, around one with special characters."""
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
         return re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
     return value
 
 
-def _without_prefix(key):
+def _without_prefix(key: str) -> str:
     """2.4 names a setting in full where it stands for all databases."""
     return key[len("passdb_") :] if key.startswith("passdb_") else key

@@ -1,8 +1,11 @@
 """Which program hands mail out by POP and IMAP: Dovecot, Courier, or none that is known here."""
 
 import re
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 from ..errors import CommandError
+from ..system import System
+from .processes import Process
 
 # 1.x had one file in /etc, every later release a directory; the last is where a build from source looks.
 DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot.conf", "/usr/local/etc/dovecot/dovecot.conf")
@@ -11,7 +14,7 @@ DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot.conf", "/usr/local/e
 COURIER_DIRS = ("/etc/courier", "/etc/courier-imap", "/usr/lib/courier-imap/etc")
 
 
-def find_pop(system, processes):
+def find_pop(system: System, processes: Iterable[Process]) -> Tuple[Dict[str, Any], Dict[str, str]]:
     """Facts ``pop``."""
     candidates = []
     dovecot = next((path for path in DOVECOT_FILES if system.exists(path)), None)
@@ -41,7 +44,7 @@ def find_pop(system, processes):
     return {"name": name, "version": version, "config_dir": path.rsplit("/", 1)[0]}, evidence
 
 
-def _dovecot_version(system):
+def _dovecot_version(system: System) -> Optional[str]:
     """ "2.3.19.1 (9b53102964)" and "2.4.1-4 (7d8c0e5759)": the upstream number without Debian's revision."""
     try:
         found = re.match(r"\d+(\.\d+)*", system.run(["dovecot", "--version"], check=False).out)

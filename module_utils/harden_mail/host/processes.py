@@ -1,18 +1,30 @@
 """The host's processes, from /proc: there on every Linux, and cheaper than any command."""
 
 import os
-from collections import namedtuple
+from typing import Collection, Dict, Iterable, List, NamedTuple, Optional
 
-# name: what the kernel calls it (at most 15 characters); command: list of str, its arguments
-Process = namedtuple("Process", "pid parent name command")
+from ..system import System
 
 
-def is_postfix_master(process):
+class Process(NamedTuple):
+    """A process.
+
+    :ivar name: what the kernel calls it (at most 15 characters)
+    :ivar command: its arguments
+    """
+
+    pid: int
+    parent: int
+    name: str
+    command: List[str]
+
+
+def is_postfix_master(process: Process) -> bool:
     """Whether it is Postfix's master, which other programs have a name in common with."""
     return process.name == "master" and "postfix" in process.command[0]
 
 
-def link(system, path):
+def link(system: System, path: str) -> Optional[str]:
     """Where a symbolic link points, as it is written, or None."""
     try:
         return os.readlink(system.real(path))
@@ -20,10 +32,10 @@ def link(system, path):
         return None
 
 
-def find_processes(system):
+def find_processes(system: System) -> List[Process]:
     """Processes of the host itself; those of containers on it are another host's.
 
-    :returns: list of Process, by pid
+    :returns: by pid
     """
     ours = link(system, "/proc/self/ns/pid")
     found = []
@@ -38,16 +50,16 @@ def find_processes(system):
     return found
 
 
-def holders(system, processes, inodes):
+def holders(system: System, processes: Iterable[Process], inodes: Collection[str]) -> Dict[str, Process]:
     """The process that opened each socket.
 
     Servers hand their socket down to the workers they start, so of several that hold it the one is taken whose
     parent doesn't.
 
-    :param inodes: set of str, as in /proc/net/tcp
-    :returns: dict from inode to Process; without those that can't be seen
+    :param inodes: as in /proc/net/tcp
+    :returns: by inode; without those that can't be seen
     """
-    holding = {}
+    holding: Dict[str, Dict[int, Process]] = {}
     for process in processes if inodes else ():
         directory = "/proc/{0}/fd".format(process.pid)
         try:
@@ -61,11 +73,11 @@ def holders(system, processes, inodes):
     return {inode: _eldest(by_pid) for inode, by_pid in holding.items()}
 
 
-def _eldest(by_pid):
+def _eldest(by_pid: Dict[int, Process]) -> Process:
     return next(by_pid[pid] for pid in sorted(by_pid) if by_pid[pid].parent not in by_pid)
 
 
-def _read(system, directory):
+def _read(system: System, directory: str) -> Optional[Process]:
     try:
         stat, command = system.read(directory + "/stat"), system.read(directory + "/cmdline")
     except OSError:  # it ended while we read

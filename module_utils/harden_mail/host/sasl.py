@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+from typing import Dict, List, Optional, Tuple
 
 from ..postfix.postconf import postconf
+from ..system import System
 from ..untrusted import NotRead
 from .users import text_of_root
 
@@ -20,10 +22,10 @@ _NAMES = ("smtpd_sasl_path", "cyrus_sasl_config_path")
 _DAEMONS = ("/etc/default/saslauthd", "/etc/sysconfig/saslauthd")
 
 
-def sasldb_files(system, config_dir):
-    """Files of SASL's own database that this host's Postfix has it ask: list of (path, how that is known).
+def sasldb_files(system: System, config_dir: str) -> List[Tuple[str, str]]:
+    """Files of SASL's own database that this host's Postfix has it ask: (path, how that is known).
 
-    :param str config_dir: of Postfix
+    :param config_dir: of Postfix
     """
     asked = _asked(system, config_dir)
     if asked is None:
@@ -33,7 +35,7 @@ def sasldb_files(system, config_dir):
     return [(place, how) for place in places if system.exists(place)]
 
 
-def _asked(system, config_dir):
+def _asked(system: System, config_dir: str) -> Optional[Tuple[Optional[str], str]]:
     """(path or None for the usual ones, how that is known); None when it is not asked."""
     main = postconf(system, config_dir, ["smtpd_sasl_auth_enable", "smtpd_sasl_type", *_NAMES])
     services = postconf(system, config_dir, ["-P"])
@@ -44,7 +46,8 @@ def _asked(system, config_dir):
         if name.rpartition("/")[2] in ("smtpd_sasl_auth_enable", "smtpd_sasl_type")
     }:
         return None
-    how, settings = "smtpd_sasl_type = cyrus, and there is no smtpd.conf", {}
+    how = "smtpd_sasl_type = cyrus, and there is no smtpd.conf"
+    settings: Dict[str, str] = {}
     application, directories = (main.get(name, "") for name in _NAMES)
     for directory in [name for name in directories.split(":") if name.startswith("/")] + list(_DIRECTORIES):
         path = "{0}/{1}.conf".format(directory.rstrip("/"), application or "smtpd")
@@ -63,8 +66,8 @@ def _asked(system, config_dir):
     return (None, how) if "saslauthd" in methods and _does_saslauthd(system) else None
 
 
-def _does_saslauthd(system):
-    """Whether SASL's daemon, which answers in its place, asks the database (bool)."""
+def _does_saslauthd(system: System) -> bool:
+    """Whether SASL's daemon, which answers in its place, asks the database."""
     for path in _DAEMONS:
         with contextlib.suppress(NotRead):
             for line in (text_of_root(system, path) or "").splitlines():
@@ -74,7 +77,7 @@ def _does_saslauthd(system):
     return False
 
 
-def _settings(text):
-    """Lines "key: value" (dict) as SASL reads them."""
+def _settings(text: str) -> Dict[str, str]:
+    """Lines "key: value" as SASL reads them."""
     pairs = (line.partition(":") for line in text.splitlines() if not line.lstrip().startswith("#"))
     return {key.strip().lower(): value.strip() for key, colon, value in pairs if colon}

@@ -1,8 +1,9 @@
 """The service manager, and the state of the services that matter here."""
 
-from collections import namedtuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..errors import CommandError
+from ..system import System
 
 NAMES = (
     "postfix",
@@ -16,29 +17,38 @@ NAMES = (
     "crond",
 )
 
-# name: as its manager wants it ("cron.service", under System V "crond"); active: None when it isn't known
-Service = namedtuple("Service", "name active enabled")
+
+class Service(NamedTuple):
+    """A service.
+
+    :ivar name: as its manager wants it ("cron.service", under System V "crond")
+    :ivar active: None when it isn't known
+    """
+
+    name: str
+    active: Optional[bool]
+    enabled: bool
 
 
 class Services:
-    """:ivar str manager: ``systemd``, ``sysvinit`` or None
-    :ivar str evidence: how the manager was found
+    """:ivar manager: ``systemd``, ``sysvinit`` or None
+    :ivar evidence: how the manager was found
     """
 
-    def __init__(self, manager, evidence, known):
+    def __init__(self, manager: Optional[str], evidence: str, known: Dict[str, Service]) -> None:
         self.manager, self.evidence, self._known = manager, evidence, known
 
-    def get(self, *names):
-        """The first Service of these names (without ``.service``) that this host has, or None."""
+    def get(self, *names: str) -> Optional[Service]:
+        """The first of these names (without ``.service``) that this host has, or None."""
         return next((self._known[name] for name in names if name in self._known), None)
 
-    def active(self, name):
+    def active(self, name: str) -> bool:
         return bool(name in self._known and self._known[name].active)
 
-    def enabled(self, name):
+    def enabled(self, name: str) -> bool:
         return bool(name in self._known and self._known[name].enabled)
 
-    def find_cron(self, system):
+    def find_cron(self, system: System) -> Tuple[Dict[str, Any], Dict[str, str]]:
         """Facts ``cron``."""
         service = self.get("cron", "crond")
         directory = "/etc/cron.d" if system.is_dir("/etc/cron.d") else None
@@ -48,8 +58,7 @@ class Services:
         return {"directory": directory, "service": service.name if service else None}, evidence
 
 
-def find_services(system):
-    """:returns: Services"""
+def find_services(system: System) -> Services:
     if system.is_dir("/run/systemd/system"):
         return Services("systemd", "/run/systemd/system is there", _of_systemd(system))
     if system.exists("/etc/inittab") or system.is_dir("/etc/rc3.d"):
@@ -57,7 +66,7 @@ def find_services(system):
     return Services(None, "neither /run/systemd/system nor /etc/rc3.d", {})
 
 
-def _of_systemd(system):
+def _of_systemd(system: System) -> Dict[str, Service]:
     """One question for all: each costs a round trip over D-Bus."""
     units = [name + ".service" for name in NAMES]
     try:
@@ -79,7 +88,7 @@ def _of_systemd(system):
     return known
 
 
-def _of_sysv(system):
+def _of_sysv(system: System) -> Dict[str, Service]:
     return {
         name: Service(name, None, _starts_at_boot(system, name))
         for name in NAMES
@@ -87,5 +96,5 @@ def _of_sysv(system):
     }
 
 
-def _starts_at_boot(system, name):
+def _starts_at_boot(system: System, name: str) -> bool:
     return bool(system.glob("/etc/rc[2345].d/S[0-9][0-9]" + name))

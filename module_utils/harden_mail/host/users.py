@@ -2,16 +2,29 @@
 
 import contextlib
 import os
-from collections import namedtuple
+from typing import AbstractSet, Any, Dict, Iterable, List, NamedTuple, Optional
 
+from ..system import System
 from ..untrusted import NotRead, lines_untrusted, matching, opened
 from ..untrusted_walk import as_not_read
 
-# name, home: str; uid, gid: int
-User = namedtuple("User", "name uid gid home")
 
-# Who is as good as root for some file: sets of user ids and of group ids.
-AsGood = namedtuple("AsGood", "uids gids")
+class User(NamedTuple):
+    """A user of the host."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+class AsGood(NamedTuple):
+    """Who is as good as root for some file: user ids and group ids."""
+
+    uids: AbstractSet[int]
+    gids: AbstractSet[int]
+
+
 ROOT_ALONE = AsGood(frozenset(), frozenset())
 
 # Accounts that mail programs and panels run as, into which nobody logs in. What belongs to one of them is as good as
@@ -24,9 +37,9 @@ VPOPMAIL = "vpopmail"
 _MOST = 16 << 20
 
 
-def users(system):
-    """All :class:`User` of /etc/passwd, by name (dict)."""
-    found = {}
+def users(system: System) -> Dict[str, User]:
+    """All of /etc/passwd, by name."""
+    found: Dict[str, User] = {}
     for _number, line in lines_untrusted(system, "/etc/passwd", owners=()):
         fields = line.split(":")
         if len(fields) >= 6 and fields[2].isdigit() and fields[3].isdigit() and fields[5].startswith("/"):
@@ -34,18 +47,18 @@ def users(system):
     return found
 
 
-def as_good(system, names):
-    """:class:`AsGood` of those of some users that there are, and their own groups."""
+def as_good(system: System, names: Iterable[str]) -> AsGood:
+    """Those of some users that there are, and their own groups."""
     there = users(system)
     found = [there[name] for name in names if name in there]
     return AsGood({user.uid for user in found}, {user.gid for user in found})
 
 
-def text_of_root(system, path, good=ROOT_ALONE, most=_MOST):
+def text_of_root(system: System, path: str, good: AsGood = ROOT_ALONE, most: int = _MOST) -> Optional[str]:
     """Text of a file that only root, or who is as good, can have written; None when it is not there.
 
-    :param AsGood good: who is
-    :param int most: bytes
+    :param good: who is
+    :param most: bytes
     :raises NotRead: others can have written it, or it can't be read
     """
     try:
@@ -62,14 +75,14 @@ def text_of_root(system, path, good=ROOT_ALONE, most=_MOST):
         return handle.read(most).decode("utf-8", "surrogateescape")
 
 
-def is_roots(system, path, good=ROOT_ALONE):
-    """Whether there is a plain file that only root, or who is as good, can have put there (bool)."""
+def is_roots(system: System, path: str, good: AsGood = ROOT_ALONE) -> bool:
+    """Whether there is a plain file that only root, or who is as good, can have put there."""
     with contextlib.suppress(NotRead):
         return text_of_root(system, path, good) is not None
     return False
 
 
-def vpasswd_files(system, domains, problems=None):
-    """vpopmail's files (list of str) beneath its directory of domains."""
+def vpasswd_files(system: System, domains: str, problems: Any = None) -> List[str]:
+    """vpopmail's files beneath its directory of domains."""
     # Beyond a hundred domains vpopmail spreads them over one more level, of names of one character.
     return matching(system, domains + "/*/vpasswd", problems) + matching(system, domains + "/?/*/vpasswd", problems)

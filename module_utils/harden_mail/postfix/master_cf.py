@@ -3,20 +3,33 @@
 import copy
 import re
 import socket
-from collections import namedtuple
+from typing import Any, Container, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-# name: "smtp", "25", "203.0.113.5:25"; kind: "inet", "pass", "unix"; command: "smtpd"
-# options: dict, what -o says; the last of several wins, as in Postfix
-# end: int, number of the line after the entry's last one
-Service = namedtuple("Service", "name kind command options end")
+
+class Service(NamedTuple):
+    """An entry of master.cf.
+
+    :ivar name: "smtp", "25", "203.0.113.5:25"
+    :ivar kind: "inet", "pass", "unix"
+    :ivar command: "smtpd"
+    :ivar options: what -o says; the last of several wins, as in Postfix
+    :ivar end: number of the line after the entry's last one
+    """
+
+    name: str
+    kind: str
+    command: str
+    options: Dict[str, str]
+    end: int
+
 
 # Postfix 3.0 and later: a value with blanks stands in braces, "-o { name = value }".
 _WORD = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}|\S+")
 
 
-def parse_services(text):
-    """Services of a master.cf, in its order: list of :class:`Service`."""
-    entries = []  # of [text, end]
+def parse_services(text: str) -> List[Service]:
+    """Services of a master.cf, in its order."""
+    entries: List[List[Any]] = []  # of [text, end]
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         if not bare or bare.startswith("#"):
@@ -35,7 +48,7 @@ def parse_services(text):
     return services
 
 
-def _options(arguments):
+def _options(arguments: Iterable[str]) -> Dict[str, str]:
     options = {}
     words = iter(arguments)
     for word in words:
@@ -49,17 +62,17 @@ def _options(arguments):
     return options
 
 
-def key_of(service):
+def key_of(service: Service) -> str:
     """A service's name as ``postconf -P`` has it: ``smtp/inet``."""
     return "{0}/{1}".format(service.name, service.kind)
 
 
-def host_of(service):
+def host_of(service: Service) -> str:
     """The address that an inet service is bound to, "" for all that inet_interfaces names."""
     return service.name.rpartition(":")[0].strip("[]")
 
 
-def port_of(service):
+def port_of(service: Service) -> Optional[int]:
     """TCP port of an inet service, or None."""
     port = service.name.rpartition(":")[2]
     if port.isdigit():
@@ -70,11 +83,11 @@ def port_of(service):
         return {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}.get(port)
 
 
-def with_option(text, keys, option):
+def with_option(text: str, keys: Container[str], option: str) -> str:
     """master.cf with ``-o OPTION`` as the last word on some services.
 
-    :param keys: of str, as :func:`key_of` gives them
-    :param str option: ``name=value``
+    :param keys: as :func:`key_of` gives them
+    :param option: ``name=value``
     """
     lines = text.splitlines(True)
     for service in reversed(parse_services(text)):
@@ -85,21 +98,21 @@ def with_option(text, keys, option):
     return "".join(lines)
 
 
-def with_early_options(text, options):
+def with_early_options(text: str, options: Iterable[Sequence[str]]) -> str:
     """master.cf with options of some services, each before what others have appended there.
 
     It goes right after the last option of the service that sets the same name, which it must be stronger than, or after
     its first line and the option that begins there. So modules that append (:func:`with_option`) find what they have
     written as they have written it, whoever of them comes first.
 
-    :param list options: of [key of the service as :func:`key_of` gives it, "name=value"], each name once for a service
+    :param options: of [key of the service as :func:`key_of` gives it, "name=value"], each name once for a service
     """
     for key, option in options:
         text = _with_early_option(text, key, option)
     return text
 
 
-def _with_early_option(text, key, option):
+def _with_early_option(text: str, key: str, option: str) -> str:
     lines = text.splitlines(True)
     start = 0
     name = re.escape(option.lstrip("{").partition("=")[0].strip())
@@ -122,17 +135,17 @@ def _with_early_option(text, key, option):
     return "".join(lines)
 
 
-def _is_whole(lines, entry, first, last):
+def _is_whole(lines: Sequence[str], entry: Iterable[int], first: int, last: int) -> bool:
     """Whether an entry's option ends with a line of it, rather than in a later one."""
     text = "".join(lines[n] for n in entry if first <= n <= last)
     return text.count("{") <= text.count("}") and not re.search(r"\s-[A-Za-z]*o\s*\Z", text)
 
 
-def without_options(text, known):
+def without_options(text: str, known: Optional[Dict[str, Any]]) -> str:
     """master.cf without the options that a module has put there, whatever others have changed since.
 
-    :param dict known: what the module remembers: ``before`` and ``after`` (str, the file without and with its options),
-        ``options`` (list of [key, option]), ``lines`` (services of its own, may be missing); None: nothing
+    :param known: what the module remembers: ``before`` and ``after`` (the file without and with its options),
+        ``options`` ([[key, option]]), ``lines`` (services of its own, may be missing); None: nothing
     """
     if known is None:
         return text
@@ -146,12 +159,12 @@ def without_options(text, known):
     return known["before"] if text == known["before"] + "\n" else text
 
 
-def either_memory(before, after):
+def either_memory(before: Dict[str, Dict[str, Any]], after: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
     """What fits master.cf before a change and after it, and so also where the change was killed half way.
 
-    :param dict before: {path of a master.cf: memory as for :func:`without_options`}
-    :param dict after: the same; of all options that may be in the file the union is taken
-    :returns: dict of the same form
+    :param before: {path of a master.cf: memory as for :func:`without_options`}
+    :param after: the same; of all options that may be in the file the union is taken
+    :returns: of the same form
     """
     merged = dict(copy.deepcopy(before), **copy.deepcopy(after))
     for path in set(before) & set(after):
@@ -161,7 +174,7 @@ def either_memory(before, after):
     return merged
 
 
-def without_option(text, keys, option):
+def without_option(text: str, keys: Container[str], option: str) -> str:
     """master.cf without the last ``-o OPTION`` of some services, whoever has written it into which line."""
     lines = text.splitlines(True)
     start = 0

@@ -1,15 +1,18 @@
 """postconf(1): what Postfix itself says its settings are."""
 
+from typing import Dict, Iterable
+
 from ..errors import CommandError
+from ..system import System
 
 # Where the default instance has its configuration.
 POSTFIX_DIR = "/etc/postfix"
 
 
-def postconf(system, config_dir, names):
+def postconf(system: System, config_dir: str, names: Iterable[str]) -> Dict[str, str]:
     """Settings of one Postfix instance.
 
-    :returns: dict from name to value; without those that this release doesn't know
+    :returns: values by name; without those that this release doesn't know
     """
     try:
         out = system.run(["postconf", "-c", config_dir] + list(names), check=False).out
