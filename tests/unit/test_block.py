@@ -7,7 +7,8 @@ import time
 import pytest
 from fake_journal import PASSWD, FakeJournal, entry
 from fake_system import FakeSystem
-from harden_mail.block import control, engine, sessions
+from harden_mail import enforce as enforcer
+from harden_mail.block import control, sessions
 from harden_mail.block.lists import Naming, as_blocked, fold, union
 from harden_mail.block.postfix import ACCOUNTS, ADDRESSES, REALMS, TABLES
 from harden_mail.errors import NotApplicable, UserError
@@ -265,16 +266,16 @@ class Killed(BaseException):
 
 def kill_before(monkeypatch, step):
     left = [step]
-    perform = engine.perform
+    perform = enforcer.perform
 
-    def mortal(system, steps):
+    def mortal(system, steps, *where):
         for one in steps:
             left[0] -= 1
             if left[0] == 0:
                 raise Killed
-            perform(system, [one])
+            perform(system, [one], *where)
 
-    monkeypatch.setattr(engine, "perform", mortal)
+    monkeypatch.setattr(enforcer, "perform", mortal)
 
 
 ROADS = [

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 from fake_system import FakeSystem
+from harden_mail import enforce as enforcer
 from harden_mail.changes import Run, file_change
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.logs.events import Login
@@ -111,16 +112,16 @@ def test_what_fails_is_undone_and_the_server_runs_as_before(host, command):
 
 def kill_before(monkeypatch, step):
     left = [step]
-    perform = engine.perform
+    perform = enforcer.perform
 
-    def mortal(system, steps):
+    def mortal(system, steps, *where):
         for one in steps:
             left[0] -= 1
             if left[0] == 0:
                 raise Killed
-            perform(system, [one])
+            perform(system, [one], *where)
 
-    monkeypatch.setattr(engine, "perform", mortal)
+    monkeypatch.setattr(enforcer, "perform", mortal)
 
 
 @pytest.mark.parametrize("wanted", [WANTED, None], ids=["present", "absent"])

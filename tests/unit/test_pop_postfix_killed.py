@@ -1,6 +1,7 @@
 """master.cf through the engine: kills while one meaning takes another's place, and what others write meanwhile."""
 
 import pytest
+from harden_mail import enforce as enforcer
 from harden_mail.pop import engine
 from harden_mail.pop.plan import BOTH, EITHER, Backend
 from test_pop_postfix import DIR, MASTER, WANTED, part  # noqa: F401
@@ -34,19 +35,19 @@ def enforce(host, meaning):
 
 @pytest.mark.parametrize(("old", "new"), [(BOTH, EITHER), (EITHER, BOTH)])
 def test_a_run_killed_between_two_meanings_leaves_nothing_behind(host, monkeypatch, old, new):
-    perform = engine.perform
+    perform = enforcer.perform
     for fatal in range(1, 30):
         enforce(host, old)
         left = [fatal]
 
-        def mortal(system, steps, left=left):
+        def mortal(system, steps, *where, left=left):
             for step in steps:
                 left[0] -= 1
                 if left[0] == 0:
                     raise Killed
-                perform(system, [step])
+                perform(system, [step], *where)
 
-        monkeypatch.setattr(engine, "perform", mortal)
+        monkeypatch.setattr(enforcer, "perform", mortal)
         try:
             enforce(host, new)
         except Killed:
@@ -54,7 +55,7 @@ def test_a_run_killed_between_two_meanings_leaves_nothing_behind(host, monkeypat
         else:
             break
         finally:
-            monkeypatch.setattr(engine, "perform", perform)
+            monkeypatch.setattr(enforcer, "perform", perform)
         enforce(host, new)
         assert not enforce(host, new)["changed"]
         enforce(host, None)

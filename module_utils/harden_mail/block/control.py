@@ -197,7 +197,8 @@ class _Run:
         if not found:
             return
         try:
-            engine.run_all(self.system, sessions.cuts(found))
+            for argv in sessions.cuts(found):
+                self.system.run(argv)
         except CommandError:
             self.open_still = found
             return

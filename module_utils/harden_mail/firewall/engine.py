@@ -1,55 +1,65 @@
-"""Shows, makes, verifies and takes back the changes that a backend asks for: written once for all backends.
-
-The order of a change is: remember what was there, arm the rollback (if asked), change, ask the backend again.
-Every step may be cut short by a kill: the next run plans anew from what it finds.
-"""
+"""Plans the changes that a backend asks for, and arms the rollback before they are made: once for all backends."""
 
 import copy
-import json
+from typing import Any, Dict, List, Optional
 
-from ..changes import Change, WriteFile, as_diff, make
-from ..changes import perform as carry_out
+from ..changes import Change, make
+from ..enforce import Memory, Notebook, Plan, told
+from ..enforce import enforce as carry_out
 from ..errors import UserError
-from ..paths import CONFIGURATION, FIREWALL_LOCK, FIREWALL_NOTEBOOK, FIREWALL_STATE, STATE
+from ..paths import CONFIGURATION, FIREWALL_LOCK, FIREWALL_NOTEBOOK
+from ..system import System
 from . import rollback
 from .firewalld.backend import Firewalld
 from .iptables.backend import Iptables
 from .nftables.backend import Nftables
+from .plan import Restriction
 
 BACKENDS = {backend.name: backend for backend in (Iptables, Nftables, Firewalld)}
 
-# Directories of ours go when the last file in them goes.
-OWN_DIRECTORIES = (FIREWALL_STATE, STATE, CONFIGURATION)
 
-
-def enforce(system, name, persistence, restriction, check_mode=False, confirm_within=0):
+def enforce(
+    system: System,
+    name: str,
+    persistence: str,
+    restriction: Optional[Restriction],
+    check_mode: bool = False,
+    confirm_within: int = 0,
+) -> Dict[str, Any]:
     """Bring the host to a restriction, or (``restriction`` None) back to what it was.
 
-    :param System system: the host
-    :param str name: backend; with ``restriction`` None it does not matter: all that there is goes
-    :param str persistence: ``auto`` or a method of that backend
-    :param Restriction restriction: what is wanted
-    :param bool check_mode: only say what would change
-    :param int confirm_within: seconds after which the changes undo themselves unless confirmed; 0: never
+    :param name: backend; with ``restriction`` None it does not matter, nor does the next: all that there is goes
+    :param persistence: ``auto`` or a method of that backend
+    :param restriction: what is wanted
+    :param check_mode: only say what would change
+    :param confirm_within: seconds after which the changes undo themselves unless confirmed; 0: never
     :returns: dict of ``changed``, ``diff`` {before, after}, ``steps`` (where something changes), ``pending``
         (a rollback is armed), ``evidence`` and ``findings`` (lists of str)
     :raises UserError: the host can't be brought there, and why; what was done is undone
     """
-    with system.lock(FIREWALL_LOCK):
-        former = _load_former(system)
-        changes = _plan(system, name, persistence, restriction, former)
+
+    def disarming(changes: List[Change]) -> List[Change]:
         # Of a way back that is done, a kill may have left something that nothing else would take away.
-        if not confirm_within or not (changes or rollback.is_armed(system)):
-            changes = rollback.disarming(system) + changes
-        if changes and not check_mode:
-            if confirm_within:
-                rollback.arm(system, changes, confirm_within, FIREWALL_LOCK)
-            make(system, changes, perform)
-            _verify(system, name, persistence, restriction)
-        return _result(system, name, persistence, restriction, changes)
+        is_kept = confirm_within and (changes or rollback.is_armed(system))
+        return [] if is_kept else rollback.disarming(system)
+
+    def arm(changes: List[Change]) -> None:
+        if confirm_within:
+            rollback.arm(system, changes, confirm_within, FIREWALL_LOCK)
+
+    with system.lock(FIREWALL_LOCK):
+        made = carry_out(
+            _notebook(system),
+            lambda memory: _plan(system, name, persistence, restriction, memory),
+            check_mode,
+            first=disarming,
+            arm=arm,
+            notes_are_news=True,
+        )
+        return _result(system, name, persistence, restriction, made)
 
 
-def confirm(system, check_mode=False):
+def confirm(system: System, check_mode: bool = False) -> Dict[str, Any]:
     """Make an unconfirmed change permanent.
 
     :returns: dict of ``changed``, ``diff``, ``steps`` and ``pending``
@@ -69,12 +79,23 @@ def confirm(system, check_mode=False):
             )
         changes = rollback.disarming(system)
         if not check_mode:
-            make(system, changes, perform)
-        return _result(system, None, None, None, changes)
+            make(system, changes, _notebook(system).perform)
+        return _result(system, "", "", None, told(changes))
 
 
-def _plan(system, name, persistence, restriction, remembered):
-    """All changes in their order. A new backend's come before another one's go, so that nothing opens."""
+def _notebook(system: System) -> Notebook:
+    """What is remembered of each backend: {name: {persistence, former}}."""
+    return Notebook(system, FIREWALL_NOTEBOOK, (CONFIGURATION,))
+
+
+def _plan(
+    system: System,
+    name: str,
+    persistence: str,
+    restriction: Optional[Restriction],
+    remembered: Memory,
+) -> Plan:
+    """What differs. A new backend's changes come before another one's go, so that nothing opens."""
     memory = copy.deepcopy(remembered)
     changes = []
     if restriction is not None:
@@ -90,16 +111,7 @@ def _plan(system, name, persistence, restriction, remembered):
             former = copy.deepcopy(memory.get(other, {}).get("former", {}))
             changes += _former_backend(system, other).changes(None, former)
     left = {name: memory[name]} if restriction is not None else {}
-    return _remembering(remembered, memory) + changes + _remembering(memory, left)
-
-
-def _remembering(before, after):
-    """The change (none or one) of what is remembered of each backend: {name: {persistence, former}}."""
-    if before == after:
-        return []
-    texts = [json.dumps(memory, indent=1, sort_keys=True) + "\n" if memory else None for memory in (before, after)]
-    steps = [WriteFile(FIREWALL_NOTEBOOK, text, 0o600) for text in texts]
-    return [Change(FIREWALL_NOTEBOOK, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
+    return Plan(changes, memory, left)
 
 
 def _backend(system, name, persistence):
@@ -125,36 +137,8 @@ def _former_backend(system, name):
     return backend
 
 
-def _load_former(system):
-    text = system.read(FIREWALL_NOTEBOOK)
-    return json.loads(text) if text else {}
-
-
-def perform(system, steps):
-    """Carry out steps, see :func:`changes.perform`."""
-    carry_out(system, steps, FIREWALL_STATE, OWN_DIRECTORIES)
-
-
-def _verify(system, name, persistence, restriction):
-    left = _plan(system, name, persistence, restriction, _load_former(system))
-    if left:
-        raise UserError(
-            "The changes were made, but reading them back shows a difference in {0}: something else on this host "
-            "changes it. Look at it with --check --diff.".format(", ".join(change.what for change in left))
-        )
-
-
-def _result(system, name, persistence, restriction, changes):
-    # Our own notebook is not the host's state: it is written, but it is no news.
-    shown = [change for change in changes if not change.what.startswith(FIREWALL_STATE)] or changes
-    result = {
-        "changed": bool(changes),
-        "steps": [change.what for change in shown],
-        "diff": as_diff(shown),
-        "pending": rollback.is_armed(system),
-        "evidence": [],
-        "findings": [],
-    }
+def _result(system, name, persistence, restriction, made):
+    result = dict(made, pending=rollback.is_armed(system), evidence=[], findings=[])
     if restriction is not None:
         backend = _backend(system, name, persistence)
         result["evidence"] = backend.evidence()

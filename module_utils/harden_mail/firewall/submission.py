@@ -36,7 +36,7 @@ def run(system, params, check_mode):
     if params["state"] == "confirmed":
         return engine.confirm(system, check_mode)
     if params["state"] == "absent":
-        return engine.enforce(system, None, None, None, check_mode)
+        return engine.enforce(system, "", "", None, check_mode)
     if params["sources"] is None:
         parse_ports(params["ports"])
         return {"changed": False, "findings": [NOTHING_DECLARED]}

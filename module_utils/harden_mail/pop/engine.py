@@ -1,52 +1,40 @@
-"""Makes, verifies and takes back the changes of POP-before-SMTP that a backend asks for: once for all mail servers."""
+"""Plans the changes of POP-before-SMTP, and what is remembered of the host: once for all mail servers."""
 
 import copy
-import json
+from typing import Any, Dict, Optional, Type
 
-from ..changes import Change, WriteFile, as_diff, make
-from ..changes import perform as carry_out
+from ..changes import Change
+from ..enforce import Memory, Notebook, Plan
+from ..enforce import enforce as carry_out
 from ..errors import UserError
-from ..paths import CONFIGURATION, LIBRARY, POP_LOCK, POP_NOTEBOOK, POP_STATE, STATE
+from ..paths import CONFIGURATION, LIBRARY, POP_LOCK, POP_NOTEBOOK
 from ..postfix.master_cf import either_memory
+from ..system import System
 from .pairs import PostfixCourier, PostfixDovecot, QmailCourier, QmailDovecot
+from .plan import Backend, Wanted
 from .plesk import Plesk
 
 BACKENDS = {backend.name: backend for backend in (PostfixDovecot, PostfixCourier, QmailDovecot, QmailCourier, Plesk)}
 
-# Directories of ours go when the last file in them goes.
-OWN_DIRECTORIES = (POP_STATE, STATE, LIBRARY, CONFIGURATION)
 
-
-def enforce(system, name, wanted, options, check_mode=False):
+def enforce(
+    system: System,
+    name: Optional[str],
+    wanted: Optional[Wanted],
+    options: Dict[str, Any],
+    check_mode: bool = False,
+) -> Dict[str, Any]:
     """Bring the host to a rule, or (``wanted`` None) back to what it was.
 
-    :param System system: the host
-    :param str name: backend; with ``wanted`` None it may be None: all that are remembered
-    :param Wanted wanted: the rule
-    :param dict options: the module's parameters, for the backend
-    :param bool check_mode: only say what would change
+    :param name: backend; with ``wanted`` None it may be None: all that are remembered
+    :param options: the module's parameters, for the backend
+    :param check_mode: only say what would change
     :returns: dict of ``changed``, ``diff`` {before, after}, ``steps``, ``evidence`` and ``findings`` (lists of str)
     :raises UserError: the host can't be brought there, and why; what was done is undone
     """
     with system.lock(POP_LOCK):
-        changes = plan(system, name, wanted, options)
-        if changes and not check_mode:
-            make(system, changes, perform)
-            left = plan(system, name, wanted, options)
-            if left:
-                raise UserError(
-                    "The changes were made, but reading them back shows a difference in {0}: something else on this "
-                    "host changes it. Look at it with --check --diff.".format(", ".join(change.what for change in left))
-                )
-        # Our own notebook is not the host's state: it is written, but it is no news.
-        shown = [change for change in changes if change.what and not change.what.startswith(POP_STATE)]
-        result = {
-            "changed": bool(shown),
-            "steps": [change.what for change in shown],
-            "diff": as_diff(shown),
-            "evidence": [],
-            "findings": [],
-        }
+        result = carry_out(_notebook(system), lambda memory: plan(system, memory, name, wanted, options), check_mode)
+        result.update(evidence=[], findings=[])
         if wanted is not None:
             backend = known(name)(system, options)
             result["evidence"] = backend.evidence()
@@ -54,13 +42,15 @@ def enforce(system, name, wanted, options, check_mode=False):
         return result
 
 
-def plan(system, name, wanted, options):
-    """All changes in their order: list of Change; empty when the host is as wanted.
+def plan(
+    system: System, remembered: Memory, name: Optional[str], wanted: Optional[Wanted], options: Dict[str, Any]
+) -> Plan:
+    """What differs from a rule. A new backend's changes come before another one's go.
 
-    A new backend's come before another one's go. The notebook is marked unfinished before the first and unmarked
-    after the last, so that a killed run is known as one.
+    While they are made, the notebook is marked unfinished, so that a killed run is known as one.
+
+    :param remembered: what the notebook has
     """
-    remembered = load(system)
     formers = copy.deepcopy(remembered.get("backends", {}))
     unfinished = remembered.get("unfinished", False)
     changes = []
@@ -77,35 +67,35 @@ def plan(system, name, wanted, options):
             changes += _for_nothing(known(other)(system, options), former, unfinished)
     left = {"backends": {name: formers[name]}, "rule": as_text(wanted)} if wanted is not None else {}
     if not changes:
-        return _noting(remembered, left)
+        return Plan([], left, left)
     marked = dict(left, backends=_either(remembered.get("backends", {}), formers), unfinished=True)
-    return _noting(remembered, marked) + changes + _noting(marked, left)
+    return Plan(changes, marked, left)
 
 
-def load(system):
+def load(system: System) -> Memory:
     """The notebook: {"backends": {name: what it remembers}, "rule": str, "unfinished": true while a run is at work}"""
-    return json.loads(system.read(POP_NOTEBOOK) or "{}")
+    return _notebook(system).read()
 
 
-def as_text(wanted):
-    """A rule as the notebook has it: str."""
+def _notebook(system: System) -> Notebook:
+    return Notebook(system, POP_NOTEBOOK, (LIBRARY, CONFIGURATION))
+
+
+def as_text(wanted: Wanted) -> str:
+    """A rule as the notebook has it."""
     networks = ", ".join(str(network) for network in wanted.exempt)
     return "{0} {1} {2} {3}".format(wanted.meaning, wanted.minutes, wanted.prefix6, networks).strip()
 
 
-def known(name):
+def known(name: Optional[str]) -> Type[Backend]:
     """A backend's class.
 
     :raises UserError: there is none of that name
     """
-    if name not in BACKENDS:
+    backend = BACKENDS.get(name or "")
+    if backend is None:
         raise UserError("backend is '{0}': choose one of {1}.".format(name, ", ".join(sorted(BACKENDS))))
-    return BACKENDS[name]
-
-
-def perform(system, steps):
-    """Carry out steps, see :func:`changes.perform`."""
-    carry_out(system, steps, POP_STATE, OWN_DIRECTORIES)
+    return backend
 
 
 def _for_rule(backend, wanted, former, unfinished):
@@ -136,12 +126,3 @@ def _either(before, after):
         if "master" in before[name]:
             merged[name]["master"] = either_memory(before[name]["master"], after[name].get("master", {}))
     return merged
-
-
-def _noting(before, after):
-    """The change (none or one) of the notebook."""
-    if before == after:
-        return []
-    texts = [json.dumps(noted, indent=1, sort_keys=True) + "\n" if noted else None for noted in (before, after)]
-    steps = [WriteFile(POP_NOTEBOOK, text, 0o600) for text in texts]
-    return [Change(POP_NOTEBOOK, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]

@@ -11,7 +11,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "module_utils"))
 
-from harden_mail.firewall import engine, submission
+from harden_mail import enforce as enforcer
+from harden_mail.firewall import submission
 from harden_mail.system import System
 
 OPTIONS = {
@@ -30,16 +31,16 @@ OPTIONS = {
 
 def main(state, backend, fatal, confirm_within, *sources):
     steps = [0]
-    perform = engine.perform
+    perform = enforcer.perform
 
-    def mortal(system, wanted):
+    def mortal(system, wanted, *where):
         for step in wanted:
             steps[0] += 1
             if steps[0] == int(fatal):
                 os.kill(os.getpid(), signal.SIGKILL)
-            perform(system, [step])
+            perform(system, [step], *where)
 
-    engine.perform = mortal
+    enforcer.perform = mortal
     options = dict(
         OPTIONS, state=state, backend=backend, confirm_within=int(confirm_within), sources=list(sources) or None
     )

@@ -11,7 +11,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../module_utils"))
 
-from harden_mail.pop import control, engine
+from harden_mail import enforce as enforcer
+from harden_mail.pop import control
 from harden_mail.system import System
 
 OPTIONS = {
@@ -33,16 +34,16 @@ OPTIONS = {
 
 def main(fatal, options):
     steps = [0]
-    perform = engine.perform
+    perform = enforcer.perform
 
-    def mortal(system, wanted):
+    def mortal(system, wanted, *where):
         for step in wanted:
             steps[0] += 1
             if steps[0] == int(fatal):
                 os.kill(os.getpid(), signal.SIGKILL)
-            perform(system, [step])
+            perform(system, [step], *where)
 
-    engine.perform = mortal
+    enforcer.perform = mortal
     result = control.run(System(), dict(OPTIONS, **json.loads(options)), False)
     result.pop("diff", None)
     print(json.dumps(dict(result, performed=steps[0])))

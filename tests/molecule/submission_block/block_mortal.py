@@ -11,7 +11,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../module_utils"))
 
-from harden_mail.block import control, engine
+from harden_mail import enforce as enforcer
+from harden_mail.block import control
 from harden_mail.system import System
 
 # "many": so many accounts more, which no command line would hold.
@@ -32,19 +33,29 @@ OPTIONS = {
 
 def main(fatal, options):
     steps = [0]
-    perform = engine.perform
+    perform = enforcer.perform
 
-    def mortal(system, wanted):
+    def count():
+        steps[0] += 1
+        if steps[0] == int(fatal):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def mortal(system, wanted, *where):
         for step in wanted:
-            steps[0] += 1
-            if steps[0] == int(fatal):
-                os.kill(os.getpid(), signal.SIGKILL)
-            perform(system, [step])
+            count()
+            perform(system, [step], *where)
 
-    engine.perform = mortal
+    class Mortal(System):
+        def run(self, argv, *options, **named):
+            # Sessions are ended when all is changed.
+            if argv[:2] == ["ss", "-K"]:
+                count()
+            return super().run(argv, *options, **named)
+
+    enforcer.perform = mortal
     params = dict(OPTIONS, **json.loads(options))
     params["accounts"] += ["user{0}@example.com".format(number) for number in range(params.pop("many"))]
-    result = control.run(System(), params, False)
+    result = control.run(Mortal(), params, False)
     result.pop("diff", None)
     print(json.dumps(dict(result, performed=steps[0])))
 
