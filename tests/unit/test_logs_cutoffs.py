@@ -108,7 +108,7 @@ def test_lines_without_a_time():
 
 
 def test_a_brute_force_of_millions_of_addresses_fits(monkeypatch):
-    monkeypatch.setattr(cutoffs_module, "MOST_REMEMBERED", 1000)
+    monkeypatch.setattr(cutoffs_module, "REMEMBERED_LIMIT", 1000)
 
     def guesses():
         for number in range(200000):

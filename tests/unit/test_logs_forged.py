@@ -15,7 +15,7 @@ from harden_mail.logs.cutoffs import Accepted, as_utc
 from harden_mail.logs.guard import GUARD_ARGUMENTS, guard
 from harden_mail.logs.journal import family_of
 from harden_mail.logs.pop_cutoffs import Window
-from harden_mail.logs.reader import NEAR, Logs
+from harden_mail.logs.reader import NEAR_SECONDS, Logs
 
 NOON = 1795521600  # 2026-11-24T12:00:00Z
 POSTFIX = 101
@@ -265,7 +265,7 @@ def test_where_the_journal_has_no_lines_of_the_program_nothing_is_forged(host):
 
 
 def test_lines_long_after_the_programs_last_are_not_known(host):
-    early = dict(HANAKO, __REALTIME_TIMESTAMP=str((NOON - 1800 - NEAR) * 1000000))
+    early = dict(HANAKO, __REALTIME_TIMESTAMP=str((NOON - 1800 - NEAR_SECONDS) * 1000000))
     assert ask(host([early] + FLOOD[:1]), on_cutoff="warn")["forged_total"] == 0
 
 
@@ -374,7 +374,7 @@ def test_dovecots_own_file_is_not_forged(host):
 
 
 def test_when_not_all_of_the_journal_was_looked_at_nothing_in_a_file_alone_is_forged(host, monkeypatch):
-    monkeypatch.setattr(journal_module, "MOST_OTHERS", 0)
+    monkeypatch.setattr(journal_module, "_OTHERS_LIMIT", 0)
     later = dict(HANAKO, __REALTIME_TIMESTAMP=str((NOON - 1795) * 1000000))
     result = ask(host([HANAKO, later], map(as_line, [HANAKO] + FLOOD[:3])), on_cutoff="warn")
     assert result["cutoffs_total"] == 4 and result["forged_total"] == 0
@@ -457,7 +457,7 @@ def test_how_many_are_listed_is_bounded(host, wrong):
 
 
 def test_a_million_made_up_accounts_are_bounded_and_stop_it(host, monkeypatch):
-    monkeypatch.setattr(cutoffs_module, "MOST_REMEMBERED", 10)
+    monkeypatch.setattr(cutoffs_module, "REMEMBERED_LIMIT", 10)
     lines = list(map(as_line, FLOOD))
     with pytest.raises(UserError) as caught:
         ask(host(None, lines))
@@ -474,7 +474,7 @@ def test_a_million_made_up_accounts_are_bounded_and_stop_it(host, monkeypatch):
 
 
 def test_more_forged_lines_than_are_kept_are_counted(host, monkeypatch):
-    monkeypatch.setattr(forged_module, "MOST_REMEMBERED", 10)
+    monkeypatch.setattr(forged_module, "_REMEMBERED_LIMIT", 10)
     result = ask(host([HANAKO] + FLOOD), on_cutoff="warn")
     assert len(result["forged"]) == 10 and result["forged_total"] == 61
     assert result["findings"][-1].startswith("51 lines more are of accounts and addresses beyond the first 10: ")
@@ -507,7 +507,7 @@ def test_the_journal_still_covers_when_a_file_can_not_be_read(host, tmp_path):
 
 
 def test_a_log_that_takes_too_long_is_not_read_to_its_end_and_that_is_said(host, monkeypatch):
-    monkeypatch.setattr(files_module, "MOST_SECONDS", -1)
+    monkeypatch.setattr(files_module, "_READ_TIMEOUT", -1)
     system = host(None, [as_line(HANAKO)] * 9000)
     found, logs = read(system)
     assert 0 < len(found) < 9000 and logs.covered_since is None
@@ -529,7 +529,7 @@ def test_a_log_that_grows_while_it_is_read_ends(host, tmp_path):
 
 
 def test_other_users_lines_in_the_journal_are_bounded_and_that_is_said(host, monkeypatch):
-    monkeypatch.setattr(journal_module, "MOST_OTHERS", 10)
+    monkeypatch.setattr(journal_module, "_OTHERS_LIMIT", 10)
     result = ask(host([HANAKO] + FLOOD), on_cutoff="warn")
     assert result["forged_total"] == 10
     assert any("users who are no mail server are more than 10," in text for text in result["warnings"])

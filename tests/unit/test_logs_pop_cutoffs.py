@@ -246,7 +246,7 @@ def test_any_story_is_judged_as_by_looking_back_each_time(story, prefix):
 
 
 def test_a_month_of_log_ins_fits(monkeypatch):
-    monkeypatch.setattr(pop_cutoffs, "MOST_REMEMBERED", 1000)
+    monkeypatch.setattr(pop_cutoffs, "_REMEMBERED_LIMIT", 1000)
     window = Window(20)
 
     def story():
@@ -264,7 +264,7 @@ def test_a_month_of_log_ins_fits(monkeypatch):
 
 
 def test_what_was_forgotten_counts_as_no_log_in(monkeypatch):
-    monkeypatch.setattr(pop_cutoffs, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(pop_cutoffs, "_REMEMBERED_LIMIT", 2)
     crowd = [reads(0, "user", "192.0.2.{0}".format(number), str(number)) for number in range(9)]
     assert named([reads(0, session="s"), *crowd, sent(1)]) == {BOB: (1, 0, 0)}
 
@@ -395,7 +395,7 @@ def test_guard_reads_the_window_before_the_period(tmp_path, monkeypatch):
 
 def test_guard_says_what_dual_stack_is(tmp_path, monkeypatch):
     system = host(tmp_path, monkeypatch, (90, POP.format(IPV6)), (80, SMTP.format(IPV4)))
-    note = pop_cutoffs.DUAL_STACK.format(1, "bob", IPV4, "")
+    note = pop_cutoffs._DUAL_STACK.format(1, "bob", IPV4, "")
     assert ask(system, on_cutoff="warn")["warnings"] == [
         note,
         "Asking for a POP or IMAP log-in would cut off 1 account and address: bob from 203.0.113.5 (once, last at "
@@ -408,7 +408,7 @@ def test_guard_says_what_dual_stack_is(tmp_path, monkeypatch):
 
 def test_guard_says_that_no_log_in_was_logged(tmp_path, monkeypatch):
     system = host(tmp_path, monkeypatch, (80, SMTP.format(IPV4)))
-    assert pop_cutoffs.NO_LOG_IN in ask(system, on_cutoff="warn")["warnings"]
+    assert pop_cutoffs._NO_LOGIN in ask(system, on_cutoff="warn")["warnings"]
     assert ask(host(tmp_path / "silent", monkeypatch))["warnings"] == []
 
 

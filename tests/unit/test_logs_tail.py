@@ -75,7 +75,7 @@ def test_a_rotated_log_is_let_go(log, monkeypatch):
     log.rename(str(log) + ".1")
     log.write_text("")
     tail.read()
-    now = time.monotonic() + tail_module.GRACE + 1
+    now = time.monotonic() + tail_module._ROTATION_TIMEOUT + 1
     monkeypatch.setattr(tail_module.time, "monotonic", lambda: now)
     add(str(log) + ".1", line("last"))
     assert texts(tail.read()) == ["last"]
@@ -172,8 +172,8 @@ def test_a_link_that_somebody_else_made_is_not_followed(log, monkeypatch):
 
 
 def test_a_log_that_grows_faster_than_it_is_read_comes_in_parts(log, monkeypatch):
-    monkeypatch.setattr(tail_module, "BLOCK", 1024)
-    monkeypatch.setattr(tail_module, "MOST_AT_ONCE", 4096)
+    monkeypatch.setattr(tail_module, "_BLOCK", 1024)
+    monkeypatch.setattr(tail_module, "_READ_LIMIT", 4096)
     add(log, *[line("n{0}".format(number)) for number in range(1000)])
     tail, found = tail_of(log), []
     first = tail.read()

@@ -4,43 +4,50 @@ import ipaddress
 import re
 from collections import OrderedDict
 from datetime import datetime, timezone
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from ..addresses import fold_address, network_of
 from ..errors import UserError
 from ..text import ascii_lower
+from .events import Login
 
 # An address that failed so often before its first success was more likely guessing than mistyping: a mail program
 # with an old password tries every few minutes, but its owner is told at once and has it mended within the hour.
-FAILURES_OF_AN_ATTACKER = 10
+_ATTACKER_FAILURES = 10
 
 # So many addresses, and so many accounts, are remembered with their failures; those that failed longest ago go first.
 # A botnet of millions tries each address a few times; they would fill the memory and tell nothing.
-MOST_REMEMBERED = 100000
+REMEMBERED_LIMIT = 100000
 
 # So many are named in a sentence; the total is always said.
-NAMED = 5
+LIST_LIMIT = 5
 
 # Of so many accounts from one network, that no journal proves, the network is shown instead.
-MANY = 10
+_GROUP_LIMIT = 10
 
 _UID = re.compile(r"\s*uid \d{1,10}\s*\Z")
 
 NO_ACCOUNT = "an account that the log does not name"
 
-GRAMMAR = (
+_GRAMMAR = (
     "write an account (bob@example.com), an address (203.0.113.5), a network (203.0.113.0/24), both as "
     "'bob@example.com from 203.0.113.5', or 'uid 33' for what that user of the host wrote into the journal"
 )
 
 
-def preview(logins, is_refused, accepted=(), beyond=None):
+def preview(
+    logins: Iterable[Login],
+    is_refused: Callable[[Login], bool],
+    accepted: Sequence[str] = (),
+    beyond: "Optional[Beyond]" = None,
+) -> List[dict]:
     """Name each account and address that logged in to send mail and would be refused.
 
-    :param logins: iterable of :class:`events.Login`, in the order of time
-    :param is_refused: function (Login) -> bool; asked once for each account, address and service
+    :param logins: in the order of time
+    :param is_refused: asked once for each account, address and service
     :param accepted: cut-offs that are meant to happen, as :class:`Accepted` reads them
-    :param beyond: :class:`Beyond`, counts what no journal proves and is too many to be kept (None: nobody asks)
-    :returns: list of dict, those first that are not accepted, of them those that the journal proves, then who is no
+    :param beyond: counts what no journal proves and is too many to be kept (None: nobody asks)
+    :returns: those first that are not accepted, of them those that the journal proves, then who is no
         likely attacker, then by account and address (of those that no journal proves, those first that are known for
         longest, by days, and networks take turns):
         ``account`` (str or None: the log doesn't name it), ``address`` (str), ``logins`` (int), ``first`` and ``last``
@@ -51,24 +58,24 @@ def preview(logins, is_refused, accepted=(), beyond=None):
     :raises UserError: an item of ``accepted`` that can't be read
     """
     meant = Accepted(accepted)
-    refused = {}
-    pairs = {}
+    refused: Dict[tuple, bool] = {}
+    pairs: Dict[tuple, list] = {}
     by_address, by_account = _Failures(), _Failures()
     for login in logins:
         account = login.account
         if not login.accepted:
             by_address.add(login.address)
             by_account.add(account)
-        elif login.kind == "smtp":
+        elif login.kind == "smtp" and login.address is not None:
             key = (account, login.address, login.service)
             if key not in refused:
-                if len(refused) > MOST_REMEMBERED:
+                if len(refused) > REMEMBERED_LIMIT:
                     refused.clear()
                 refused[key] = is_refused(login)
             if refused[key]:
                 pair = pairs.get(key[:2])
                 proved, uid = _proof(login)
-                if pair is None and len(pairs) >= MOST_REMEMBERED and not proved:
+                if pair is None and len(pairs) >= REMEMBERED_LIMIT and not proved:
                     # Anybody can write a million of these; of what the mail server wrote, all are kept.
                     if beyond is not None and not meant.covers(account, login.address, uid):
                         beyond.logins += 1
@@ -102,15 +109,15 @@ class Accepted:
     user of the host (``uid 33``): what is known only by what that user wrote into the journal.
     """
 
-    def __init__(self, items):
+    def __init__(self, items: Iterable[str]):
         """:raises UserError: an item that is none of these"""
         self._uids = {int(item.split()[1]) for item in items if _UID.match(item)}
         self._rules = [self._read(item) for item in items if not _UID.match(item)]
 
-    def covers(self, account, address, uid=None):
-        """Whether it is meant that this account (str or None) is refused from this address (str).
+    def covers(self, account: Optional[str], address: str, uid: Optional[int] = None) -> bool:
+        """Whether it is meant that this account is refused from this address.
 
-        :param int uid: of the user of the host who alone wrote of it (None: not known)
+        :param uid: of the user of the host who alone wrote of it (None: not known)
         """
         if uid is not None and uid in self._uids:
             return True
@@ -134,7 +141,7 @@ class Accepted:
     @staticmethod
     def _account(text, said):
         if not text or " " in text or "*" in text:
-            raise UserError("{0}, which is no account: {1}.".format(said, GRAMMAR))
+            raise UserError("{0}, which is no account: {1}.".format(said, _GRAMMAR))
         return ascii_lower(text)
 
     @staticmethod
@@ -147,7 +154,7 @@ class Accepted:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise UserError(
-                "{0}, where '{1}' is neither address nor network: {2}.".format(said, text, GRAMMAR)
+                "{0}, where '{1}' is neither address nor network: {2}.".format(said, text, _GRAMMAR)
             ) from None
         raise UserError(
             "{0}, whose address lies inside the network: write {1} for the network, or {2} for the one address.".format(
@@ -156,30 +163,31 @@ class Accepted:
         )
 
 
-def sentence(cutoffs, total=None):
+def sentence(cutoffs: List[dict], total: Optional[int] = None) -> str:
     """The cut-offs as text: how many, the first few of them, and what marks a likely attacker.
 
-    :param list cutoffs: as :func:`preview` gives them, not empty
-    :param int total: how many there are (None: as many as are given)
+    :param cutoffs: as :func:`preview` gives them, not empty
+    :param total: how many there are (None: as many as are given)
     """
     total = len(cutoffs) if total is None else total
-    named = "; ".join(_said(cutoff) for cutoff in cutoffs[:NAMED])
-    more = "; and {0} more".format(total - NAMED) if total > NAMED else ""
+    named = "; ".join(_described(cutoff) for cutoff in cutoffs[:LIST_LIMIT])
+    more = "; and {0} more".format(total - LIST_LIMIT) if total > LIST_LIMIT else ""
     return "{0} account{1} and address{2}: {3}{4}".format(
         total, "" if total == 1 else "s", "" if total == 1 else "es", named, more
     )
 
 
-def grouped(cutoffs):
+def grouped(cutoffs: List[dict]) -> List[dict]:
     """Cut-offs by account; those that only one user of the host wrote of, by that user; many from one network that no
     journal proves, by that.
 
-    :param list cutoffs: as :func:`preview` gives them
-    :returns: list of dict, in the order of the first of each: ``accept`` (str, what accepts all of them, as an item of
+    :param cutoffs: as :func:`preview` gives them
+    :returns: in the order of the first of each: ``accept`` (str, what accepts all of them, as an item of
         ``accepted_cutoffs``), ``accounts``, ``addresses``, ``logins`` (int), ``in_journal`` (bool, of one of them),
         ``uid`` (int or None)
     """
-    groups, accounts = OrderedDict(), {}
+    groups: OrderedDict[tuple, List[dict]] = OrderedDict()
+    accounts: Dict[str, set] = {}
     for cutoff in cutoffs:
         if not cutoff["in_journal"]:
             accounts.setdefault(network_of(cutoff["address"]), set()).add(cutoff["account"])
@@ -187,7 +195,7 @@ def grouped(cutoffs):
         uid, account = cutoff["uid"], cutoff["account"]
         if uid is not None:
             accept = "uid {0}".format(uid)
-        elif not cutoff["in_journal"] and len(accounts[network_of(cutoff["address"])]) >= MANY:
+        elif not cutoff["in_journal"] and len(accounts[network_of(cutoff["address"])]) >= _GROUP_LIMIT:
             accept = network_of(cutoff["address"])
         else:
             accept = cutoff["address"] if account is None or not _can_be_named(account) else account
@@ -210,14 +218,14 @@ def _can_be_named(account):
     return not (set(account) & set(" *:")) and bool(account.strip("0123456789./"))
 
 
-def as_utc(stamp):
+def as_utc(stamp: Optional[float]) -> Optional[str]:
     """Epoch seconds as people and programs read them: ``2026-11-24T20:54:17Z``; None stays None."""
     if stamp is None:
         return None
     return datetime.fromtimestamp(int(stamp), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _said(cutoff):
+def _described(cutoff):
     times = "once" if cutoff["logins"] == 1 else "{0} times".format(cutoff["logins"])
     last = ", last at {0}".format(cutoff["last"]) if cutoff["last"] else ""
     last += ", as only user id {0} wrote".format(cutoff["uid"]) if cutoff["uid"] is not None else ""
@@ -237,7 +245,7 @@ def _cutoff(account, address, pair, meant):
         "last": as_utc(last),
         "failures": failures,
         "account_failures": account_failures,
-        "likely_attacker": failures >= FAILURES_OF_AN_ATTACKER,
+        "likely_attacker": failures >= _ATTACKER_FAILURES,
         "accepted": meant.covers(account, address, uid),
         "in_journal": proved,
         "uid": uid,
@@ -277,7 +285,7 @@ def _proof(login):
 
 
 class _Failures:
-    """How often each of many names failed, of the last MOST_REMEMBERED that did."""
+    """How often each of many names failed, of the last REMEMBERED_LIMIT that did."""
 
     def __init__(self):
         self._counts = OrderedDict()
@@ -286,7 +294,7 @@ class _Failures:
         if name is None:
             return
         self._counts[name] = self._counts.pop(name, 0) + 1
-        if len(self._counts) > MOST_REMEMBERED:
+        if len(self._counts) > REMEMBERED_LIMIT:
             self._counts.popitem(last=False)
 
     def of(self, name):

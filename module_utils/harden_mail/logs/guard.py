@@ -2,15 +2,20 @@
 
 import time
 from itertools import chain
+from typing import Callable, Dict, Iterable, Optional
 
 from ..errors import UserError
-from .cutoffs import MOST_REMEMBERED, NAMED, Accepted, Beyond, as_utc, grouped, preview, sentence
+from ..system import System
+from .cutoffs import LIST_LIMIT, REMEMBERED_LIMIT, Accepted, Beyond, as_utc, grouped, preview, sentence
+from .events import Login
 from .forged import Sieve
 from .logins import WANTED, events, logins
+from .pop_cutoffs import Window
 from .reader import USUAL_FILES, Logs
+from .stamps import DAY
 
 # The options a module takes for this; put them in its argument_spec.
-GUARD_ARGUMENTS = {
+GUARD_ARGUMENTS: Dict[str, dict] = {
     "on_cutoff": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
     "accepted_cutoffs": {"type": "list", "elements": "str", "default": []},
     "lookback_days": {"type": "int", "default": 14},
@@ -20,71 +25,84 @@ GUARD_ARGUMENTS = {
 }
 
 # Of these, a result holds some megabytes.
-MOST_LISTED = 10000
+_RESULT_LIMIT = 10000
 
-UNPROVED = (
+_UNPROVED = (
     "{0} of them stand in logs that every user of the host can write to, and no journal says who wrote it: {1}{2}. "
     "Those that are made up are accepted by these words in accepted_cutoffs; cutoff_groups has all groups."
 )
 
-ADVICE = "Let them in"
+_ADVICE = "Let them in"
 
-MOST_DAYS = 3660
+_DAYS_LIMIT = 3660
 
-DAY = 86400
-
-
-BEYOND = (
+_BEYOND = (
     "{0} log-ins more are of accounts and addresses beyond the first {1:,}, too many to be kept apart: such a log is "
     "made up; find out who writes it."
 )
 
 
-def guard(system, params, is_refused, what, window=None):
+class CutOffError(UserError):
+    """Somebody would be cut off whom nobody has named.
+
+    :ivar dict result: what :func:`guard` returns otherwise
+    """
+
+    def __init__(self, message: str, result: dict):
+        super().__init__(message)
+        self.result = result
+
+
+def guard(
+    system: System,
+    params: dict,
+    is_refused: Callable[[Login], bool],
+    what: str,
+    window: Optional[Window] = None,
+) -> dict:
     """Read the logs and name who sent mail in the last days and would be refused from now on.
 
     Call it only when something is about to change: the logs of a host that was narrowed yesterday still
     hold the log-ins of those who were given up then.
 
-    :param System system: the host
-    :param dict params: a module's parameters, with those of GUARD_ARGUMENTS; with no ``log_files``, the usual ones;
+    :param params: a module's parameters, with those of GUARD_ARGUMENTS; with no ``log_files``, the usual ones;
         ``cutoffs_listed``, how many are listed, may be missing
-    :param is_refused: function (Login) -> bool; asked once for each account, address and service that logged in to
+    :param is_refused: asked once for each account, address and service that logged in to
         send mail. What a port would refuse depends on the service too: who uses 25 is not touched by a closed 587.
-    :param str what: the change, as the beginning of a sentence: "Closing 587 and 465 to all but the declared sources"
-    :param pop_cutoffs.Window window: whoever logged in to read mail shortly before is not refused (None: that means
+    :param what: the change, as the beginning of a sentence: "Closing 587 and 465 to all but the declared sources"
+    :param window: whoever logged in to read mail shortly before is not refused (None: that means
         nothing)
-    :returns: dict: ``cutoffs`` (list of dict as :func:`cutoffs.preview` gives them, with what ``window`` adds to them;
+    :returns: ``cutoffs`` (list of dict as :func:`cutoffs.preview` gives them, with what ``window`` adds to them;
         capped), ``cutoffs_total`` (int), ``cutoff_groups`` (list of dict as :func:`cutoffs.grouped` gives them, of
         those that are not accepted; capped), ``cutoff_groups_total`` (int), ``forged`` (list of dict as
         :meth:`forged.Sieve.forged` gives them; capped), ``forged_total`` (int), ``findings`` (list of sentences: on who
         was made up), ``covered_since`` (str, UTC, or None: no log was read), ``warnings`` (list of sentences)
-    :raises UserError: ``on_cutoff`` is ``fail`` and somebody who isn't accepted would be cut off; its ``result`` is
-        that dict; also for a wrong parameter
+    :raises CutOffError: ``on_cutoff`` is ``fail`` and somebody who isn't accepted would be cut off
+    :raises UserError: a wrong parameter
     """
     days = params["lookback_days"]
-    if not 1 <= days <= MOST_DAYS:
+    if not 1 <= days <= _DAYS_LIMIT:
         raise UserError(
             "lookback_days is {0}: give the days of logs to look at, from 1 to {1}; on_cutoff: ignore reads no "
-            "logs.".format(days, MOST_DAYS)
+            "logs.".format(days, _DAYS_LIMIT)
         )
     Accepted(params["accepted_cutoffs"])
-    most = params.get("cutoffs_listed", GUARD_ARGUMENTS["cutoffs_listed"]["default"])
-    if not 1 <= most <= MOST_LISTED:
+    limit: int = params.get("cutoffs_listed", GUARD_ARGUMENTS["cutoffs_listed"]["default"])
+    if not 1 <= limit <= _RESULT_LIMIT:
         raise UserError(
             "cutoffs_listed is {0}: give how many of those who would be cut off are listed, from 1 to {1}.".format(
-                most, MOST_LISTED
+                limit, _RESULT_LIMIT
             )
         )
     if params["on_cutoff"] == "ignore":
-        return _result([], most, Sieve(0), system)
+        return _result([], limit, Sieve(0), system)
 
     since = int(time.time()) - days * DAY
     files = params["log_files"] or [path for path in USUAL_FILES if system.exists(path)]
     if window is None:
         logs = Logs(system, files, params["log_journal"], since, wanted=WANTED)
         sieve = Sieve(since, logs.unsigned)
-        found = sieve.through(logins(logs.lines()))
+        found: Iterable[Login] = sieve.through(logins(logs.lines()))
     else:
         logs = Logs(system, files, params["log_journal"], since - window.lead, wanted=WANTED + window.wanted)
         sieve = Sieve(since, logs.unsigned)
@@ -94,38 +112,37 @@ def guard(system, params, is_refused, what, window=None):
     cutoffs = preview(chain(found, sieve.doubtful()), is_refused, params["accepted_cutoffs"], beyond)
     notes = window.explain(cutoffs) if window else []
     covered_since = None if logs.covered_since is None else max(since, logs.covered_since)
-    result = _result(cutoffs, most, sieve, system)
+    result = _result(cutoffs, limit, sieve, system)
     result["covered_since"] = as_utc(covered_since)
     result["warnings"] = logs.notes + _coverage(covered_since, since, days, logs.is_whole) + notes
     surprises = [cutoff for cutoff in cutoffs if not cutoff["accepted"]]
     if surprises or beyond.logins:
-        told = "{0} would cut off {1}.".format(
+        summary = "{0} would cut off {1}.".format(
             what, sentence(surprises) if surprises else "accounts that are not named here"
         )
-        more = _unproved(surprises, result) + _not_listed(result, most)
+        more = _unproved(surprises, result) + _not_listed(result, limit)
         if beyond.logins:
-            more.append(BEYOND.format(beyond.logins, MOST_REMEMBERED))
+            more.append(_BEYOND.format(beyond.logins, REMEMBERED_LIMIT))
         if params["on_cutoff"] == "fail":
-            error = UserError(
+            raise CutOffError(
                 "{0} {1}, or name in accepted_cutoffs those who are meant to be refused (an account, an address, a "
                 "network, or 'ACCOUNT from ADDRESS'); on_cutoff: warn goes ahead.".format(
-                    " ".join([told] + more + notes + result["findings"]), window.advice if window else ADVICE
-                )
+                    " ".join([summary] + more + notes + result["findings"]), window.advice if window else _ADVICE
+                ),
+                result,
             )
-            error.result = result
-            raise error
-        result["warnings"].append(" ".join([told] + more))
+        result["warnings"].append(" ".join([summary] + more))
     return result
 
 
-def _result(cutoffs, most, sieve, system):
+def _result(cutoffs, limit, sieve, system):
     groups = grouped([cutoff for cutoff in cutoffs if not cutoff["accepted"]])
     return {
-        "cutoffs": cutoffs[:most],
+        "cutoffs": cutoffs[:limit],
         "cutoffs_total": len(cutoffs),
-        "cutoff_groups": groups[:most],
+        "cutoff_groups": groups[:limit],
         "cutoff_groups_total": len(groups),
-        "forged": sieve.forged()[:most],
+        "forged": sieve.forged()[:limit],
         "forged_total": sieve.total(),
         "findings": sieve.findings(system),
         "covered_since": None,
@@ -136,7 +153,7 @@ def _result(cutoffs, most, sieve, system):
 def _unproved(surprises, result):
     """What to do with those that no journal proves, unless all are such and few: a list of none or one sentence."""
     unproved = [cutoff for cutoff in surprises if not cutoff["in_journal"]]
-    if len(unproved) == len(surprises) <= NAMED and not any(cutoff["uid"] for cutoff in unproved):
+    if len(unproved) == len(surprises) <= LIST_LIMIT and not any(cutoff["uid"] for cutoff in unproved):
         return []
     if not unproved:
         return []
@@ -149,20 +166,20 @@ def _unproved(surprises, result):
             group["addresses"],
             "" if group["addresses"] == 1 else "es",
         )
-        for group in groups[:NAMED]
+        for group in groups[:LIST_LIMIT]
     )
-    more = len(groups) - NAMED
-    return [UNPROVED.format(len(unproved), shown, " and {0} groups more".format(more) if more > 0 else "")]
+    more = len(groups) - LIST_LIMIT
+    return [_UNPROVED.format(len(unproved), shown, " and {0} groups more".format(more) if more > 0 else "")]
 
 
-def _not_listed(result, most):
+def _not_listed(result, limit):
     """That not all are listed, and how to see them: list of none or one sentence."""
     total = result["cutoffs_total"]
-    if total <= most:
+    if total <= limit:
         return []
     return [
         "The result's cutoffs lists the first {0} of {1}; cutoffs_listed: {2} lists {3}.".format(
-            most, total, min(total, MOST_LISTED), "all" if total <= MOST_LISTED else "that many"
+            limit, total, min(total, _RESULT_LIMIT), "all" if total <= _RESULT_LIMIT else "that many"
         )
     ]
 

@@ -8,58 +8,60 @@ fields prove nothing here: a process chooses its ``_COMM``; what a user's .forwa
 import json
 import re
 import time
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import CommandError
 from ..host.users import users
+from ..system import System
 from .formats import courier, dovecot, plesk, postfix, vpopmail
 from .stamps import Clock, as_text, bounded_lines
 
 # Everything of syslog's facility "mail" (2).
-MAIL = "SYSLOG_FACILITY=2"
+_MAIL = "SYSLOG_FACILITY=2"
 
 # Lines that others than the mail servers wrote are read one by one, which is slow: so many, in so many seconds.
-MOST_OTHERS = 500000
-MOST_SECONDS = 120
+_OTHERS_LIMIT = 500000
+_OTHERS_TIMEOUT = 120
 
 # Times at which journald left something out that are remembered: one in five minutes, for a month.
-MOST_SUPPRESSED = 10000
+_SUPPRESSED_LIMIT = 10000
 
 # Seconds for which journalctl may be silent: it passes over millions of lines of others in that time.
-SILENCE = 300
+_SILENCE_TIMEOUT = 300
 
-ROOT = 0
+_ROOT = 0
 
-COMMAND = ["journalctl", "--quiet", "--no-pager", "--all"]
+_COMMAND = ["journalctl", "--quiet", "--no-pager", "--all"]
 
 # Who writes the lines of each kind of program besides root, in the configuration's words. Postfix's smtpd runs as
 # mail_owner; Dovecot and Courier have a process of root's that writes for all. Seen on booted hosts: tests/data/logs.
-MAIL_OWNER = re.compile(r"^mail_owner\s*=\s*([\w.-]+)\s*$", re.MULTILINE)
+_MAIL_OWNER = re.compile(r"^mail_owner\s*=\s*([\w.-]+)\s*$", re.MULTILINE)
 # Of control groups that Docker, podman, Kubernetes, LXC and systemd-nspawn make.
-CONTAINER = re.compile(r"docker|libpod|kubepods|containerd|crio|lxc|machine\.slice")
+_CONTAINER = re.compile(r"docker|libpod|kubepods|containerd|crio|lxc|machine\.slice")
 
 # What journald says when it has left out lines of a unit that wrote too many: "Suppressed 7 messages from x.service".
-SUPPRESSED = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"
-OF_FAMILY = re.compile(r"Suppressed \d+ messages from .*\b(postfix|dovecot|courier)")
+_SUPPRESSED = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"
+_OF_FAMILY = re.compile(r"Suppressed \d+ messages from .*\b(postfix|dovecot|courier)")
 
 # Programs whose writer is not known, and what a host that has them has: a user, or a directory.
-VPOPMAIL_USER = re.compile(r"^vpopmail:", re.MULTILINE)
-PLESK = ("/opt/psa", "/usr/local/psa")
+_VPOPMAIL_USER = re.compile(r"^vpopmail:", re.MULTILINE)
+_PLESK = ("/opt/psa", "/usr/local/psa")
 
 
-def missing_programs(system):
-    """Programs that log log-ins and are not on this host: set of str, as in a log."""
+def missing_programs(system: System) -> Set[str]:
+    """Programs that log log-ins and are not on this host, as in a log."""
     missing = set()
-    if not VPOPMAIL_USER.search(system.read("/etc/passwd") or "") and not system.exists("/home/vpopmail"):
+    if not _VPOPMAIL_USER.search(system.read("/etc/passwd") or "") and not system.exists("/home/vpopmail"):
         missing.add(vpopmail.LOG_NAME)
-    if not any(system.exists(path) for path in PLESK):
+    if not any(system.exists(path) for path in _PLESK):
         missing.update((plesk.QMAIL_LOG_NAME, plesk.POSTFIX_LOG_NAME))
     return missing
 
 
-def family_of(program):
+def family_of(program: str) -> Optional[str]:
     """ "postfix", "dovecot" or "courier": whose program that is; None where it isn't known who writes its lines.
 
-    :param str program: as it stands in a log: "postfix/submission/smtpd", "dovecot", "imapd-ssl"
+    :param program: as it stands in a log: "postfix/submission/smtpd", "dovecot", "imapd-ssl"
     """
     if program.endswith(postfix.PROGRAM):
         return "postfix"
@@ -71,21 +73,26 @@ def family_of(program):
 class Journal:
     """What the journal has of mail in a period."""
 
-    def __init__(self, system, period, wanted, note):
+    def __init__(
+        self,
+        system: System,
+        period: Tuple[float, Optional[float]],
+        wanted: Sequence[bytes],
+        note: Callable[[str], None],
+    ):
         """
-        :param System system: the host
-        :param tuple period: epoch seconds of the first line that matters, and of the first that no longer does (None:
+        :param period: epoch seconds of the first line that matters, and of the first that no longer does (None:
             there is none)
-        :param tuple wanted: of bytes; see :class:`reader.Logs`
-        :param note: function (sentence), told what could not be read
+        :param wanted: see :class:`reader.Logs`
+        :param note: is given sentences on what could not be read
         """
         self._system, self._wanted, self._note = system, wanted, note
         self._since, self._until = period
         self._owners = _owners(system)
         self._users = {user.uid for user in users(system).values()}
 
-    def start(self):
-        """Epoch seconds of the first line of all there are, or None."""
+    def start(self) -> Optional[int]:
+        """Epoch seconds of the first line of all there are."""
         clock = Clock(time.time())
         for line in self._lines(["--output=short-iso"], ()):
             stamp, _text = clock.read(line)
@@ -93,10 +100,9 @@ class Journal:
                 return stamp
         return None
 
-    def proved(self):
-        """What root and the mail servers' own users wrote: iterator of (epoch seconds, str: the line without stamp and
-        host, bytes: host)."""
-        matches = [MAIL, "_UID=0"]
+    def proved(self) -> Iterator[Tuple[int, str, Optional[bytes]]]:
+        """What root and the mail servers' own users wrote: epoch seconds, the line without stamp and host, the host."""
+        matches = [_MAIL, "_UID=0"]
         # Dovecot may have another facility, and none when it is told not to use syslog.
         for named in ("SYSLOG_IDENTIFIER=dovecot", "_SYSTEMD_UNIT=dovecot.service"):
             matches += ["+", named, "_UID=0"]
@@ -109,18 +115,19 @@ class Journal:
             if stamp is not None and stamp >= self._since and (self._until is None or stamp < self._until):
                 yield stamp, text, clock.host
 
-    def suppressed(self):
-        """When journald left out lines of a mail server: list of (epoch seconds, family)."""
-        found, clock = [], Clock(time.time())
-        for line in self._lines(["--output=short-iso"] + self._times() + [SUPPRESSED], ()):
+    def suppressed(self) -> List[Tuple[int, str]]:
+        """When journald left out lines of a mail server: epoch seconds, and the family."""
+        found: List[Tuple[int, str]] = []
+        clock = Clock(time.time())
+        for line in self._lines(["--output=short-iso"] + self._times() + [_SUPPRESSED], ()):
             stamp, text = clock.read(line)
-            match = OF_FAMILY.search(text)
-            if stamp is not None and match and len(found) < MOST_SUPPRESSED:
+            match = _OF_FAMILY.search(text)
+            if stamp is not None and match and len(found) < _SUPPRESSED_LIMIT:
                 found.append((stamp, match.group(1)))
         return found
 
-    def others(self):
-        """What everybody else wrote, as mail: iterator of (epoch seconds, str as above, int: user id).
+    def others(self) -> Iterator[Tuple[int, str, Optional[int]]]:
+        """What everybody else wrote, as mail: epoch seconds, the line as above, the user id.
 
         The id is None of a container's processes and of ids that the host has no user of: it may be a mail server's.
         """
@@ -128,32 +135,33 @@ class Journal:
         if not uids:
             return
         # A line of several lines, or a program's name with a line feed in it, can't pass for more than one here.
-        argv = ["--output=json"] + self._times() + [MAIL] + ["_UID={0}".format(uid) for uid in uids]
-        end = time.monotonic() + MOST_SECONDS
+        argv = ["--output=json"] + self._times() + [_MAIL] + ["_UID={0}".format(uid) for uid in uids]
+        end = time.monotonic() + _OTHERS_TIMEOUT
         for number, line in enumerate(self._lines(argv, self._wanted)):
-            if number >= MOST_OTHERS or time.monotonic() > end:
+            if number >= _OTHERS_LIMIT or time.monotonic() > end:
                 self._note(
                     "The journal's mail lines of users who are no mail server are more than {0:,}, or took more than "
-                    "{1} seconds; the rest of them was not read.".format(MOST_OTHERS, MOST_SECONDS)
+                    "{1} seconds; the rest of them was not read.".format(_OTHERS_LIMIT, _OTHERS_TIMEOUT)
                 )
                 return
             entry = _entry(line)
             if entry is not None and entry[0] >= self._since and (self._until is None or entry[0] < self._until):
                 yield entry if entry[2] in self._users else entry[:2] + (None,)
 
-    def unsigned(self, programs, since, until):
+    def unsigned(self, programs: Iterable[str], since: float, until: float) -> Tuple[List[Tuple[int, str]], bool]:
         """What some programs wrote of which journald could not find out who did.
 
-        :param programs: of str, as in the journal: "postfix/submission/smtpd"
+        :param programs: as in the journal: "postfix/submission/smtpd"
         :param since, until: epoch seconds
-        :returns: (list of (epoch seconds, str as above), bool: whether all of it was looked at)
+        :returns: epoch seconds and lines as above, and whether all of it was looked at
         """
         argv = ["--output=json", "--since=@{0}".format(int(since)), "--until=@{0}".format(int(until))]
         argv += ["SYSLOG_IDENTIFIER={0}".format(program) for program in sorted(programs)]
         # Not only lines with certain words in them: what is no UTF-8 comes as numbers.
-        end, found = time.monotonic() + MOST_SECONDS, []
+        found: List[Tuple[int, str]] = []
+        end = time.monotonic() + _OTHERS_TIMEOUT
         for number, line in enumerate(self._lines(argv, ())):
-            if number >= MOST_OTHERS or time.monotonic() > end:
+            if number >= _OTHERS_LIMIT or time.monotonic() > end:
                 return found, False
             # Most lines say who, and need no closer look.
             entry = None if b'"_UID"' in line else _entry(line, None)
@@ -164,11 +172,11 @@ class Journal:
     def _other_uids(self):
         """User ids, ascending, of whom the journal has lines, without root and the mail servers' own."""
         try:
-            said = self._system.run(["journalctl", "--field=_UID"], timeout=SILENCE).out
+            said = self._system.run(["journalctl", "--field=_UID"], timeout=_SILENCE_TIMEOUT).out
         except CommandError:
             return []  # whoever reads the lines themselves says why
         uids = {int(word) for word in said.split() if word.isdigit()}
-        return sorted(uids - {ROOT} - set(self._owners))
+        return sorted(uids - {_ROOT} - set(self._owners))
 
     def _times(self):
         times = ["--since=@{0}".format(int(self._since))]
@@ -176,7 +184,7 @@ class Journal:
 
     def _lines(self, options, wanted):
         try:
-            with self._system.stream(COMMAND + options, SILENCE) as handle:
+            with self._system.stream(_COMMAND + options, _SILENCE_TIMEOUT) as handle:
                 yield from bounded_lines(handle, wanted)
         except CommandError as error:
             self._note("The journal could not be read: {0}.".format(str(error).rstrip(".")))
@@ -192,7 +200,7 @@ def _entry(line, *unknown):
         stamp = int(entry["__REALTIME_TIMESTAMP"]) // 1000000
         uid = unknown[0] if unknown and "_UID" not in entry else int(entry["_UID"])
         program, message = entry["SYSLOG_IDENTIFIER"], entry["MESSAGE"]
-        if CONTAINER.search(str(entry.get("_SYSTEMD_CGROUP"))):
+        if _CONTAINER.search(str(entry.get("_SYSTEMD_CGROUP"))):
             uid = None
         # What is no UTF-8 comes as a list of bytes.
         if isinstance(message, list):
@@ -210,13 +218,13 @@ def _owners(system):
     """User ids (list of int) that Postfix runs as, each once."""
     names = {"postfix"}
     for path in system.glob("/etc/postfix*/main.cf"):
-        names.update(MAIL_OWNER.findall(system.read(path) or ""))
+        names.update(_MAIL_OWNER.findall(system.read(path) or ""))
     users = (row.split(":") for row in (system.read("/etc/passwd") or "").splitlines())
     uids = {int(row[2]) for row in users if len(row) > 2 and row[0] in names and row[2].isdigit()}
-    return sorted(uids - {ROOT})
+    return sorted(uids - {_ROOT})
 
 
-def user_name(system, uid):
+def user_name(system: System, uid: int) -> str:
     """ "33 (www-data)"; "33" when /etc/passwd doesn't know it."""
     for row in (system.read("/etc/passwd") or "").splitlines():
         fields = row.split(":")

@@ -3,14 +3,15 @@
 import functools
 import ipaddress
 from collections import OrderedDict
+from typing import Dict, Iterable, Iterator, List
 
 from ..text import ascii_lower
-from .events import Left
+from .events import Event, Left, Login
 from .logins import WANTED_ENDS
 
 # So many sessions, addresses and accounts are remembered at a time; what was forgotten counts as no log-in: better to
 # name one too many than to cut off one who was not named.
-MOST_REMEMBERED = 100000
+_REMEMBERED_LIMIT = 100000
 
 # Of a session whose end is not in the log, seconds for which it counts as open.
 LONGEST_SESSION = 86400
@@ -18,18 +19,18 @@ LONGEST_SESSION = 86400
 # Seconds between two looks at who is connected, which renew a log-in: at the end of a session the last may be so old.
 RENEWED_EVERY = 60
 
-OTHER = {4: 6, 6: 4}
+_OTHER_FAMILY = {4: 6, 6: 4}
 
-NO_LOG_IN = (
+_NO_LOGIN = (
     "The logs hold no POP or IMAP log-in at all, so everybody who sends counts as cut off: name the log that the POP "
     "server writes in log_files."
 )
-DUAL_STACK = (
+_DUAL_STACK = (
     "{0} of them had logged in to read mail shortly before, but over the other of IPv4 and IPv6: {1} from {2}{3}. Such "
     "clients are cut off as long as only one of the two services, submission and POP or IMAP, is found at that kind of "
     "address; publish both names with the same kinds of address."
 )
-ADVICE = "Have them read mail from where they send, or exempt the network they send from"
+_ADVICE = "Have them read mail from where they send, or exempt the network they send from"
 
 
 class Window:
@@ -43,32 +44,33 @@ class Window:
     """
 
     wanted = WANTED_ENDS
-    advice = ADVICE
+    advice = _ADVICE
 
-    def __init__(self, minutes, ipv6_prefix=128, sessions_renew=True):
+    def __init__(self, minutes: float, ipv6_prefix: int = 128, sessions_renew: bool = True):
         """
         :param minutes: how long a log-in counts
-        :param int ipv6_prefix: a log-in over IPv6 counts for its network of this length
-        :param bool sessions_renew: an open session counts like a log-in, as :data:`RENEWED_EVERY` says
+        :param ipv6_prefix: a log-in over IPv6 counts for its network of this length
+        :param sessions_renew: an open session counts like a log-in, as :data:`RENEWED_EVERY` says
         """
         self.lead = int(minutes * 60)
         self._seconds = minutes * 60
         self._sessions_renew = sessions_renew
         self._place = functools.lru_cache(maxsize=4096)(functools.partial(_place, ipv6_prefix=ipv6_prefix))
         # (network) and (account, family) -> time of the last log-in; the same -> sessions that are open.
-        self._last, self._open = OrderedDict(), {}
+        self._last: OrderedDict[object, float] = OrderedDict()
+        self._open: Dict[object, int] = {}
         # session -> (time, keys), the oldest first
-        self._sessions = OrderedDict()
+        self._sessions: OrderedDict[str, tuple] = OrderedDict()
         self._reads = False
         # (account, address) of those who sent -> [log-ins after one to read, after one over the other family only]
-        self._pairs = OrderedDict()
+        self._pairs: OrderedDict[tuple, List[int]] = OrderedDict()
 
-    def unproven(self, events, since):
+    def unproven(self, events: Iterable[Event], since: float) -> Iterator[Login]:
         """Leave out the log-ins to send mail that followed a log-in to read it.
 
-        :param events: iterable as :func:`logins.events` gives it, in the order of time
+        :param events: in the order of time
         :param since: epoch seconds; nothing before it is yielded
-        :returns: iterator of :class:`events.Login`: failures too, and log-ins to read mail
+        :returns: failures too, and log-ins to read mail
         """
         now = since - self.lead
         for event in events:
@@ -82,23 +84,23 @@ class Window:
             if now >= since and not (event.accepted and event.kind == "smtp" and self._proven(now, event)):
                 yield event
 
-    def explain(self, cutoffs):
+    def explain(self, cutoffs: List[dict]) -> List[str]:
         """Add to each cut-off what is known of it here.
 
-        :param list cutoffs: of dict, as :func:`cutoffs.preview` gives them; each gets ``proven`` (int, log-ins of that
+        :param cutoffs: as :func:`cutoffs.preview` gives them; each gets ``proven`` (int, log-ins of that
             account from that address that followed one to read mail) and ``dual_stack`` (int, of its ``logins``, those
             that followed one of the same account over the other of IPv4 and IPv6)
-        :returns: list of sentences on all of them
+        :returns: sentences on all of them
         """
         for cutoff in cutoffs:
             cutoff["proven"], cutoff["dual_stack"] = self._pairs.get((cutoff["account"], cutoff["address"]), (0, 0))
         if not self._reads:
-            return [NO_LOG_IN] if cutoffs else []
+            return [_NO_LOGIN] if cutoffs else []
         dual = [cutoff for cutoff in cutoffs if cutoff["dual_stack"]]
         if not dual:
             return []
         more = " and {0} more".format(len(dual) - 1) if len(dual) > 1 else ""
-        return [DUAL_STACK.format(len(dual), dual[0]["account"], dual[0]["address"], more)]
+        return [_DUAL_STACK.format(len(dual), dual[0]["account"], dual[0]["address"], more)]
 
     # --- log-ins to read mail -----------------------------------------------------------------------------------
 
@@ -114,13 +116,13 @@ class Window:
             self._sessions[event.session] = (now, keys)
             for key in keys:
                 self._open[key] = self._open.get(key, 0) + 1
-            if len(self._sessions) > MOST_REMEMBERED:
+            if len(self._sessions) > _REMEMBERED_LIMIT:
                 self._close(next(iter(self._sessions)))
 
     def _renew(self, time, keys):
         for key in keys:
             self._last[key] = max(time, self._last.pop(key, time))
-        while len(self._last) > 2 * MOST_REMEMBERED:
+        while len(self._last) > 2 * _REMEMBERED_LIMIT:
             self._last.popitem(last=False)
 
     def _ended(self, now, session):
@@ -145,11 +147,11 @@ class Window:
             self._close(next(iter(self._sessions)))
         keys = self._keys(event)
         proven = self._counts(now, keys[0])
-        dual = not proven and len(keys) > 1 and self._counts(now, (keys[1][0], OTHER[keys[1][1]]))
+        dual = not proven and len(keys) > 1 and self._counts(now, (keys[1][0], _OTHER_FAMILY[keys[1][1]]))
         if proven or dual:
             pair = self._pairs.setdefault((event.account, event.address), [0, 0])
             pair[0 if proven else 1] += 1
-            if len(self._pairs) > MOST_REMEMBERED:
+            if len(self._pairs) > _REMEMBERED_LIMIT:
                 self._pairs.popitem(last=False)
         return proven
 

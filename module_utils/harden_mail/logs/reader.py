@@ -4,7 +4,9 @@ import functools
 import heapq
 import re
 from collections import Counter
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
+from ..system import System
 from .events import Writer
 from .files import LogFiles
 from .formats import dovecot, postfix
@@ -21,26 +23,26 @@ USUAL_FILES = (
 
 # Where rsyslog listens for what Postfix writes in its chroot when it has lost the journal's socket (Debian): what came
 # that way is in no journal, and is true.
-CHROOT_SOCKETS = "/var/spool/postfix*/dev/log"
-QUEUE_DIRECTORY = re.compile(r"^queue_directory\s*=\s*(/\S+)", re.MULTILINE)
-MORE_SOCKETS = re.compile(r"^[^#\n]*(?:AddUnixListenSocket|type=\"imuxsock\"|unix-(?:dgram|stream)\()", re.MULTILINE)
-SYSLOG_CONFIGURATIONS = ("/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf", "/etc/syslog-ng/*.conf")
+_CHROOT_SOCKETS = "/var/spool/postfix*/dev/log"
+_QUEUE_DIRECTORY = re.compile(r"^queue_directory\s*=\s*(/\S+)", re.MULTILINE)
+_MORE_SOCKETS = re.compile(r"^[^#\n]*(?:AddUnixListenSocket|type=\"imuxsock\"|unix-(?:dgram|stream)\()", re.MULTILINE)
+_SYSLOG_CONFIGURATIONS = ("/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf", "/etc/syslog-ng/*.conf")
 
 # So many seconds after a line of its own in the journal, a program's lines are taken to be in the journal.
-NEAR = DAY // 4
+NEAR_SECONDS = DAY // 4
 
 # A file's lines come so many seconds after the journal's of the same time, which are then known.
-LAG = 2
+_FILE_LAG = 2
 
 # Where journald says that it has left out lines, it did so in so many seconds before at most.
-LOST = 600
+_LOST_SECONDS = 600
 
 # The same words within so many seconds, in the journal and in a file, are one line.
-SAME = 10
+SAME_SECONDS = 10
 
 # Of the last lines of the journal, so many are known by heart, so that a file's copies of them need no second look.
-MOST_KNOWN = 50000
-MOST_PROCESSES = 20000
+_KNOWN_LIMIT = 50000
+_PROCESS_LIMIT = 20000
 
 PROVED, UNPROVED = Writer("proved", None), Writer("unproved", None)
 ALONE, DOUBTFUL = Writer("alone", None), Writer("doubtful", None)
@@ -62,30 +64,39 @@ class Logs:
     :ivar list notes: once read: sentences on what could not be read
     """
 
-    def __init__(self, system, files, journal, since, until=None, wanted=()):
+    def __init__(
+        self,
+        system: System,
+        files: List[str],
+        journal: bool,
+        since: float,
+        until: Optional[float] = None,
+        wanted: Sequence[bytes] = (),
+    ):
         """
-        :param System system: the host
-        :param list files: paths of current logs, whose rotated parts are found beside them
-        :param bool journal: whether to read the journal
+        :param files: paths of current logs, whose rotated parts are found beside them
+        :param journal: whether to read the journal
         :param since: epoch seconds of the first line that matters
         :param until: epoch seconds of the first line that no longer matters (None: now)
-        :param tuple wanted: of bytes; lines with none of them are passed over, which is far quicker than to look at
+        :param wanted: lines with none of them are passed over, which is far quicker than to look at
             them (empty: every line)
         """
         self.system, self.files, self.journal = system, files, journal
         self.since, self.until, self.wanted = since, until, tuple(wanted)
-        self.covered_since, self.is_whole, self.notes = None, True, []
+        self.covered_since: Optional[float] = None
+        self.is_whole = True
+        self.notes: List[str] = []
 
-    def lines(self):
+    def lines(self) -> Iterator[Tuple[Optional[int], str, Writer]]:
         """Go through the logs.
 
-        :returns: iterator of (epoch seconds or None: no stamp that is known, str: the line without stamp and host,
-            :class:`events.Writer`); a file's copy of a line that the journal has may come too, as "alone" or "doubtful"
+        :returns: of each line the epoch seconds (None: no stamp that is known), the line without stamp and host, and
+            who wrote it; a file's copy of a line that the journal has may come too, as "alone" or "doubtful"
         """
         self.covered_since, self.is_whole, self.notes = None, True, []
         period = (self.since, self.until)
         files = LogFiles(self.system, self.files, period, self.wanted, self._note)
-        streams, starts, lost = [_keyed(files.logs(), LAG)], [files.start()], []
+        streams, starts, lost = [_keyed(files.logs(), _FILE_LAG)], [files.start()], []
         if self.journal:
             journal = Journal(self.system, period, self.wanted, self._note)
             starts.append(journal.start())
@@ -100,16 +111,16 @@ class Logs:
             if writer is not None:
                 yield stamp, text, writer
         self.is_whole = files.is_whole
-        starts = [start for start in starts[0 if self.is_whole else 1 :] if start is not None]
-        self.covered_since = max(self.since, min(starts)) if starts else None
+        known = [start for start in starts[0 if self.is_whole else 1 :] if start is not None]
+        self.covered_since = max(self.since, min(known)) if known else None
 
-    def unsigned(self, programs, since, until):
+    def unsigned(self, programs: Iterable[str], since: float, until: float) -> Tuple[List[Tuple[int, str]], bool]:
         """As :meth:`journal.Journal.unsigned`; of no journal: nothing, all of it."""
         if not self.journal:
             return [], True
         return Journal(self.system, (since, until), self.wanted, self._note).unsigned(programs, since, until)
 
-    def _note(self, sentence):
+    def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
@@ -124,7 +135,7 @@ class _Judge:
         :param lost: of (epoch seconds, family), see :meth:`journal.Journal.suppressed`
         """
         self._bypassed, self._missing = bypassed, missing
-        self._lost = {(family, stamp // LOST + turn) for stamp, family in lost for turn in (-1, 0)}
+        self._lost = {(family, stamp // _LOST_SECONDS + turn) for stamp, family in lost for turn in (-1, 0)}
         # family, and what one server logs as -> time of the last line that it wrote itself; then hosts (bytes) that
         # the journal's lines name
         self._last, self._hosts = {}, set()
@@ -155,11 +166,11 @@ class _Judge:
         own_file = about is None and program in dovecot.KINDS
         if own_file or not self._is_near(name, stamp) or (about is not None and not self._is_this_host(about)):
             return UNPROVED
-        is_doubtful = (family, stamp // LOST) in self._lost or (self._bypassed and head in self._processes)
+        is_doubtful = (family, stamp // _LOST_SECONDS) in self._lost or (self._bypassed and head in self._processes)
         return DOUBTFUL if is_doubtful else ALONE
 
     def _is_near(self, name, stamp):
-        return name in self._last and stamp is not None and stamp - self._last[name] < NEAR
+        return name in self._last and stamp is not None and stamp - self._last[name] < NEAR_SECONDS
 
     def _is_this_host(self, host):
         # A central log has other hosts' lines, of the same first label too.
@@ -170,33 +181,33 @@ class _Judge:
         if host:
             self._hosts.update((host.lower(), _short(host)))
         if family == "postfix":
-            if len(self._processes) >= MOST_PROCESSES:
+            if len(self._processes) >= _PROCESS_LIMIT:
                 self._processes.clear()
             self._processes.add(head)
 
     def _learn(self, stamp, message):
-        if len(self._known) >= MOST_KNOWN:
+        if len(self._known) >= _KNOWN_LIMIT:
             self._known, self._known_before = {}, self._known
         self._known[message] = stamp
 
     def _has(self, stamp, message):
         known = self._known.get(message) or self._known_before.get(message)
-        return known is not None and abs(stamp - known) <= SAME
+        return known is not None and abs(stamp - known) <= SAME_SECONDS
 
 
 def _is_bypassed(system):
     """Whether mail programs' lines can reach a file without the journal (bool)."""
-    if system.glob(CHROOT_SOCKETS):
+    if system.glob(_CHROOT_SOCKETS):
         return True
     directories = [
         directory
         for path in system.glob("/etc/postfix*/main.cf")
-        for directory in QUEUE_DIRECTORY.findall(system.read(path) or "")
+        for directory in _QUEUE_DIRECTORY.findall(system.read(path) or "")
     ]
     if any(system.exists(directory + "/dev/log") for directory in directories):
         return True
-    texts = [system.read(path) or "" for pattern in SYSLOG_CONFIGURATIONS for path in system.glob(pattern)]
-    return any(MORE_SOCKETS.search(text) for text in texts)
+    texts = [system.read(path) or "" for pattern in _SYSLOG_CONFIGURATIONS for path in system.glob(pattern)]
+    return any(_MORE_SOCKETS.search(text) for text in texts)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -3,23 +3,24 @@
 import calendar
 import re
 import time
+from typing import BinaryIO, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 # No log-in needs so much. A hole of zeros, as copytruncate leaves it, is one "line" of any size.
 LONGEST_LINE = 64 * 1024
 
-MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+_MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
 
 # "2026-11-24T20:56:42.048842+00:00 vps ", of rsyslog and of journalctl, which older releases write as "+0000"
-ISO_STAMP = re.compile(
+_ISO_STAMP = re.compile(
     rb"(\d{4}-\d\d-\d\d[T ]\d\d):(\d\d):(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)? (?:(?![^ ]*:(?: |$))([^ ]+) )?"
 )
 # "Nov 24 20:56:42 vps ", of RFC 3164; Dovecot's own log file has no host, but "imap-login: " at that place
-SYSLOG_STAMP = re.compile(rb"([A-Z][a-z]{2} [ \d]\d \d\d):(\d\d):(\d\d) (?:(?![^ ]*:(?: |$))([^ ]+) )?")
+_SYSLOG_STAMP = re.compile(rb"([A-Z][a-z]{2} [ \d]\d \d\d):(\d\d):(\d\d) (?:(?![^ ]*:(?: |$))([^ ]+) )?")
 
 DAY = 86400
 
 # Lines between two looks at whether enough was read.
-PAUSE = 4096
+_PAUSE = 4096
 
 
 class Clock:
@@ -28,24 +29,24 @@ class Clock:
     :ivar bytes host: of the line that was read last; None when it names none
     """
 
-    def __init__(self, modified):
+    def __init__(self, modified: float):
         """
         :param modified: epoch seconds after which no line was written
         """
         # Clocks are set, and a file's time can be that of its copying.
         self._latest = modified + DAY
         # Hours seen, for it is slow to turn one into seconds.
-        self._hours = {}
-        self.host = None
+        self._hours: Dict[tuple, Union[int, bool]] = {}
+        self.host: Optional[bytes] = None
 
-    def read(self, line):
-        """(epoch seconds or None, the rest as str) of a line (bytes)."""
-        match = SYSLOG_STAMP.match(line) or ISO_STAMP.match(line)
+    def read(self, line: bytes) -> Tuple[Optional[int], str]:
+        """Epoch seconds, None where a line has none that is known, and the rest of it."""
+        match = _SYSLOG_STAMP.match(line) or _ISO_STAMP.match(line)
         if match is None:
             self.host = None
             return None, as_text(line)
         self.host = match.group(match.lastindex) if match.lastindex == match.re.groups else None
-        hour = match.group(1), match.group(4) if match.re is ISO_STAMP else None
+        hour = match.group(1), match.group(4) if match.re is _ISO_STAMP else None
         start = self._hours.get(hour)
         if start is None:
             if len(self._hours) > 10000:
@@ -61,7 +62,7 @@ class Clock:
         if text[:1].isdigit():
             year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
             return _seconds(year, month, day, int(text[11:13]), offset)
-        month, day, hour = MONTHS.get(text[:3].decode("ascii")), int(text[4:6]), int(text[7:9])
+        month, day, hour = _MONTHS.get(text[:3].decode("ascii")), int(text[4:6]), int(text[7:9])
         year = time.localtime(self._latest).tm_year
         # 29 February may be eight years back (1896 to 1904, 2096 to 2104).
         for candidate in range(year, year - 9, -1) if month else ():
@@ -86,20 +87,22 @@ def _seconds(year, month, day, hour, offset):
     return calendar.timegm(moment) - east
 
 
-def as_text(line):
-    """A line (bytes) as text, without its end."""
+def as_text(line: bytes) -> str:
+    """A line as text, without its end."""
     return line.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
-def bounded_lines(handle, wanted, pause=None):
-    """Lines (bytes) that contain one of ``wanted`` (empty: all); those longer than LONGEST_LINE are left out.
+def bounded_lines(
+    handle: BinaryIO, wanted: Sequence[bytes], pause: Optional[Callable[[], bool]] = None
+) -> Iterator[bytes]:
+    """Lines that contain one of ``wanted`` (empty: all); those longer than LONGEST_LINE are left out.
 
-    :param pause: function () -> bool, asked now and then: whether to stop here (None: never)
+    :param pause: asked now and then: whether to stop here (None: never)
     """
     whole = True
     for number, line in enumerate(iter(lambda: handle.readline(LONGEST_LINE), b""), 1):
         started, whole = whole, line.endswith(b"\n")
-        if not number % PAUSE and pause is not None and pause():
+        if not number % _PAUSE and pause is not None and pause():
             return
         # The last line may still lack its end; the next run reads it.
         if started and whole:

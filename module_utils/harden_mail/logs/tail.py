@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections import namedtuple
+from typing import IO, Callable, List, Optional, Set, Tuple, cast
 
 from ..errors import UserError
 from ..system import System
@@ -14,14 +15,14 @@ from ..untrusted import NoProblems, NotRead, matching, opened
 from .stamps import LONGEST_LINE, Clock
 
 # After a log was rotated, seconds for which its former file is still read: the log's writer changes over when told.
-GRACE = 60
+_ROTATION_TIMEOUT = 60
 
 # Bytes that are read at a time, and at most in one call: a log may grow faster than it is read.
-BLOCK = 1 << 20
-MOST_AT_ONCE = 64 * BLOCK
+_BLOCK = 1 << 20
+_READ_LIMIT = 64 * _BLOCK
 
 # A clock works out the year of stamps that have none from when it was made.
-CLOCK_LASTS = 3600
+_CLOCK_TIMEOUT = 3600
 
 # left: time.monotonic() at which the name was found to mean another file, or None
 _Open = namedtuple("_Open", "handle identity left")
@@ -33,25 +34,27 @@ class FileTail:
     Who may write to its directory can put anything in its place: only plain files are read, by safe steps.
     """
 
-    def __init__(self, path, since, note=None):
+    def __init__(self, path: str, since: float, note: Optional[Callable[[str], None]] = None):
         """
-        :param str path: where the log is; it may come later
-        :param note: function (sentence), told once why a file is not read (None: nobody is told)
+        :param path: where the log is; it may come later
+        :param note: is given, once each, sentences on why a file is not read
         :param since: epoch seconds: older lines that are there already are passed over, as far as they are at the
             file's beginning; so are those of a file that rotation has put aside and compressed
         """
         self.path, self._since = path, since
-        self._note, self._noted, self._system = note, set(), System()
+        self._note, self._system = note, System()
+        self._noted: Set[str] = set()
         self._lines = _Lines()
-        self._current, self._former = None, []
+        self._current: Optional[_Open] = None
+        self._former: List[_Open] = []
         self._begin()
 
-    def read(self):
-        """What was written since the last call: list of (epoch seconds or None, str), as reader.Logs gives them."""
+    def read(self) -> List[Tuple[Optional[int], str]]:
+        """What was written since the last call: epoch seconds and lines, as reader.Logs gives them."""
         found = []
         for former in list(self._former):
             found += self._rest(former)
-            if time.monotonic() > former.left + GRACE:
+            if time.monotonic() > former.left + _ROTATION_TIMEOUT:
                 self._lines.forget(former.handle)
                 former.handle.close()
                 self._former.remove(former)
@@ -86,8 +89,8 @@ class FileTail:
         if os.fstat(handle.fileno()).st_size < handle.tell():
             handle.seek(0)  # emptied in place, as logrotate's copytruncate does
             self._lines.forget(handle)
-        for _number in range(MOST_AT_ONCE // BLOCK):
-            block = handle.read(BLOCK)
+        for _number in range(_READ_LIMIT // _BLOCK):
+            block = handle.read(_BLOCK)
             if not block:
                 break
             found += self._lines.of(handle, block)
@@ -111,9 +114,9 @@ class JournalTail:
     The unit alone proves nothing: a mail server runs its users' own programs (.qmail, .forward) in it.
     """
 
-    def __init__(self, units, since):
+    def __init__(self, units: List[str], since: float):
         """
-        :param list units: names of systemd units
+        :param units: names of systemd units
         :param since: epoch seconds of the first line
         :raises UserError: there is no journalctl
         """
@@ -123,33 +126,34 @@ class JournalTail:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         except OSError as error:
             raise UserError("journalctl could not be run: {0}.".format(error.strerror)) from None
-        descriptor = self._process.stdout.fileno()
+        self._out = cast(IO[bytes], self._process.stdout)
+        descriptor = self._out.fileno()
         fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK)
         self._lines = _Lines()
 
-    def read(self):
+    def read(self) -> List[Tuple[Optional[int], str]]:
         """As :meth:`FileTail.read`.
 
         :raises UserError: journalctl has ended
         """
-        found = []
+        found: List[Tuple[Optional[int], str]] = []
         while True:
             try:
-                block = os.read(self._process.stdout.fileno(), BLOCK)
+                block = os.read(self._out.fileno(), _BLOCK)
             except BlockingIOError:
                 return found
             if not block:
                 raise UserError("journalctl has ended, with status {0}.".format(self._process.wait()))
             found += self._lines.of(self, block)
 
-    def fileno(self):
+    def fileno(self) -> int:
         """What select(2) waits for."""
-        return self._process.stdout.fileno()
+        return self._out.fileno()
 
-    def close(self):
+    def close(self) -> None:
         with contextlib.suppress(OSError):
             self._process.kill()
-        self._process.stdout.close()
+        self._out.close()
         self._process.wait()
 
 
@@ -160,7 +164,7 @@ class _Lines:
         self._rests, self._clock, self._made = {}, None, None
 
     def of(self, source, block):
-        if self._clock is None or time.time() - self._made > CLOCK_LASTS:
+        if self._clock is None or time.time() - self._made > _CLOCK_TIMEOUT:
             self._made = time.time()
             self._clock = Clock(self._made)
         *lines, rest = (self._rests.pop(source, b"") + block).split(b"\n")
@@ -184,10 +188,10 @@ def _start(handle, since):
     """Where in a file the lines since a time begin: bisection, for logs are long and in the order of time."""
     low, high = 0, os.fstat(handle.fileno()).st_size
     clock = Clock(time.time())
-    while high - low > BLOCK:
+    while high - low > _BLOCK:
         middle = (low + high) // 2
         handle.seek(middle)
-        handle.readline(BLOCK)
+        handle.readline(_BLOCK)
         some = handle.read(2 * LONGEST_LINE).split(b"\n")
         stamp = next((stamp for stamp, _text in map(clock.read, some) if stamp is not None), None)
         if stamp is None or stamp >= since:

@@ -2,17 +2,18 @@
 
 import io
 import lzma
+from typing import BinaryIO
 
 # What ``xz -9`` needs to be read is 65 MiB.
-MOST_MEMORY = 128 << 20
+_MEMORY_LIMIT = 128 << 20
 
 _CHUNK = 1 << 16
 
 
-def xz_open(handle, _mode):
-    """What is packed in a binary file: a buffered binary file object.
+def xz_open(handle: BinaryIO, _mode: str) -> io.BufferedReader:
+    """What is packed in a file.
 
-    :raises lzma.LZMAError: while it is read: it is damaged, or would need more than ``MOST_MEMORY``
+    :raises lzma.LZMAError: while it is read: it is damaged, or would need more than ``_MEMORY_LIMIT``
     :raises EOFError: likewise: it ends too early
     """
     return io.BufferedReader(_Unpacked(handle), 1 << 16)
@@ -34,7 +35,7 @@ class _Unpacked(io.RawIOBase):
                 self._rest = rest or self._handle.read(_CHUNK).lstrip(b"\0")
                 if not self._rest:
                     return 0
-                self._decompressor = lzma.LZMADecompressor(memlimit=MOST_MEMORY)
+                self._decompressor = lzma.LZMADecompressor(memlimit=_MEMORY_LIMIT)
             if self._decompressor.needs_input and not self._rest:
                 self._rest = self._handle.read(_CHUNK)
                 if not self._rest:
