@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import defaultdict
-from typing import Dict, Iterable, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from .events import Event, Login, Writer
 from .formats.format import Memory, read_events, read_line
@@ -40,7 +40,7 @@ def events(lines: Iterable[tuple], formats: Formats = FORMATS) -> Iterator[Event
     return _events(lines, formats, with_ends=True)
 
 
-def _events(lines, formats, with_ends):
+def _events(lines: Iterable[tuple], formats: Formats, with_ends: bool) -> Iterator[Any]:
     # Of each kind of writer: a forged line must not change what a true one of the same process means.
     memories: Dict[Optional[Writer], Memory] = defaultdict(dict)
     for time, text, *known in lines:
