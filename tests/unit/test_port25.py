@@ -131,7 +131,7 @@ def test_checks_before_it_reloads(make_host):
     host = make_host()
     run(host, params(), False)
     done = [line for line, _stdin in host.calls if line.startswith("postfix")]
-    assert done == ["postfix -c /etc/postfix " + word for word in ("check", "status", "reload")]
+    assert done == ["postfix -c /etc/postfix " + word for word in ("status", "check", "reload")]
 
 
 def test_behind_postscreen(make_host):
@@ -222,6 +222,21 @@ def test_what_postfix_refuses_is_taken_back(make_host, command):
         "fatal: no. /etc/postfix/master.cf is as it was; Postfix says more in the mail log."
     )
     assert master(host) == MASTER and not host.exists(PORT25_NOTEBOOK)
+
+
+def test_what_postfix_has_not_looked_at_is_not_reloaded(make_host):
+    host = make_host()
+    host.commands["postfix -c /etc/postfix check"] = Completed(1, "", "fatal: no")
+    with pytest.raises(UserError):
+        run(host, params(), False)
+    assert "postfix -c /etc/postfix reload" not in [line for line, _stdin in host.calls]
+
+
+def test_what_others_change_at_the_same_time_is_complained_about(make_host, monkeypatch):
+    host = make_host()
+    monkeypatch.setattr(control, "_prove", lambda _instance: FakeSystem.write(host, "/etc/postfix/master.cf", MASTER))
+    with pytest.raises(UserError, match=r"shows a difference in /etc/postfix/master\.cf: something"):
+        run(host, params(), False)
 
 
 def test_auth_that_is_still_there_is_an_error(make_host, monkeypatch):

@@ -1,21 +1,23 @@
 """No AUTH on port 25: what the module smtp25_without_auth does."""
 
 import ipaddress
-import json
 import time
+from typing import List
 
+from ..changes import Change, Run, WriteFile, file_change
+from ..enforce import Memory, Notebook, Plan, enforce
 from ..errors import UserError
 from ..logs.guard import guard
-from ..paths import PORT25_LOCK, PORT25_NOTEBOOK, PORT25_STATE, STATE
+from ..paths import PORT25_LOCK, PORT25_NOTEBOOK
 from ..postfix.instance import Instance
 from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_option
 from ..postfix.postconf import POSTFIX_DIR
 from ..smtp import ask
+from ..system import System
 
 SETTING = "smtpd_sasl_auth_enable"
 OPTION = SETTING + "=no"
 
-# dict: config_dir -> {"before": str, "after": str, the master.cf without and with our option, "services": list of str}
 QMAIL_SMTPD = "/var/qmail/bin/qmail-smtpd"
 
 # Until a reload must have shown its effect, in seconds: smtpd processes end when they are idle.
@@ -94,13 +96,7 @@ def _take_away(system, instances, params, check_mode):
     result["diff"] = _diff(wanted)
     if not check_mode:
         for instance, text in wanted:
-            earlier = _load_former(system)
-            _save_former(system, _remembering(earlier, instance, text))
-            try:
-                _change(instance, text, prove=True)
-            except UserError:
-                _save_former(system, earlier)
-                raise
+            _give(instance, text, _remembering(_notebook(system).read(), instance, text), prove=True)
     result["evidence"] = [line for instance in instances for line in _evidence(Instance(system, instance.config_dir))]
     return result
 
@@ -170,31 +166,49 @@ def _diff(wanted):
 # --- the change --------------------------------------------------------------------------------------------
 
 
-def _change(instance, text, prove):
+def _give(instance: Instance, text: str, memory: Memory, prove: bool) -> None:
     """Give an instance this master.cf and let the running Postfix take it up; what fails is taken back.
 
-    :param bool prove: ask the server whether AUTH is gone
+    :param memory: what the notebook is to have from then on
+    :param prove: ask the server whether AUTH is gone
     """
-    system, reloaded = instance.system, False
-    answered = bool(_answers(instance))
+    system, is_made = instance.system, False
+    answered = prove and bool(_answers(instance))
+
+    def plan(_memory: Memory) -> Plan:
+        changes = file_change(system, instance.path, text)
+        if not is_made:
+            changes += _taking_up(instance, text, is_running)
+        return Plan(changes, memory, memory)
+
+    def proof() -> None:
+        nonlocal is_made
+        if answered and is_running:
+            _prove(Instance(system, instance.config_dir))
+        is_made = True
+
     try:
-        if text != instance.text:
-            system.write(instance.path, text)
-        _have_checked(instance)
-        system.run(["postfix", "-c", instance.config_dir, "check"])
-        if system.run(["postfix", "-c", instance.config_dir, "status"], check=False).rc == 0:
-            reloaded = True
-            system.run(["postfix", "-c", instance.config_dir, "reload"])
-            if prove and answered:
-                _prove(Instance(system, instance.config_dir))
+        is_running = system.run(["postfix", "-c", instance.config_dir, "status"], check=False).rc == 0
+        enforce(_notebook(system), plan, False, proof=proof)
     except UserError as error:
-        if text != instance.text:
-            system.write(instance.path, instance.text)
-            if reloaded:
-                system.run(["postfix", "-c", instance.config_dir, "reload"], check=False)
+        if is_made:
+            raise
         raise UserError(
             "{0}. {1} is as it was; Postfix says more in the mail log.".format(str(error).rstrip("."), instance.path)
         ) from None
+
+
+def _taking_up(instance: Instance, text: str, is_running: bool) -> List[Change]:
+    """Changes that have Postfix look at its master.cf and, if it runs, go by it; undone, it goes by the former one."""
+    postfix = ("postfix", "-c", instance.config_dir)
+    looked_at = (Run(("postconf", "-c", instance.config_dir, "-M"), None), Run((*postfix, "check"), None))
+    changes = [Change("", "", "", looked_at, ())]
+    if is_running:
+        reload = Run((*postfix, "reload"), None)
+        # It is undone before the change of the file is.
+        back = (WriteFile(instance.path, instance.text, 0o644), reload) if text != instance.text else ()
+        changes.append(Change("", "", "", (reload,), back))
+    return changes
 
 
 def _have_checked(instance):
@@ -260,19 +274,10 @@ def _is_address(text):
 # --- the former state --------------------------------------------------------------------------------------
 
 
-def _load_former(system):
-    return json.loads(system.read(PORT25_NOTEBOOK) or "{}")
-
-
-def _save_former(system, former):
-    if former:
-        system.make_private_dir(PORT25_STATE)
-        system.write(PORT25_NOTEBOOK, json.dumps(former, indent=1, sort_keys=True) + "\n", 0o600)
-    else:
-        system.remove(PORT25_NOTEBOOK)
-        system.remove_empty_dir(PORT25_STATE)
-        # Other parts of harden-mail keep theirs beside it: the last one to go takes the directory with it.
-        system.remove_empty_dir(STATE)
+def _notebook(system: System) -> Notebook:
+    """dict: config_dir -> {"before": str, "after": str, the master.cf without and with our option, "services": list of
+    str}"""
+    return Notebook(system, PORT25_NOTEBOOK)
 
 
 def _remembering(former, instance, text):
@@ -290,7 +295,8 @@ def _remembering(former, instance, text):
 
 
 def _give_back(system, check_mode):
-    former = _load_former(system)
+    notebook = _notebook(system)
+    former = notebook.read()
     wanted = []
     for config_dir, remembered in sorted(former.items()):
         if system.exists(config_dir + "/master.cf"):
@@ -305,8 +311,8 @@ def _give_back(system, check_mode):
     result = {"changed": bool(former), "diff": _diff(wanted), "evidence": [], "findings": []}
     if not check_mode:
         for instance, text in wanted:
-            _change(instance, text, prove=False)
-        _save_former(system, {})
+            _give(instance, text, former, prove=False)
+        enforce(notebook, lambda _memory: Plan([], {}, {}), False)
     return result
 
 
