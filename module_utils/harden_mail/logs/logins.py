@@ -45,8 +45,8 @@ def _events(lines: Iterable[tuple], formats: Formats, with_ends: bool) -> Iterat
     memories: Dict[Optional[Writer], Memory] = defaultdict(dict)
     for time, text, *known in lines:
         line = read_line(time, text)
-        form = line and formats.of(line.program)
-        if form is None:
+        form = formats.of(line.program) if line else None
+        if line is None or form is None:
             continue
         writer = known[0] if known else None
         memory = memories[writer]
@@ -62,7 +62,7 @@ def _events(lines: Iterable[tuple], formats: Formats, with_ends: bool) -> Iterat
         found = read_events(form, form.logins, line, memory)
         if found:
             # Half the time of _replace.
-            found = found if writer is None else [Login(*login[:-1], writer) for login in found]
+            found = found if writer is None else [Login(*one[:-1], writer) for one in found]  # type: ignore[call-arg]
             yield from found if times == 1 else _times(found, times)
 
 
