@@ -11,8 +11,9 @@ import tempfile
 from unittest import mock
 
 from harden_mail.queue.message import as_result
-from harden_mail.queue.qmail import files as qmail_files
-from harden_mail.queue.qmail.files import PARTS, Layout, scan
+from harden_mail.queue.qmail import scan as qmail_scan
+from harden_mail.queue.qmail.layout import PARTS, Layout
+from harden_mail.queue.qmail.scan import scan
 
 from .target import DATA, MEMORY, Target, harmless_message
 
@@ -57,7 +58,7 @@ def check(data):
     for message in found:
         harmless_message(message)
     # Of messages that are older than the look at the queue, less is asked, and the same must come of it.
-    with mock.patch.object(qmail_files, "_SLACK", -600):
+    with mock.patch.object(qmail_scan, "_SLACK", -600):
         assert [as_result(message) for message in scan(queue.layout, [])] == [as_result(message) for message in found]
     for path, why in unreadable:
         # What is no queue file may be called so, but no bytes of an address make a message unreadable.

@@ -8,13 +8,15 @@ import types
 
 import pytest
 from harden_mail.errors import UserError
+from harden_mail.queue import scanner
 from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
 from harden_mail.queue.postfix import scan as postfix_scan
 from harden_mail.queue.postfix.backend import PostfixQueue
 from harden_mail.queue.postfix.file import HalfMade, Unreadable
 from harden_mail.queue.postfix.instances import Instance
-from harden_mail.queue.postfix.scan import read, scan
+from harden_mail.queue.postfix.message import read
+from harden_mail.queue.postfix.scan import scan
 from postfix_recorded import VERSIONS, kinds_of, listing_of, mail_owner_of, queue_of
 from test_postfix_file import CONTENT, HEAD, SOUND, TODO, queue_file, record
 
@@ -73,7 +75,7 @@ class Spool:
 @pytest.fixture(params=["alone", "together"])
 def processes(request, monkeypatch):
     """Both ways to read: in this process, and in three others."""
-    monkeypatch.setattr(postfix_scan, "_MANY", 0 if request.param == "together" else 1 << 60)
+    monkeypatch.setattr(scanner, "MANY", 0 if request.param == "together" else 1 << 60)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
 
 
@@ -205,7 +207,7 @@ def test_every_process_gets_its_share_whatever_the_inodes_are(spool, monkeypatch
     monkeypatch.setattr(os, "scandir", contextlib.contextmanager(lambda directory: iter([entries])))
     for parts in (2, 3, 8):
         shares = [
-            sum(1 for _ in postfix_scan._Scanner(spool.instance, [], None, part, parts).files("deferred"))
+            sum(1 for _ in postfix_scan.PostfixScanner(spool.instance, None, [], part, parts).files("deferred"))
             for part in range(parts)
         ]
         assert sum(shares) == len(entries)
@@ -319,7 +321,7 @@ def test_a_directory_that_cannot_be_read(spool, monkeypatch):
 
     is_counting = []
     monkeypatch.setattr(os, "scandir", refuse)
-    monkeypatch.setattr(postfix_scan, "_has_many", lambda _: postfix_scan._MANY == 0)
+    monkeypatch.setattr(scanner, "_has_many", lambda _: scanner.MANY == 0)
     with pytest.raises(UserError, match="deferred can't be read: Permission denied"):
         spool.look()
 
@@ -446,7 +448,7 @@ def test_a_file_that_another_has_replaced(spool):
 
 
 def test_readers_end_with_who_asked(spool, monkeypatch):
-    monkeypatch.setattr(postfix_scan, "_MANY", 0)
+    monkeypatch.setattr(scanner, "MANY", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     for number in range(300):
         spool.put("deferred", "{0:05X}ABCDEF".format(number))

@@ -10,11 +10,15 @@ import time
 from unittest import mock
 
 import pytest
+from harden_mail.queue import scanner as queue_scanner
 from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
-from harden_mail.queue.qmail import files as qmail_files
+from harden_mail.queue.qmail import layout as qmail_layout
+from harden_mail.queue.qmail import scan as qmail_scan
 from harden_mail.queue.qmail.backend import QmailQueue
-from harden_mail.queue.qmail.files import PARTS, Layout, read, scan
+from harden_mail.queue.qmail.layout import PARTS, Layout
+from harden_mail.queue.qmail.message import read
+from harden_mail.queue.qmail.scan import scan
 from hosts import qmail_spool
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,14 +129,14 @@ def spool(tmp_path):
 def processes(request, monkeypatch):
     if request.param == "several":
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-        monkeypatch.setattr(qmail_files, "_MANY", 0)
+        monkeypatch.setattr(queue_scanner, "MANY", 0)
 
 
 @pytest.fixture(params=["new", "settled"])
 def age(request, monkeypatch):
     """Files are all new here; a queue's are mostly older than the look at it."""
     if request.param == "settled":
-        monkeypatch.setattr(qmail_files, "_SLACK", -600)
+        monkeypatch.setattr(qmail_scan, "_SLACK", -600)
 
 
 def as_expected(message, kind):
@@ -274,9 +278,9 @@ def test_a_channel_that_cannot_be_read_is_named(spool, make):
 def test_what_a_directory_had_when_it_was_looked_at_holds_only_for_settled_messages(spool, monkeypatch):
     """qmail-send may just be writing a new message's channels."""
     name = spool.add("partly").id
-    monkeypatch.setattr(qmail_files, "_names", lambda directory: set())
+    monkeypatch.setattr(qmail_layout, "_names", lambda directory: set())
     assert len(spool.messages()[name].recipients) == 4
-    monkeypatch.setattr(qmail_files, "_SLACK", -600)
+    monkeypatch.setattr(qmail_scan, "_SLACK", -600)
     assert spool.messages()[name].recipients == []
 
 
@@ -287,18 +291,18 @@ def test_a_message_is_settled_when_both_its_files_are(spool, monkeypatch, part):
     other = spool.path({"mess": "info", "info": "mess"}[part], number)
     while os.stat(spool.path(part, number)).st_ctime <= os.stat(other).st_ctime:
         os.chmod(spool.path(part, number), 0o644)
-    monkeypatch.setattr(qmail_files, "_names", lambda directory: set())
-    monkeypatch.setattr(qmail_files, "_SLACK", 0)
+    monkeypatch.setattr(qmail_layout, "_names", lambda directory: set())
+    monkeypatch.setattr(qmail_scan, "_SLACK", 0)
     monkeypatch.setattr(time, "time", lambda: os.stat(spool.path(part, number)).st_ctime)
     assert len(spool.messages()[str(number)].recipients) == 4
-    monkeypatch.setattr(qmail_files, "_SLACK", -600)
+    monkeypatch.setattr(qmail_scan, "_SLACK", -600)
     assert spool.messages()[str(number)].recipients == []
 
 
 @pytest.mark.usefixtures("age")
 def test_directories_of_many_files_are_not_remembered(spool, monkeypatch):
     made = {expected.id: expected for expected in spool.fill(30, ["plain", "local", "partly"])}
-    monkeypatch.setattr(qmail_files, "_FEW", 2)
+    monkeypatch.setattr(qmail_layout, "_FEW", 2)
     assert {name: as_expected(one, made[name].kind) for name, one in spool.messages().items()} == made
 
 
@@ -328,7 +332,7 @@ def test_no_bytes_raise_anything(tmp_path_factory, todo, info, remote, mess):
     complete = spool.put(mess, info=b"F" + info + b"\0", remote=remote)
     messages = spool.messages()
     assert str(complete) in messages
-    with mock.patch.object(qmail_files, "_SLACK", -600):
+    with mock.patch.object(qmail_scan, "_SLACK", -600):
         assert list(map(as_result, spool.messages().values())) == list(map(as_result, messages.values()))
     for message in messages.values():
         assert message.states

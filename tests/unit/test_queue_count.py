@@ -13,7 +13,7 @@ from harden_mail.queue.count import count_queue
 from harden_mail.queue.postfix.backend import PostfixQueue
 from harden_mail.queue.postfix.instances import Instance
 from harden_mail.queue.qmail.backend import QmailQueue
-from harden_mail.queue.qmail.files import Layout
+from harden_mail.queue.qmail.layout import Layout
 
 QMAIL = pathlib.Path(__file__).parents[1] / "data" / "qmail-queue"
 

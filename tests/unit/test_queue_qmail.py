@@ -14,6 +14,7 @@ from harden_mail.host.mta import nothing
 from harden_mail.queue import quarantine
 from harden_mail.queue.backend import Unfinished
 from harden_mail.queue.qmail import backend as qmail
+from harden_mail.queue.qmail import place
 from harden_mail.queue.qmail.backend import QmailQueue
 from harden_mail.system import System
 from queue_files import files_of
@@ -43,7 +44,7 @@ class Spool:
         self.directory = str(directory / "queue")
         self.split = dict.fromkeys(("mess", "info", "local", "remote"), split)
         self.split.update(dict.fromkeys(("todo", "intd"), split if split_todo else 0))
-        for part in qmail.ALL_PARTS + ("pid", "lock"):
+        for part in place.ALL_PARTS + ("pid", "lock"):
             count = self.split.get(part, 0)
             os.makedirs(os.path.join(self.directory, part))
             for number in range(count):
@@ -122,7 +123,7 @@ def in_run(run):
 
 
 def is_key(path):
-    return path.split(os.sep)[0] in qmail.KEY_PARTS and path.split(os.sep)[-1].isdigit()
+    return path.split(os.sep)[0] in place.KEY_PARTS and path.split(os.sep)[-1].isdigit()
 
 
 @pytest.fixture(autouse=True)

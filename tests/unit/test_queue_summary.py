@@ -102,7 +102,7 @@ def test_merged_counts_are_as_exact_as_those_of_one(parts, kept):
         top = Top(kept)
         for value in part:
             top.add(str(value))
-        merged.merge(marshal.loads(marshal.dumps(top.told())))
+        merged.merge(marshal.loads(marshal.dumps(top.summary())))
     true = Counter(str(value) for part in parts for value in part)
     counted = {entry["value"]: entry["count"] for entry in merged.result(1000)}
     assert len(counted) <= kept
@@ -139,7 +139,7 @@ def test_what_several_found_is_what_one_finds(parts, limit):
             one.id = "{0:X}".format(number * 7919 % 97)
             alone.add(one)
             found.add(one)
-        merged.merge(marshal.loads(marshal.dumps(found.told())))
+        merged.merge(marshal.loads(marshal.dumps(found.summary())))
     expected = alone.result()
     keys = [(entry["arrival"], entry["id"], entry["instance"] or "") for entry in expected["messages"]]
     assert keys == sorted(keys, reverse=True)

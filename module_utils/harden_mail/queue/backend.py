@@ -60,8 +60,8 @@ class Queue:
         """Add all messages that ``messages`` would yield to something, where that is faster in several processes.
 
         :param wanted: as there
-        :param found: has ``add(message)``; ``another()``, an empty one of its kind; ``told()``, what has been added, as
-            ``marshal`` can write it; ``merge(told)``, which adds what another one told
+        :param found: has ``add(message)``; ``another()``, an empty one of its kind; ``summary()``, what has been
+            added, as ``marshal`` can write it; ``merge(summary)``, which adds that of another one
         """
         for message in self.messages(wanted):
             found.add(message)

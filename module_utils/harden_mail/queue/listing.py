@@ -48,13 +48,13 @@ class Listed:
         else:
             heapq.heapreplace(self._heap, entry)
 
-    def told(self):
+    def summary(self):
         """What ``merge`` takes, of what ``marshal`` can write."""
         return [(entry[:3], entry[-1]) for entry in self._heap]
 
-    def merge(self, told):
-        """Add what another one told, of other messages."""
-        for key, shown in told:
+    def merge(self, summary):
+        """Add the summary of other messages."""
+        for key, shown in summary:
             if self._has_room(key):
                 self._put(key, shown)
 
@@ -81,12 +81,12 @@ class Found:
     def another(self):
         return Found(self.limit, self._summary.now)
 
-    def told(self):
-        return self._summary.told(), self._listed.told()
+    def summary(self):
+        return self._summary.summary(), self._listed.summary()
 
-    def merge(self, told):
-        self._summary.merge(told[0])
-        self._listed.merge(told[1])
+    def merge(self, summary):
+        self._summary.merge(summary[0])
+        self._listed.merge(summary[1])
 
     def result(self):
         """:returns: dict: as ``Summary.result``, and ``messages``"""

@@ -1,6 +1,7 @@
 """One queued message, the same for every MTA."""
 
 from collections import namedtuple
+from typing import List, Optional, Tuple
 
 from ..text import printable
 
@@ -17,21 +18,21 @@ class Message:
     Readers may subclass it and work out what is expensive (recipients, subject, origin) when it is asked for: a
     selection asks only for what it needs.
 
-    :ivar str id: as the MTA's own tools say it
-    :ivar str instance: name of the Postfix instance, None for the default one and for qmail
-    :ivar tuple states: Postfix: one of maildrop, incoming, active, deferred, hold; qmail: todo, or of local and remote
+    :ivar id: as the MTA's own tools say it
+    :ivar instance: name of the Postfix instance, None for the default one and for qmail
+    :ivar states: Postfix: one of maildrop, incoming, active, deferred, hold; qmail: todo, or of local and remote
         those with recipients that are not done (none left: ``("done",)``)
-    :ivar str sender: envelope sender, "" for the null sender
-    :ivar list recipients: Recipient, each once, in the order of the envelope
-    :ivar str subject: decoded, unfolded; None where there is no Subject header
-    :ivar int size: bytes of the message (headers and body)
-    :ivar int arrival: epoch seconds
-    :ivar str sasl_user: account that logged in to submit it, or None
-    :ivar str client: IP address that it came from by SMTP, or None
-    :ivar int uid: local user that submitted it, or None
-    :ivar str script: PHP script ("33:contact.php" as the header says it, or a path; after the site and a blank where
+    :ivar sender: envelope sender, "" for the null sender
+    :ivar recipients: each once, in the order of the envelope
+    :ivar subject: decoded, unfolded; None where there is no Subject header
+    :ivar size: bytes of the message (headers and body)
+    :ivar arrival: epoch seconds
+    :ivar sasl_user: account that logged in to submit it, or None
+    :ivar client: IP address that it came from by SMTP, or None
+    :ivar uid: local user that submitted it, or None
+    :ivar script: PHP script ("33:contact.php" as the header says it, or a path; after the site and a blank where
         Plesk says that), None for mail that came by SMTP, where whoever sends can write such a header
-    :ivar tuple identity: what tells it from a later message under the same id; JSON-able scalars
+    :ivar identity: what tells it from a later message under the same id; JSON-able scalars
     """
 
     __slots__ = (
@@ -50,9 +51,28 @@ class Message:
         "uid",
     )
 
+    id: str
+    instance: Optional[str]
+    states: Tuple[str, ...]
+    sender: str
+    recipients: List[Recipient]
+    subject: Optional[str]
+    size: int
+    arrival: int
+    sasl_user: Optional[str]
+    client: Optional[str]
+    uid: Optional[int]
+    script: Optional[str]
+    identity: tuple
+
     def __init__(self, **values):
         for name, value in values.items():
             setattr(self, name, value)
+
+
+def decoded(raw: bytes) -> str:
+    """Text of a queue's file, whatever its bytes are."""
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def as_result(message):

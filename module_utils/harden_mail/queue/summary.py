@@ -40,13 +40,13 @@ class Top:
         if len(counts) > self.kept:
             self._shrink()
 
-    def told(self):
+    def summary(self):
         """What ``merge`` takes, of what ``marshal`` can write."""
         return self.error, self._counts
 
-    def merge(self, told):
-        """Add what another one of the same size, of other values, told."""
-        error, counts = told
+    def merge(self, summary):
+        """Add the summary that another one of the same size made of other values."""
+        error, counts = summary
         self.error += error
         own = self._counts
         for value, count in counts.items():
@@ -118,14 +118,14 @@ class Summary:
         """An empty one that can be merged into this."""
         return Summary(self.limit, self.now)
 
-    def told(self):
+    def summary(self):
         """What ``merge`` takes, of what ``marshal`` can write."""
-        tops = {name: top.told() for name, top in self._tops.items()}
+        tops = {name: top.summary() for name, top in self._tops.items()}
         return self.matched, self.bytes, self.oldest, self._states, self._ages, tops
 
-    def merge(self, told):
-        """Add what another one told, of other messages: as if they had been added here, as far as counts are exact."""
-        matched, size, oldest, states, ages, tops = told
+    def merge(self, summary):
+        """Add the summary of other messages: as if they had been added here, as far as counts are exact."""
+        matched, size, oldest, states, ages, tops = summary
         self.matched += matched
         self.bytes += size
         if oldest is not None and (self.oldest is None or oldest < self.oldest):

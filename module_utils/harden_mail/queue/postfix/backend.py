@@ -31,8 +31,9 @@ from ..quarantine import FILE_OVERHEAD, STAGING, in_batches
 from .file import Unreadable
 from .holder import Holder
 from .instances import Instance, find_instances, label_of, name_of_label
+from .message import read
 from .mover import IN_MAILDROP
-from .scan import gather, read, scan
+from .scan import gather, scan
 from .spool import DIRECTORIES, LOGS, MESSAGE_QUEUES, Spool
 from .transfer import BATCH, Transfer
 

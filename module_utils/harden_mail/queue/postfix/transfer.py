@@ -7,8 +7,8 @@ from ...system import System
 from ..quarantine import copy_all, in_batches
 from .file import Unreadable
 from .instances import Instance
+from .message import read
 from .mover import NO_MAIL, NOTED, REPLACED, LeftInQueue, Mover, Wanted, lock
-from .scan import read
 from .spool import LOGS, MESSAGE_QUEUES, Spool, is_mail, name_of
 
 # Messages whose files are open and locked at once.

@@ -18,16 +18,12 @@ from array import array
 from ...errors import UserError
 from ...host.mta import QMAIL_DIR
 from ..backend import Outcome, Queue, Unfinished
-from ..quarantine import FILE_OVERHEAD, STAGING, copy_exactly, in_batches, is_own_directory, sync_directory
-from .files import STATES, Layout, gather, read, scan
+from ..quarantine import FILE_OVERHEAD, STAGING, copy_exactly, in_batches
+from .layout import Layout
+from .message import STATES, read
+from .place import ALL_PARTS, PARTS_OF, Place, copy_over, key_part, same_file, sync, unlink
+from .scan import gather, scan
 from .service import find_service, stopped
-
-KEY_PARTS = ("todo", "info")
-
-# Besides the key part; the message itself is the last to be removed, since as long as it is there no other one can get
-# its number.
-PARTS_OF = {"todo": ("intd", "mess"), "info": ("local", "remote", "bounce", "mess")}
-ALL_PARTS = ("todo", "info", "intd", "local", "remote", "bounce", "mess")
 
 # Messages between two syncs: what a power cut can't split.
 BATCH = 2000
@@ -99,7 +95,7 @@ class QmailQueue(Queue):
         for place in (staged, final):
             for number in place.numbers():
                 # On its way from one to the other it is in both.
-                if place is staged or not _key_part(staged, number):
+                if place is staged or not key_part(staged, number):
                     yield place, number
 
     def _read(self, place, number):
@@ -146,7 +142,7 @@ class QmailQueue(Queue):
         """Move messages from the queue to a place; returns those skipped."""
         ready, skipped = [], []
         for number, inode, size, mtime in batch:
-            key = _key_part(self.layout, number)
+            key = key_part(self.layout, number)
             why = self._differs(number, key, inode, size, mtime)
             if why:
                 skipped.append((str(number), why))
@@ -155,12 +151,12 @@ class QmailQueue(Queue):
                 with contextlib.suppress(FileNotFoundError):
                     os.link(self.layout.path(part, number), place.path(part, number))
             ready.append((number, key))
-        _sync(place)
+        sync(place)
         for number, key in ready:
             if key == "todo":
                 # Half made when qmail-send was killed; it makes them anew from todo. Without todo they would count.
                 for part in ("info", "local", "remote"):
-                    _unlink(self.layout.path(part, number))
+                    unlink(self.layout.path(part, number))
             os.rename(self.layout.path(key, number), place.path(key, number))
         return skipped
 
@@ -183,10 +179,10 @@ class QmailQueue(Queue):
         for batch in wanted.batches(BATCH):
             taken = []
             for number, _inode, _size, _mtime in batch:
-                if _key_part(place, number):
+                if key_part(place, number):
                     self._remove_rest(number, place)
                     taken.append(number)
-                elif place is not final and _key_part(final, number):
+                elif place is not final and key_part(final, number):
                     place.drop(number)
                     moved += 1
                 else:
@@ -197,10 +193,10 @@ class QmailQueue(Queue):
                     place.drop(number)
             elif place is not final:
                 with _no_room("quarantine_dir", run.directory, Unfinished):
-                    _copy_over(place, final, taken)
+                    copy_over(place, final, taken)
             moved += len(taken)
-        _sync(self.layout)
-        _sync(final)
+        sync(self.layout)
+        sync(final)
         if place is not final:
             place.remove_empty()
         return moved
@@ -208,8 +204,8 @@ class QmailQueue(Queue):
     def _remove_rest(self, number, place):
         for part in ALL_PARTS:
             kept, path = place.path(part, number), self.layout.path(part, number)
-            if _same_file(kept, path):
-                _unlink(path)
+            if same_file(kept, path):
+                unlink(path)
 
     # --- back into the queue ----------------------------------------------------------------------------------
 
@@ -227,7 +223,7 @@ class QmailQueue(Queue):
                 self._unstage(numbers, place, final)
             raise
         for number in numbers:
-            if not _key_part(place, number):
+            if not key_part(place, number):
                 place.drop(number)
                 if place is not final:
                     final.drop(number)
@@ -238,7 +234,7 @@ class QmailQueue(Queue):
 
     def _put_all_back(self, numbers, place, keep_numbers):
         moved, skipped = 0, []
-        here = array("Q", (number for number in numbers if _key_part(place, number)))
+        here = array("Q", (number for number in numbers if key_part(place, number)))
         if here:
             with self._stopped(), _no_room("queue_dir", self.layout.directory, Unfinished):
                 for number in here:
@@ -247,7 +243,7 @@ class QmailQueue(Queue):
                         skipped.append((str(number), why))
                     else:
                         moved += 1
-            _sync(self.layout)
+            sync(self.layout)
         return Outcome(moved, skipped)
 
     def _stage(self, numbers, place, final):
@@ -255,20 +251,20 @@ class QmailQueue(Queue):
         place.make()
         with _no_room("queue_dir", self.layout.directory, UserError):
             for batch in in_batches(numbers, BATCH):
-                _copy_over(final, place, [number for number in batch if _key_part(final, number)])
+                copy_over(final, place, [number for number in batch if key_part(final, number)])
 
     @staticmethod
     def _unstage(numbers, place, final):
         """Move what is not back in the queue to where a run's messages are for good."""
         for batch in in_batches(numbers, BATCH):
-            _copy_over(place, final, [number for number in batch if _key_part(place, number)])
+            copy_over(place, final, [number for number in batch if key_part(place, number)])
         for number in numbers:
             place.drop(number)
         place.remove_empty()
 
     def _put_back(self, number, place, keep_number):
         """Move a message from a place into the queue; returns why it could not be, or None."""
-        key = _key_part(place, number)
+        key = key_part(place, number)
         try:
             inode = os.stat(place.path("mess", number)).st_ino
         except FileNotFoundError:
@@ -276,11 +272,11 @@ class QmailQueue(Queue):
         # A number is an inode's, so the message's own is free. In a queue that was unpacked from an archive the two
         # differ; there the old number is kept as long as nobody has it.
         own, new = self.layout.path("mess", number), inode
-        if keep_number and (not os.path.lexists(own) or _same_file(place.path("mess", number), own)):
+        if keep_number and (not os.path.lexists(own) or same_file(place.path("mess", number), own)):
             new = number
         for part in ALL_PARTS:
             target = self.layout.path(part, new)
-            if os.path.lexists(target) and not _same_file(place.path(part, number), target):
+            if os.path.lexists(target) and not same_file(place.path(part, number), target):
                 return "the queue has a {0} that is not this message's".format(target)
         for part in PARTS_OF[key]:
             with contextlib.suppress(FileNotFoundError, FileExistsError):
@@ -312,53 +308,6 @@ class QmailQueue(Queue):
             self.evidence.append("qmail-send was stopped for {0:.1f} seconds and runs again".format(stop.seconds))
 
 
-class Place:
-    """A directory that keeps messages outside the queue, as ``PART/ID``.
-
-    :param str above: the directory that it is made in, if that is made, too
-    """
-
-    def __init__(self, directory, above=None):
-        self.directory, self.above = directory, above
-
-    def path(self, part, number):
-        return os.path.join(self.directory, part, str(number))
-
-    def directories(self):
-        return [os.path.join(self.directory, part) for part in ALL_PARTS]
-
-    def make(self):
-        for directory in filter(None, [self.above, self.directory] + self.directories()):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(directory, 0o700)
-            # The queue's directory isn't root's: whoever it belongs to could have put a symbolic link there.
-            if not is_own_directory(directory):
-                raise UserError(
-                    "queue_dir has {0}, which is no directory of root's own; find out what it is, and take it "
-                    "away.".format(directory)
-                )
-
-    def numbers(self):
-        """Yield the messages that are here."""
-        for key in KEY_PARTS:
-            with contextlib.suppress(FileNotFoundError):
-                for entry in os.scandir(os.path.join(self.directory, key)):
-                    if entry.name.isdigit():
-                        yield int(entry.name)
-
-    def drop(self, number):
-        """Remove what is here of a message, the key part first."""
-        for part in ALL_PARTS:
-            for path in (self.path(part, number), self.path(part, number) + ".new"):
-                _unlink(path)
-
-    def remove_empty(self):
-        """Remove what has become empty of the directories made by :meth:`make`."""
-        for directory in filter(None, self.directories() + [self.directory, self.above]):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
-
-
 class Wanted:
     """The messages of a manifest in little memory: what was selected, and is looked for again when qmail is stopped.
 
@@ -382,47 +331,10 @@ class Wanted:
         return in_batches(self, size)
 
 
-def _copy_over(source, target, numbers):
-    """Move messages between places on two file systems. Interrupted, it goes on where it was when called again."""
-    for number in numbers:
-        if not _key_part(target, number):
-            for part in PARTS_OF[_key_part(source, number)]:
-                _copy(source.path(part, number), target.path(part, number))
-    _sync(target)
-    for number in numbers:
-        if not _key_part(target, number):
-            key = _key_part(source, number)
-            _copy(source.path(key, number), target.path(key, number))
-    _sync(target)
-    for number in numbers:
-        source.drop(number)
-
-
-def _copy(source, target):
-    """Copy a file that may be missing, or may have been copied already."""
-    with contextlib.suppress(FileNotFoundError):
-        wanted = os.stat(source)
-        with contextlib.suppress(FileNotFoundError):
-            found = os.stat(target)
-            if (found.st_size, found.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns):
-                return
-        copy_exactly(source, target)
-
-
-def _key_part(place, number):
-    """The key part that a message has in a place or in the queue, or None."""
-    return next((part for part in KEY_PARTS if os.path.lexists(place.path(part, number))), None)
-
-
-def _sync(place):
-    for directory in place.directories():
-        sync_directory(directory)
-
-
 def _can_link(path, directory):
     """Whether a file can be linked into a directory; two mounts of one file system look alike, but it can't."""
     probe = os.path.join(directory, "probe")
-    _unlink(probe)
+    unlink(probe)
     try:
         os.link(path, probe)
     except OSError as error:
@@ -431,18 +343,6 @@ def _can_link(path, directory):
         raise
     os.unlink(probe)
     return True
-
-
-def _same_file(one, other):
-    try:
-        return os.path.samestat(os.lstat(one), os.lstat(other))
-    except FileNotFoundError:
-        return False
-
-
-def _unlink(path):
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 @contextlib.contextmanager
