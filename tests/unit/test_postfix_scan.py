@@ -9,7 +9,6 @@ import types
 import pytest
 from harden_mail.errors import UserError
 from harden_mail.queue import scanner
-from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
 from harden_mail.queue.postfix import scan as postfix_scan
 from harden_mail.queue.postfix.backend import PostfixQueue
@@ -18,6 +17,7 @@ from harden_mail.queue.postfix.instances import Instance
 from harden_mail.queue.postfix.message import read
 from harden_mail.queue.postfix.scan import scan
 from postfix_recorded import VERSIONS, kinds_of, listing_of, mail_owner_of, queue_of
+from queue_files import gathered_as_yielded
 from test_postfix_file import CONTENT, HEAD, SOUND, TODO, queue_file, record
 
 SHORT, OTHER, THIRD = "4ABCDEF012345", "5ABCDEF012346", "6ABCDEF012347"
@@ -75,7 +75,7 @@ class Spool:
 @pytest.fixture(params=["alone", "together"])
 def processes(request, monkeypatch):
     """Both ways to read: in this process, and in three others."""
-    monkeypatch.setattr(scanner, "MANY", 0 if request.param == "together" else 1 << 60)
+    monkeypatch.setattr(scanner, "_MANY", 0 if request.param == "together" else 1 << 60)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
 
 
@@ -181,16 +181,9 @@ def test_what_is_gathered_is_what_is_yielded(version, tmp_path):
     second.put("deferred", "foreign")
     queue = PostfixQueue(None, [first, second.instance])
     for wanted in (None, lambda message: message.size % 2, lambda message: message.subject):
-        expected = Found(5, 1800000000)
-        for message in queue.messages(wanted):
-            expected.add(message)
-        met = queue.met
-        found = Found(5, 1800000000)
-        queue.gather(wanted, found)
-        assert found.result() == expected.result()
-        assert queue.met == met
+        found = gathered_as_yielded(queue, wanted)
         assert queue.unreadable == [(second.path("deferred", "foreign"), "not a file of Postfix's")]
-    assert found.result()["matched"] > 4
+    assert found["matched"] > 4
 
 
 @pytest.mark.parametrize("stride", [1, 2, 8, 256])
@@ -321,7 +314,7 @@ def test_a_directory_that_cannot_be_read(spool, monkeypatch):
 
     is_counting = []
     monkeypatch.setattr(os, "scandir", refuse)
-    monkeypatch.setattr(scanner, "_has_many", lambda _: scanner.MANY == 0)
+    monkeypatch.setattr(scanner, "_has_many", lambda _: scanner._MANY == 0)
     with pytest.raises(UserError, match="deferred can't be read: Permission denied"):
         spool.look()
 
@@ -448,7 +441,7 @@ def test_a_file_that_another_has_replaced(spool):
 
 
 def test_readers_end_with_who_asked(spool, monkeypatch):
-    monkeypatch.setattr(scanner, "MANY", 0)
+    monkeypatch.setattr(scanner, "_MANY", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     for number in range(300):
         spool.put("deferred", "{0:05X}ABCDEF".format(number))

@@ -11,7 +11,6 @@ from unittest import mock
 
 import pytest
 from harden_mail.queue import scanner as queue_scanner
-from harden_mail.queue.listing import Found
 from harden_mail.queue.message import Recipient, as_result
 from harden_mail.queue.qmail import layout as qmail_layout
 from harden_mail.queue.qmail import scan as qmail_scan
@@ -22,6 +21,7 @@ from harden_mail.queue.qmail.scan import scan
 from hosts import qmail_spool
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from queue_files import gathered_as_yielded
 
 DATA = pathlib.Path(__file__).parents[1] / "data" / "qmail-queue"
 EXPECTED = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def spool(tmp_path):
 def processes(request, monkeypatch):
     if request.param == "several":
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-        monkeypatch.setattr(queue_scanner, "MANY", 0)
+        monkeypatch.setattr(queue_scanner, "_MANY", 0)
 
 
 @pytest.fixture(params=["new", "settled"])
@@ -312,16 +312,9 @@ def test_what_is_gathered_is_what_is_yielded(spool):
     foreign = spool.debris()
     queue = QmailQueue(None, spool.layout, None)
     for wanted in (None, lambda message: message.size % 2, lambda message: message.subject == qmail_spool.INVOICE):
-        expected = Found(5, 1800000000)
-        for message in queue.messages(wanted):
-            expected.add(message)
-        met = queue.met
-        found = Found(5, 1800000000)
-        queue.gather(wanted, found)
-        assert found.result() == expected.result()
-        assert queue.met == met
+        found = gathered_as_yielded(queue, wanted)
         assert sorted(path for path, _ in queue.unreadable) == sorted(foreign)
-    assert found.result()["matched"] > 4
+    assert found["matched"] > 4
 
 
 @settings(max_examples=200, deadline=None)

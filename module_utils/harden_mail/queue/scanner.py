@@ -12,7 +12,7 @@ from .lazy_message import LazyMessage
 PRIME = 8191
 
 # From so many messages on, several processes read, one for each processor, up to:
-MANY = 5000
+_MANY = 5000
 _PROCESSES = 8
 
 # Of so many messages a process notices that this one is gone.
@@ -126,4 +126,4 @@ def _processes(scanner_of):
 
 def _has_many(scanner_of):
     """Whether there are so many messages that a second process is worth its start."""
-    return next(itertools.islice(scanner_of([]).names(), MANY, None), None) is not None
+    return next(itertools.islice(scanner_of([]).names(), _MANY, None), None) is not None

@@ -22,9 +22,9 @@ from .rules import is_ours
 from .zones import Zones
 
 # Addresses and lines named before the rest is only counted.
-SHOWN = 10
+_SHOWN = 10
 
-OTHER_WAY = "set submission_firewall_backend: nftables, which lives beside firewalld"
+_OTHER_WAY = "set submission_firewall_backend: nftables, which lives beside firewalld"
 
 
 class Firewalld(Backend):
@@ -86,7 +86,7 @@ class Firewalld(Backend):
         if trouble:
             raise UserError(
                 "submission_firewall_backend: firewalld can't be used on this host: {0}; or {1}.".format(
-                    trouble, OTHER_WAY
+                    trouble, _OTHER_WAY
                 )
             )
 
@@ -101,13 +101,13 @@ class Firewalld(Backend):
         if published:
             lines.append(
                 "Port {0} is sent on by NAT (a container's published port, or a port forwarding), which goes around "
-                "firewalld's zones and policies: {1}.".format(either(published), OTHER_WAY)
+                "firewalld's zones and policies: {1}.".format(either(published), _OTHER_WAY)
             )
         peers = connected_and_refused(self.system, restriction)
         if peers:
             lines.append(
                 "Connections that were open before stay open, from {0}: restart the mail server to end them.".format(
-                    ", ".join(peers[:SHOWN]) + (" and {0} more".format(len(peers) - SHOWN) if peers[SHOWN:] else "")
+                    ", ".join(peers[:_SHOWN]) + (" and {0} more".format(len(peers) - _SHOWN) if peers[_SHOWN:] else "")
                 )
             )
         services = self.system.run(["systemctl", "show", "-p", "UnitFileState", "nftables.service"], check=False).out
@@ -148,7 +148,7 @@ class Firewalld(Backend):
         ] + ["policy {0}: {1}".format(POLICY, rule) for rule in policy["rich_rules"]]
         for name, ipset in sorted(self._daemon.state["ipsets"].items()):
             entries = ipset["entries"]
-            shown = ", ".join(entries[:SHOWN]) + (", ..." if entries[SHOWN:] else "")
+            shown = ", ".join(entries[:_SHOWN]) + (", ..." if entries[_SHOWN:] else "")
             lines.append("ipset {0}: {1} entries: {2}".format(name, len(entries), shown))
         ports = sorted({int(port) for rule in policy["rich_rules"] for port in re.findall(r'port="(\d+)"', rule)})
         for name, settings in sorted(self._daemon.state["zones"].items()):

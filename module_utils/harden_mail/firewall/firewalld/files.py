@@ -12,7 +12,7 @@ from .zone import Zone
 # The lowest that firewalld allows: no other policy can accept before ours refuses.
 PRIORITY = -32768
 
-HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
+_HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
 def own_files(restriction):
@@ -25,7 +25,7 @@ def own_files(restriction):
     for family, path in sorted(IPSET_PATHS.items()):
         entries = "".join("  <entry>{0}</entry>\n".format(net) for net in split_any(restriction.networks(family)))
         files[path] = (
-            HEAD
+            _HEAD
             + '<ipset type="hash:net">\n  <short>Mail submission</short>\n'
             + "  <description>Who may submit mail by IPv{0}; written by harden-mail</description>\n".format(family)
             + '  <option name="family" value="{0}"/>\n{1}</ipset>\n'.format(FAMILIES[family], entries)
@@ -39,7 +39,7 @@ def own_files(restriction):
         for family in (4, 6)
     )
     files[POLICY_PATH] = (
-        HEAD
+        _HEAD
         + '<policy priority="{0}" target="CONTINUE">\n  <short>Mail submission</short>\n'.format(PRIORITY)
         + "  <description>Refuses mail submission to all who are not in the ipsets; written by harden-mail"
         + '</description>\n  <ingress-zone name="ANY"/>\n  <egress-zone name="HOST"/>\n{0}</policy>\n'.format(rules)
@@ -123,7 +123,7 @@ def write_zone(text, before, after):
             ElementTree.SubElement(element, "accept")
     _indent(root, 0)
     # The end of an empty element as firewalld writes it; in text and values ">" is escaped.
-    return HEAD + ElementTree.tostring(root, encoding="unicode").replace(" />", "/>") + "\n"
+    return _HEAD + ElementTree.tostring(root, encoding="unicode").replace(" />", "/>") + "\n"
 
 
 def _add_port(parent, word):

@@ -14,7 +14,7 @@ from .names import FAMILIES, IPSETS, POLICY
 from .rules import refuse_rule, words
 
 # The most sources that change one by one; beyond that the set is filled anew, for a moment empty: refused to all.
-ONE_BY_ONE = 50
+_ONE_BY_ONE = 50
 
 
 def policy_changes(daemon: Daemon, restriction: Optional[Restriction]) -> List[Change]:
@@ -140,7 +140,7 @@ def replace_entries(name, old, new):
     steps = []
     for verb, entries in (("remove", gone), ("add", come)):
         command = ["firewall-cmd", "--quiet", "--ipset=" + name]
-        if 0 < len(entries) <= ONE_BY_ONE:
+        if 0 < len(entries) <= _ONE_BY_ONE:
             options = ["--{0}-entry={1}".format(verb, entry) for entry in entries]
             steps.append(Run(tuple(command + options), None))
         elif entries:

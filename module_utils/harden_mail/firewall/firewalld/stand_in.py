@@ -14,7 +14,7 @@ from ..boot_unit import drop_in_of
 from ..nftables.table import DELETE, ruleset
 from ..plan import Restriction
 
-TABLE = "harden_mail_stand_in"
+_TABLE = "harden_mail_stand_in"
 FILE = CONFIGURATION + "/firewalld-stopped.nft"
 DROP_IN = drop_in_of("firewalld.service")
 _DROP_IN_TEXT = """\
@@ -31,17 +31,17 @@ def stand_in_changes(system: System, restriction: Optional[Restriction]) -> List
     nft = system.which("nft")
     text = drop_in = None
     if restriction is not None:
-        text = ruleset(restriction, TABLE)
-        drop_in = _DROP_IN_TEXT.format(nft=nft, file=FILE, table=TABLE)
+        text = ruleset(restriction, _TABLE)
+        drop_in = _DROP_IN_TEXT.format(nft=nft, file=FILE, table=_TABLE)
     changes = [
         private_file_change(system, FILE, text),
         unit_file_changes(system, DROP_IN, drop_in),
     ]
     if restriction is None:
         changes.reverse()
-    listing = system.run(["nft", "-s", "list", "table", "inet", TABLE], check=False)
+    listing = system.run(["nft", "-s", "list", "table", "inet", _TABLE], check=False)
     if listing.rc == 0:
-        what = "kernel, nftables, table inet " + TABLE
-        do, undo = (Run(("nft", "-f", "-"), text) for text in (DELETE.format(table=TABLE), listing.out))
+        what = "kernel, nftables, table inet " + _TABLE
+        do, undo = (Run(("nft", "-f", "-"), text) for text in (DELETE.format(table=_TABLE), listing.out))
         changes.append([Change(what, listing.out, "", (do,), (undo,))])
     return [change for part in changes for change in part]

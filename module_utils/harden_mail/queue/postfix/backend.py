@@ -37,7 +37,7 @@ from .scan import gather, scan
 from .spool import DIRECTORIES, LOGS, MESSAGE_QUEUES, Spool
 from .transfer import BATCH, Transfer
 
-NO_INSTANCE = "this host has no Postfix instance {0} now"
+_NO_INSTANCE = "this host has no Postfix instance {0} now"
 
 
 class PostfixQueue(Queue):
@@ -98,7 +98,7 @@ class PostfixQueue(Queue):
 
     def stuck(self, message):
         if message.instance not in self.instances:
-            return NO_INSTANCE.format(message.instance)
+            return _NO_INSTANCE.format(message.instance)
         return IN_MAILDROP if message.states == ("maildrop",) else None
 
     def parts(self, message):
@@ -195,7 +195,7 @@ class PostfixQueue(Queue):
                         moved += given
                         skipped += left
                     else:
-                        skipped += [(one, NO_INSTANCE.format(name)) for one in names]
+                        skipped += [(one, _NO_INSTANCE.format(name)) for one in names]
         return Outcome(moved, skipped)
 
     # --- shared -----------------------------------------------------------------------------------------------

@@ -12,14 +12,14 @@ from .instances import Instance
 from .spool import LOGS, MESSAGE_QUEUES, Spool, is_mail
 
 # What a queue manager is asked to look through (src/global/mail_proto.h).
-LOOK_AT_INCOMING, LOOK_AT_DEFERRED = "I", "D"
+_LOOK_AT_INCOMING, LOOK_AT_DEFERRED = "I", "D"
 
 # Seconds that it has to take that; it may be busy, and looks by itself later on.
 _WAKE_TIMEOUT = 10
 
 # Of what is noted of a message: what bounce(8) sends a report from, and the rest.
-REPORTED = ("bounce", "trace")
-NOTED = tuple(log for log in LOGS if log not in REPORTED)
+_REPORTED = ("bounce", "trace")
+NOTED = tuple(log for log in LOGS if log not in _REPORTED)
 
 NO_MAIL = "its file is not one that Postfix takes for a message"
 GONE = "no longer in the queue"
@@ -124,7 +124,7 @@ class Mover:
 
         :raises LeftInQueue: it has
         """
-        if any(self.spool.stat(log, name) for log in REPORTED):
+        if any(self.spool.stat(log, name) for log in _REPORTED):
             raise LeftInQueue(REPORTING)
 
     def lock_moved(self, descriptor, queue, name):
@@ -148,7 +148,7 @@ class Mover:
         """The queue that a message goes back to which was in another one."""
         back = "incoming" if queue == "active" else queue
         if back == "incoming":
-            self._to_look_at.add(LOOK_AT_INCOMING)
+            self._to_look_at.add(_LOOK_AT_INCOMING)
         return back
 
     def _is_in_delivery(self, inode):

@@ -26,7 +26,7 @@ from .scan import gather, scan
 from .service import find_service, stopped
 
 # Messages between two syncs: what a power cut can't split.
-BATCH = 2000
+_BATCH = 2000
 
 
 class QmailQueue(Queue):
@@ -118,7 +118,7 @@ class QmailQueue(Queue):
                 self._copy_ahead(run, wanted, final)
             with self._stopped(), _no_room("quarantine_dir", place.directory, Unfinished):
                 place.make()
-                for batch in wanted.batches(BATCH):
+                for batch in wanted.batches(_BATCH):
                     skipped += self._take_out(batch, place)
         moved = self._settle(run, wanted, place, final)
         return Outcome(moved, skipped)
@@ -176,7 +176,7 @@ class QmailQueue(Queue):
         :returns: how many messages are in the run
         """
         moved = 0
-        for batch in wanted.batches(BATCH):
+        for batch in wanted.batches(_BATCH):
             taken = []
             for number, _inode, _size, _mtime in batch:
                 if key_part(place, number):
@@ -250,13 +250,13 @@ class QmailQueue(Queue):
         """Move messages of a run to the queue's file system."""
         place.make()
         with _no_room("queue_dir", self.layout.directory, UserError):
-            for batch in in_batches(numbers, BATCH):
+            for batch in in_batches(numbers, _BATCH):
                 copy_over(final, place, [number for number in batch if key_part(final, number)])
 
     @staticmethod
     def _unstage(numbers, place, final):
         """Move what is not back in the queue to where a run's messages are for good."""
-        for batch in in_batches(numbers, BATCH):
+        for batch in in_batches(numbers, _BATCH):
             copy_over(place, final, [number for number in batch if key_part(place, number)])
         for number in numbers:
             place.drop(number)

@@ -14,11 +14,11 @@ from .layout import SettledDirectory
 STATES = ("todo", "local", "remote", "done")
 
 # Bytes read of a message at once, and at most for its header.
-FIRST_BLOCK = 4096
-LONGEST_HEADER = 1 << 18
+_FIRST_BLOCK = 4096
+_LONGEST_HEADER = 1 << 18
 
 # Bytes of an envelope that are read: a message may have 50,000 recipients, but no part is a disk's.
-LONGEST_ENVELOPE = 1 << 26
+_LONGEST_ENVELOPE = 1 << 26
 
 # Whether recipients of local, and of remote, are not done: its states.
 _STATES_OF = {
@@ -129,9 +129,9 @@ class QmailMessage(LazyMessage):
 
     def _header(self):
         block = self._block
-        if len(block) == FIRST_BLOCK and b"\n\n" not in block and b"\n\r\n" not in block:
+        if len(block) == _FIRST_BLOCK and b"\n\n" not in block and b"\n\r\n" not in block:
             with contextlib.suppress(OSError):
-                self._block = block = _first_block(self._place.path("mess", self.number), LONGEST_HEADER)[1]
+                self._block = block = _first_block(self._place.path("mess", self.number), _LONGEST_HEADER)[1]
         return block
 
     READERS: ClassVar[Dict[str, Callable]] = {
@@ -169,7 +169,7 @@ def read(
     return None
 
 
-def _first_block(path, size=FIRST_BLOCK):
+def _first_block(path, size=_FIRST_BLOCK):
     """(os.stat_result, bytes) of a file.
 
     :raises ValueError: it is none
@@ -191,13 +191,13 @@ def _fields(path):
     except FileNotFoundError:
         return None
     try:
-        content = os.read(descriptor, FIRST_BLOCK)
+        content = os.read(descriptor, _FIRST_BLOCK)
         # Nearly all are short, and need no more than that.
-        if not 0 < len(content) < FIRST_BLOCK:
+        if not 0 < len(content) < _FIRST_BLOCK:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise ValueError("it is not a file")
-            if about.st_size > LONGEST_ENVELOPE:
+            if about.st_size > _LONGEST_ENVELOPE:
                 raise ValueError("its envelope has {0} bytes".format(about.st_size))
             if about.st_size > len(content):
                 content = os.pread(descriptor, about.st_size, 0)
