@@ -4,7 +4,6 @@
 whole or in part, or there is no report. Ansible has no other way to end with 4 than a host that is "unreachable".
 """
 
-import json
 import os
 import sys
 
@@ -12,9 +11,8 @@ from ansible.plugins.action import ActionBase
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plugin_utils"))
 from harden_mail_controller.text import clean
-
-IN_ORDER = ("compliant", "not-applicable")
-NOT_LOOKED_AT = ("unreachable", "error")
+from harden_mail_report.files import read_json
+from harden_mail_report.outcomes import IN_ORDER, NOT_LOOKED_AT
 
 
 class ActionModule(ActionBase):
@@ -39,11 +37,7 @@ def verdict(announced):
             "Run this from the project's directory, where ansible.cfg enables it."
         )
     run, path = announced.split(" ", 1)
-    try:
-        with open(path, encoding="utf-8") as handle:
-            report = json.load(handle)
-    except (OSError, ValueError):
-        report = {}
+    report = read_json(path)
     if report.get("run") != run:
         return unknown(
             "Nothing can be said of any host: this run left no report in {0}. Either the inventory, the limit and the "

@@ -7,6 +7,10 @@ import pathlib
 import types
 
 import pytest
+from harden_mail_controller.text import clean
+from harden_mail_report.document import Report
+from harden_mail_report.files import write_json
+from harden_mail_report.terminal import table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,11 +52,11 @@ def result(answer, control="one", host="vps1", **keywords):
 
 def of(*results, failed=()):
     """The report's document after these results; those in ``failed`` have failed."""
-    found = report.Report(CATALOGUE, "play.yml")
+    found = Report(CATALOGUE, "play.yml", "2.19")
     for one in results:
-        found.add(one, failed=False)
+        found.add(report._task_of(one), one._result, failed=False)
     for one in failed:
-        found.add(one, failed=True)
+        found.add(report._task_of(one), one._result, failed=True)
     return found.document(finished=True)
 
 
@@ -146,28 +150,28 @@ def test_lists_are_capped_and_say_so():
 
 @given(st.text())
 def test_clean_text_is_one_printable_line_that_can_be_encoded(text):
-    cleaned = report.clean(text)
+    cleaned = clean(text)
     assert cleaned.isprintable()
     assert len(cleaned) <= 1000
     cleaned.encode("utf-8")
 
 
 def test_clean_keeps_words_of_any_language():
-    assert report.clean("587番ポート　が開いています\udc80") == "587番ポート が開いています\\udc80"
+    assert clean("587番ポート　が開いています\udc80") == "587番ポート が開いています\\udc80"
 
 
 def test_a_report_that_cannot_be_written_leaves_the_former_one(tmp_path):
     path = tmp_path / "latest.json"
-    report.write_json(str(path), {"schema": 1})
+    write_json(str(path), {"schema": 1})
     with pytest.raises(TypeError):
-        report.write_json(str(path), {"schema": object()})
+        write_json(str(path), {"schema": object()})
     assert json.loads(path.read_text()) == {"schema": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["latest.json"]
 
 
 def test_the_table_says_once_what_holds_for_all_controls_and_wraps_the_rest():
     document = of(result({}), result({}, control="two"), result({"findings": ["word " * 60]}, host="vps2"))
-    lines = [text for text, _ in report.table(document)]
+    lines = [text for text, _ in table(document)]
     assert lines[1].split() == ["vps1", "all", "2", "compliant"]
     assert len([line for line in lines if "word" in line]) > 1
     assert lines[-1] == "2 hosts: 1 noncompliant, 1 compliant"
@@ -175,16 +179,16 @@ def test_the_table_says_once_what_holds_for_all_controls_and_wraps_the_rest():
 
 def test_a_result_that_cannot_be_taken_in_is_a_gap_and_no_compliance(tmp_path, monkeypatch):
     path = tmp_path / "latest.json"
-    monkeypatch.setenv(report.RUN_VARIABLE, "")
+    monkeypatch.setenv(report._RUN_VARIABLE, "")
     callback = report.CallbackModule()
     monkeypatch.setattr(callback, "get_option", lambda name: str(path))
     callback.v2_playbook_on_start(types.SimpleNamespace(_file_name="compliance.yml"))
     callback.v2_runner_on_ok(result({}))
     with monkeypatch.context() as broken, pytest.raises(TypeError):
-        broken.setattr(report, "facts_of", None)
+        broken.setattr("harden_mail_report.document._facts_of", None)
         callback.v2_runner_on_ok(result({"evidence": ["x"]}))
     callback.v2_playbook_on_play_start(None)
     assert "not callable" in json.loads(path.read_text())["defect"]
-    answer = verdict.verdict(os.environ[report.RUN_VARIABLE])
+    answer = verdict.verdict(os.environ[report._RUN_VARIABLE])
     assert answer["unreachable"] is True
     assert "gap" in answer["msg"]
