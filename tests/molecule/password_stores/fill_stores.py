@@ -417,11 +417,11 @@ def fill_files():
     ):
         lines = []
         for name, _address, stored, active, owner in people(store, LINE_PEOPLE):
-            password = stored if active or store in ("vpasswd", "passwdfile") else "!" + stored
+            password = stored if active or store == "vpasswd" else "!" + stored
             fields = {
                 "virtual": [],
                 "vpasswd": ["1", "0" if active else str(0x80E), owner, "/home/vpopmail/" + name, "NOQUOTA"],
-                "passwdfile": ["1000", "1000", owner, "/x", "/bin/false", "" if active else "nologin=y"],
+                "passwdfile": ["1000", "1000", owner, "/x", "/bin/false", ""],
                 "cpanel": ["19755", "0", "99999", "7", "", "", ""],
             }[store]
             lines.append(":".join([name, password] + fields) + "\n")

@@ -1,7 +1,8 @@
 """Dovecot's passwd-file: ``user:password:uid:gid:gecos:home:shell:extra fields``.
 
 As Dovecot reads it (2.3 and 2.4, db-passwd-file.c): lines that are empty or begin with ``#`` or ``:`` are comments; the
-password may be in libpam-pwdfile's format, ``hash[34]``.
+password may be in libpam-pwdfile's format, ``hash[34]``. The extra field ``nologin`` keeps nobody from sending, for
+Postfix, which is told of it, knows no such thing and lets in whoever has the password.
 """
 
 import re
@@ -21,6 +22,10 @@ DEFAULT_SCHEME = "CRYPT"
 
 # libpam-pwdfile's marks: 34 is MD5, 56 Digest-MD5, all others crypt(3).
 _MARKED = re.compile(r"([^{$].*)\[(.)(.)\]", re.DOTALL)
+
+# Extra fields by which Dovecot gives who logs in another name; Postfix is told that one, and looks that one up.
+_RENAMES = ("user", "username", "domain")
+RENAMED = "an extra field user=, username= or domain=, so who is meant sends under another name, and no block holds,"
 
 
 class PasswdFile(Store):
@@ -51,6 +56,8 @@ class PasswdFile(Store):
                 elif not is_looked_up(line.split(":")[0], name_in_path, key):
                     self.remark(source, "a name that Dovecot would not look for there, which is ignored,", number)
                 else:
+                    if is_renamed(line):
+                        self.remark(source, RENAMED, number)
                     yield account._replace(source=source)
 
     def _lines(self, path, peers, shares):
@@ -171,9 +178,15 @@ def account_of(line, scheme, name_in_path=""):
         name += name_in_path[name_in_path.index("@") :]
     stored = _stored(fields[1])
     gecos = readable_text(fields[4]).strip(" ,") if len(fields) > 4 else ""
-    extra = ":".join(fields[7:]).split()
-    active = not is_locked(stored, scheme) and not any(field.split("=")[0] == "nologin" for field in extra)
-    return Account(name, stored, scheme, PasswdFile.name, (gecos,) if gecos else (), None, active)
+    return Account(
+        name, stored, scheme, PasswdFile.name, (gecos,) if gecos else (), None, not is_locked(stored, scheme)
+    )
+
+
+def is_renamed(line):
+    """Whether a line gives who logs in by it another name (bool)."""
+    extra = ":".join(line.split(":")[7:]).split()
+    return any(field.split("=")[0] in _RENAMES for field in extra)
 
 
 def _stored(password):
