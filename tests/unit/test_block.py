@@ -71,13 +71,12 @@ class Host(FakeSystem):
     def postconf(self, argv, _stdin):
         return "{0} = {1}\n".format(argv[-1], self.settings.get(argv[-1], ""))
 
-    def postmap(self, argv, _stdin):
+    def postmap(self, argv, stdin):
         kind, _colon, path = argv[-1].partition(":")
-        assert kind == "texthash"
-        if argv[-2] == "-":
-            return Completed(1, "", "")
+        assert kind == "texthash" and argv[-2] == "-"
         lines = [line.split() for line in (self.read(path) or "").splitlines() if not line.startswith("#")]
-        return "REJECT" if [argv[-2]] in [line[:1] for line in lines] else Completed(1, "", "not found")
+        found = [key for key in stdin.splitlines() if [key] in [line[:1] for line in lines]]
+        return "".join(key + "\tREJECT\n" for key in found) if found else Completed(1, "", "not found")
 
     def reload(self, *_):
         self.running = self.named()
@@ -314,6 +313,13 @@ def test_a_killed_run_is_completed_by_the_next(host, monkeypatch, start, end):
     assert host.listdir(DIR) == ["main.cf", "master.cf"] and not host.exists("/var/lib/harden-mail")
 
 
+def test_no_command_line_names_who_is_blocked(host):
+    """Every user of the host can read command lines while they run."""
+    run(host, accounts=["weak@example.com", "-"])
+    assert any(line.startswith("postmap") for line, _stdin in host.calls)
+    assert not [line for line, _stdin in host.calls if "weak" in line]
+
+
 @pytest.mark.parametrize("command", ["postconf -c /etc/postfix -M", "postfix -c /etc/postfix check", "postmap"])
 def test_what_postfix_does_not_like_is_undone(host, command):
     run(host, accounts=["a@x"])
@@ -535,9 +541,11 @@ def test_sessions_on_25_end_wherever_the_account_has_sent_from(host, monkeypatch
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
-def process(host, pid, arguments, started, inode, local="0100007F:024B", remote="0A00000A:1234"):
+def process(host, pid, arguments, started, inode, local="0100007F:024B", remote="0A00000A:1234", user=101):
     """An smtpd that has a client; ``started``: seconds since the machine's boot."""
     directory = "/proc/{0}/".format(pid)
+    host.write("/etc/passwd", PASSWD.format(101))
+    host.write(directory + "status", "Name:\tsmtpd\nUid:\t{0}\t{0}\t{0}\t{0}\n".format(user))
     host.write(directory + "cmdline", "\0".join(["smtpd"] + arguments) + "\0")
     fields = ["S", "1"] + ["0"] * 17 + [str(int(started * 100))]
     host.write(directory + "stat", "{0} (smtpd) {1} 0\n".format(pid, " ".join(fields)))
@@ -560,6 +568,8 @@ def test_a_session_is_stale_when_its_process_has_read_a_former_table(host, monke
     process(host, 11, words, 4000, 101)
     process(host, 12, words, 4999, 102)
     process(host, 13, ["-n", "2525", "-t", "inet", "-u"], 10, 103)
+    # www-data's, which has that name only.
+    process(host, 14, ["-n", "submission", "-t", "inet", "-u"], 4999, 104, user=33)
     found = sessions.stale(host, OPTIONS, 1000000.0 - 500)
     assert [(one.pid, one.service, one.inode) for one in found] == [
         (10, "submission/inet", "100"),

@@ -190,11 +190,10 @@ class PostfixPart:
                 Run(("postconf", "-c", config_dir, "-M"), None),
                 Run(("postfix", "-c", config_dir, "check"), None),
             ]
-            # To postmap, "-" is its standard input.
-            names = [name for name in blocked.accounts if name != "-"] if blocked is not None else []
-            if names and config_dir in self.config_dirs:
+            if blocked is not None and blocked.accounts and config_dir in self.config_dirs:
+                # By standard input: every user of the host sees the arguments of a command.
                 table = "texthash:{0}/{1}".format(config_dir, ACCOUNTS)
-                steps.append(Run(("postmap", "-c", config_dir, "-q", names[0], table), None))
+                steps.append(Run(("postmap", "-c", config_dir, "-q", "-", table), blocked.accounts[0] + "\n"))
         return tuple(steps)
 
     def activation(self):

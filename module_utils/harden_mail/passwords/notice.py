@@ -28,7 +28,7 @@ KEPT_DAYS = 400
 
 MOST_LISTED = 50
 
-# As sendmail takes it after "--", and as it may stand in a header.
+# As it may stand in a header, where sendmail reads it: nothing in it has a meaning there but the @.
 ADDRESS = re.compile(r"[!#-'*+\-./0-9=?@A-Z^_`a-z{|}~]{1,254}\Z")
 
 # As an audit names them, see candidates.
@@ -156,7 +156,7 @@ def run(system, params, check_mode):
             )
         refused = []
         for told in notices if not check_mode else ():
-            why = _send(system, params, sender, told, mail(params, told, host, sender, now, notebook))
+            why = _send(system, params, sender, mail(params, told, host, sender, now, notebook))
             if why:
                 refused.append((told, why))
             else:
@@ -310,9 +310,10 @@ def _message_id(told, host, notebook):
     return "<harden-mail.password-notice.{0}@{1}>".format(digest, host)
 
 
-def _send(system, params, sender, told, text):
+def _send(system, params, sender, text):
     """Hand a notice to the host's sendmail; returns why it was not taken, or None."""
-    argv = [params["sendmail"], "-i", "-f", sender, "--", told.recipient]
+    # To whom it goes is in the header alone: every user of the host sees the arguments of a command.
+    argv = [params["sendmail"], "-i", "-t", "-f", sender]
     try:
         done = system.run(argv, stdin=text, check=False)
     except CommandError as error:
