@@ -19,7 +19,8 @@ def write(root, path, text=""):
     target.write_text(text, encoding="utf-8")
 
 
-def process(root, pid, name, command, parent=1, inodes=(), namespace=None):
+def process(root, pid, name, command, parent=1, inodes=(), namespace=None, users=(0, 0)):
+    write(root, "/proc/{0}/status".format(pid), "Name:\t{0}\nUid:\t{1}\t{2}\t{2}\t{2}\n".format(name, *users))
     write(root, "/proc/{0}/stat".format(pid), "{0} ({1}) S {2} {0} {0} 0".format(pid, name, parent))
     write(root, "/proc/{0}/cmdline".format(pid), command.replace(" ", "\0") + "\0")
     for number, inode in enumerate(inodes):
@@ -30,8 +31,8 @@ def process(root, pid, name, command, parent=1, inodes=(), namespace=None):
         os.symlink("pid:[{0}]".format(namespace), str(root / "proc" / str(pid) / "ns/pid"))
 
 
-POSTFIX_RUNS = processes.Process(9, 1, "master", ["/usr/libexec/postfix/master", "-w"])
-QMAIL_RUNS = processes.Process(8, 1, "qmail-send", ["qmail-send"])
+POSTFIX_RUNS = processes.Process(9, 1, "master", ["/usr/libexec/postfix/master", "-w"], 0)
+QMAIL_RUNS = processes.Process(8, 1, "qmail-send", ["qmail-send"], 7796)
 
 
 # --- processes and sockets ----------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ def test_names_with_blanks_and_brackets(tmp_path):
     process(tmp_path, 11, "kthreadd", "")
     write(tmp_path, "/proc/11/cmdline", "")
     (found,) = processes.find_processes(FakeSystem(tmp_path))
-    assert found == processes.Process(10, 1, "a) (b c", ["weird"])
+    assert found == processes.Process(10, 1, "a) (b c", ["weird"], 0)
 
 
 def test_holder_is_the_one_that_handed_the_socket_down(tmp_path):
@@ -60,6 +61,43 @@ def test_holder_is_the_one_that_handed_the_socket_down(tmp_path):
     system = FakeSystem(tmp_path)
     found = processes.holders(system, processes.find_processes(system), {"7", "9"})
     assert {inode: holder.name for inode, holder in found.items()} == {"7": "master"}
+
+
+def test_a_name_makes_no_ones_process_the_mail_servers(tmp_path):
+    """A user's own, one that a user started by a set-uid program, and Postfix's."""
+    for pid, users in ((10, (1001, 1001)), (11, (1001, 0)), (12, (0, 0))):
+        process(tmp_path, pid, "master", "/usr/lib/postfix/sbin/master -w", users=users)
+    found = processes.find_processes(FakeSystem(tmp_path))
+    assert [one.pid for one in found if processes.is_postfix_master(one)] == [12]
+
+
+def test_what_a_user_gives_as_arguments_is_not_even_opened(tmp_path):
+    """He can make them megabytes long, a thousand times, or have their reader wait for ever."""
+    process(tmp_path, 10, "hog", "x", users=(1001, 1001))
+    (tmp_path / "proc/10/cmdline").unlink()
+    os.mkfifo(str(tmp_path / "proc/10/cmdline"))
+    (found,) = processes.find_processes(FakeSystem(tmp_path))
+    assert (found.command, found.user) == (["hog"], 1001)
+    process(tmp_path, 11, "sudo", "x " * 500000)
+    sudo = processes.find_processes(FakeSystem(tmp_path))[1]
+    assert len(sudo.command) < 40000
+
+
+def test_a_users_descriptors_keep_nobody_from_finding_who_listens(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_MOST_DESCRIPTORS", 3)
+    process(tmp_path, 10, "hog", "x", inodes=range(100, 120), users=(1001, 1001))
+    process(tmp_path, 20, "tcpserver", "tcpserver 0 25", inodes=[7], users=(200, 200))
+    process(tmp_path, 30, "master", "/usr/lib/postfix/sbin/master", inodes=[8])
+    system = FakeSystem(tmp_path)
+    everybody, asked = processes.find_processes(system), []
+    monkeypatch.setattr(processes, "link", lambda _system, path: asked.append(path) or os.readlink(system.real(path)))
+    found = processes.holders(system, everybody, {"7", "8"})
+    assert {inode: holder.name for inode, holder in found.items()} == {"7": "tcpserver", "8": "master"}
+    assert not [path for path in asked if path.startswith("/proc/10/")], "nobody is asked when all are known"
+    processes.holders(system, everybody, {"999"})
+    assert len([path for path in asked if path.startswith("/proc/10/")]) == 3
+    monkeypatch.setattr(processes, "_SECONDS", -1)
+    assert processes.holders(system, everybody, {"8"}) == {}
 
 
 @given(st.ip_addresses(), st.sampled_from(listeners.PORTS))
@@ -223,7 +261,7 @@ def test_of_two_pop_servers_the_one_that_runs(tmp_path, running, name):
     write(tmp_path, "/etc/dovecot/dovecot.conf")
     write(tmp_path, "/etc/courier/imapd")
     system = FakeSystem(tmp_path, {"dovecot --version": "2.3.4.1 (f79e8e7e4)\n"})
-    facts, evidence = pop.find_pop(system, [processes.Process(9, 1, running, [running])])
+    facts, evidence = pop.find_pop(system, [processes.Process(9, 1, running, [running], 0)])
     assert facts["name"] == name and "it is running" in evidence["name"]
     assert facts["version"] == {"dovecot": "2.3.4.1", "courier": None}[name]
 

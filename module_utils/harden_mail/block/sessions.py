@@ -10,9 +10,10 @@ import time
 from collections import namedtuple
 
 from ..addresses import fold_address, of_kernel
-from ..host.processes import find_processes, link
+from ..host.processes import find_processes, sockets_of
 from ..logs.formats import postfix
 from ..logs.formats.format import read_line
+from ..logs.journal import postfix_users
 from ..logs.reader import USUAL_FILES, Logs
 from .lists import fold
 
@@ -38,10 +39,11 @@ def stale(system, options, since):
     :param float since: epoch seconds of the last change of a table; a process that is older has read a former one
     :returns: list of :class:`Session`
     """
-    old = {}
-    for process in find_processes(system):
+    old, users = {}, {0, *postfix_users(system)}
+    for process in find_processes(system, users):
         key = _service(process)
-        if key is None or key not in options:
+        # Anybody can give a process of his own this name.
+        if key is None or key not in options or process.user not in users:
             continue
         knows = all(any(word in argument for argument in process.command) for word in options[key])
         if not knows or _started(system, process.pid) <= since + TICK:
@@ -49,7 +51,7 @@ def stale(system, options, since):
     found = []
     connections = _connections(system) if old else {}
     for pid, key in sorted(old.items()):
-        for inode in _inodes(system, pid):
+        for inode in sorted(sockets_of(system, pid)):
             if inode in connections:
                 found.append(Session(pid, key, inode, *connections[inode]))
     return found
@@ -153,16 +155,6 @@ def _started(system, pid):
         return 0.0
     ticks = int(stat[stat.rindex(")") + 1 :].split()[19])
     return time.time() - time.clock_gettime(BOOTTIME) + ticks / float(os.sysconf("SC_CLK_TCK"))
-
-
-def _inodes(system, pid):
-    directory = "/proc/{0}/fd".format(pid)
-    try:
-        names = system.listdir(directory)
-    except OSError:
-        return []
-    targets = {link(system, directory + "/" + name) or "" for name in names}
-    return sorted(target[8:-1] for target in targets if target.startswith("socket:["))
 
 
 def _connections(system):

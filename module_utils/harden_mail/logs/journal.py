@@ -88,7 +88,7 @@ class Journal:
         """
         self._system, self._wanted, self._note = system, wanted, note
         self._since, self._until = period
-        self._owners = _owners(system)
+        self._owners = postfix_users(system)
         self._users = {user.uid for user in users(system).values()}
 
     def start(self) -> Optional[int]:
@@ -214,8 +214,8 @@ def _entry(line, *unknown):
     return stamp, "{0}[{1}]: {2}".format(program, process, message), uid
 
 
-def _owners(system):
-    """User ids (list of int) that Postfix runs as, each once."""
+def postfix_users(system: System) -> List[int]:
+    """User ids that Postfix runs as, each once."""
     names = {"postfix"}
     for path in system.glob("/etc/postfix*/main.cf"):
         names.update(_MAIL_OWNER.findall(system.read(path) or ""))

@@ -79,7 +79,7 @@ class Recorder(System):
 
     def keep_process(self, pid, inodes):
         """A process, with those of its file descriptors that are listening sockets of interest."""
-        for name in ("stat", "cmdline"):
+        for name in ("stat", "status", "cmdline"):
             self.keep("/proc/{0}/{1}".format(pid, name), System.read(self, "/proc/{0}/{1}".format(pid, name)))
         for name in os.listdir("/proc/{0}/fd".format(pid)):
             path = "/proc/{0}/fd/{1}".format(pid, name)
