@@ -101,14 +101,17 @@ class System:
         if program is None:
             raise CommandError(argv, None, "no such program on this host")
         with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                [program] + list(argv[1:]),
-                bufsize=0,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=_environment(),
-            )
+            try:
+                process = subprocess.Popen(
+                    [program] + list(argv[1:]),
+                    bufsize=0,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env=_environment(),
+                )
+            except OSError as error:
+                raise CommandError(argv, None, error.strerror or str(error)) from None
             pipe = cast(io.FileIO, process.stdout)
             raw = _Output(pipe, silence)
             try:

@@ -97,6 +97,18 @@ def test_a_flood_of_forged_log_ins_stops_nothing_and_the_true_user_is_named(host
     assert result["findings"][0] in str(caught.value)
 
 
+def test_lines_of_thousands_of_users_change_nothing_else_and_make_no_command_dear(host):
+    """Of a range of ids that a user has for containers: journalctl takes minutes for so many matches."""
+    many = [entry(NOON - 3600, 100000 + number, "x", "SASL LOGIN") for number in range(5000)]
+    system = host([HANAKO] + FLOOD + many, map(as_line, [HANAKO] + FLOOD))
+    with pytest.raises(UserError) as caught:
+        ask(system)
+    result = caught.value.result
+    assert names(result["cutoffs"]) == ["hanako@example.com"] and result["cutoffs"][0]["logins"] == 1
+    assert result["cutoffs"][0]["in_journal"] and result["forged_total"] == 61
+    assert max(len(line.split()) for line, _stdin in system.calls) < 300
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -25,8 +25,9 @@ def test_all_of_it_is_read_and_a_failure_is_told_afterwards():
     with pytest.raises(CommandError) as raised, system.System().stream(shell("echo a; echo b >&2; exit 3")) as output:
         assert output.readline() == b"a\n" and output.read() == b""
     assert (raised.value.rc, raised.value.err) == (3, "b\n")
-    with pytest.raises(CommandError), system.System().stream(["no-such-program"]):
-        pass
+    for argv in (["no-such-program"], ["true", "x" * 200000]):
+        with pytest.raises(CommandError), system.System().stream(argv):
+            pass
 
 
 def test_leaving_early_ends_one_that_goes_on_writing():
