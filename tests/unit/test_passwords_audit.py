@@ -368,6 +368,7 @@ class Dated(Broken):
     name = "dated"
 
     def accounts(self):
+        self.writers[""] = "alpha"
         yield audit_account("old", ssha("x-x"), changed=10)
 
 
@@ -391,6 +392,19 @@ def test_a_store_that_breaks_is_a_finding_and_the_others_go_on(system, odd_store
         "broken could not be read: The database does not answer.",
         "dovecot-ldap is not audited: a directory server keeps them, perhaps on another host.",
     ]
+
+
+def test_who_may_have_written_too_many_accounts_is_known_of_each(system, odd_stores, monkeypatch):
+    seen, real = {}, audit.Guessing
+
+    def guessing_at(targets, *more):
+        seen.update({one.name: one.crowd for one in targets})
+        return real(targets, *more)
+
+    monkeypatch.setattr(audit, "Guessing", guessing_at)
+    users(system, bob=ssha("bob123"))
+    run(system, stores=[{"store": "dated"}, *PARAMETERS["stores"]])
+    assert seen == {"old": "alpha", "bob@example.com": "example.com"}
 
 
 def test_the_stores_own_date_counts(system, odd_stores):

@@ -52,8 +52,8 @@ def mac(word):
     return "mac of {0}".format(len(word))
 
 
-def target(name, stored, scheme="PLAIN"):
-    return Target(name, (), hashes.parse(stored, scheme, name), Entry("mac", "store", 1))
+def target(name, stored, scheme="PLAIN", crowd=None):
+    return Target(name, (), hashes.parse(stored, scheme, name), Entry("mac", "store", 1), crowd)
 
 
 def guess(targets, limits=NO_LIMITS, between=lambda: None, words=WORDS):
@@ -599,6 +599,39 @@ def test_dear_hashes_hold_up_nobody_however_many_they_are(monkeypatch, number):
     everyone, behind = everybody.reached()
     assert (everyone, behind) == ((None, 1) if number == 1 else (everyone, 0))
     assert number == 1 or everyone in (0, 10, 50)
+
+
+@pytest.mark.parametrize("crowds", [1, 5])
+def test_thousands_of_accounts_of_one_hold_up_nobody(monkeypatch, crowds):
+    now = dear_ones(monkeypatch)
+    monkeypatch.setattr(lanes, "MOST_OF_ONE", 8)
+    # Whatever others had in former runs: these have new hashes each night, and had none.
+    weak = [target("weak{0}".format(n), ssha(b"word60", b"%d" % n), crowd="c{0}".format(n % 2)) for n in range(8)]
+    for one in weak:
+        one.entry.seconds = 1.0
+    many = [
+        target("many{0}".format(n), ssha(b"x-x", b"m%d" % n), crowd="crowd {0}".format(n % crowds)) for n in range(2000)
+    ]
+    everybody, found_at = Guessing(many + weak, WORDS, NO_LIMITS._replace(seconds=6), mac), []
+
+    def between():
+        if not found_at and all(one.entry.kind for one in weak):
+            found_at.append(now[0])
+
+    assert everybody.run(between) is False
+    # 72 guesses at 8 accounts take 0.3 seconds, and at 2,008 accounts 72.
+    assert found_at and found_at[0] < 1.2
+    assert sum(one.entry.tried for one in many) > 8000, "when nobody else is left, they have all of the time"
+    had = [sum(one.entry.seconds for one in many if one.crowd == "crowd {0}".format(n)) for n in range(crowds)]
+    assert max(had) < 1.5 * min(had)
+
+
+def test_crowds_alone_share_all_of_the_time(monkeypatch):
+    dear_ones(monkeypatch)
+    monkeypatch.setattr(lanes, "MOST_OF_ONE", 2)
+    targets = [target("x{0}".format(n), ssha(b"word5", b"%d" % n), crowd=n % 2) for n in range(8)]
+    targets += [target("dear{0}".format(n), sha(b"word5"), crowd=n % 2) for n in range(8)]
+    assert guess(targets) is True and all(one.entry.kind == "common" for one in targets)
 
 
 def test_dear_hashes_have_the_same_time_as_others(monkeypatch):

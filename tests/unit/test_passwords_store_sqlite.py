@@ -296,7 +296,11 @@ def test_it_is_read_as_its_owner(owner):
         sqlite_base(path, "CREATE TABLE people (a, b)", "INSERT INTO people VALUES ('info@example.com', 'x')")
         os.chown(path, owner, owner)
         os.chmod(path, 0o600)
-        assert [account.name for account in lite_of(path, query=QUERY)[0]] == ["info@example.com"]
+        opened = registry.open_store(
+            FakeSystem("/"), {"store": "sql", "database": "sqlite", "path": path, "query": QUERY}
+        )
+        (found,) = opened.accounts()
+        assert found.name == "info@example.com" and opened.writers == {found.source: "user {0}".format(owner)}
         # The control: what that user can't reach is not read.
         os.chmod(directory, 0o700)
         found, told = lite_of(path, query=QUERY)

@@ -118,6 +118,7 @@ def test_a_customers_file_has_a_bound_and_the_mail_systems_a_wider_one(tmp_path,
             os.chown(str(tmp_path / "home" / domain / "passwd"), UIDS[owner], 0)
     found, opened = read(tmp_path, store="dovecot-passwd-file", path="/home/%d/passwd")
     assert len(found) == 13 and opened.unread == {"/home/alpha/passwd"}
+    assert opened.writers == {"/home/alpha/passwd": "user {0}".format(UIDS["alpha"])}
 
 
 # --- vpopmail ----------------------------------------------------------------------------------------------------

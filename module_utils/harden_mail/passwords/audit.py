@@ -212,7 +212,7 @@ class _Audit:
             for account in store.accounts():
                 if account.source not in sources:
                     sources[account.source] = self._notebook.source(declaration, account.source)
-                self._meet(account, sources[account.source])
+                self._meet(account, sources[account.source], store.writers.get(account.source))
         except UserError as error:
             problem = "{0} could not be read: {1}".format(name, error)
         except OSError as error:
@@ -227,7 +227,7 @@ class _Audit:
         if problem is None:
             self._read_whole |= {self._notebook.source(declaration, place) for place in store.read_whole}
 
-    def _meet(self, account, source):
+    def _meet(self, account, source, writer):
         if any(fnmatch.fnmatchcase(ascii_lower(account.name), ascii_lower(glob)) for glob in self._params["exclude"]):
             self._excluded += 1
             return
@@ -263,7 +263,9 @@ class _Audit:
             entry.guess("empty", QUOTAS[0][0], self._notebook.word_mac(b""))
         if not entry.is_target:
             entry.is_target = True
-            self._targets.append(Target(account.name, account.hints, found, entry))
+            # Who may write rows of a database writes them of his own domain.
+            crowd = writer or ascii_lower(account.name.rpartition("@")[2])
+            self._targets.append(Target(account.name, account.hints, found, entry, crowd))
             if self._params["hibp_file"] is not None and (found.plain or found.scheme in LEAKED):
                 self._searchable.append(self._targets[-1])
 

@@ -13,14 +13,15 @@ class Target:
     :ivar group: what it shares with others
     :ivar digest: secret
     :ivar entry: ``notebook.Entry``
+    :ivar crowd: of whom there may be too many (str): who can have written it, or its domain; None: nobody in particular
     :ivar str failure: why nothing can be tried, or None
     :ivar float cost: seconds that a guess took at last; None: none was made yet
     """
 
-    __slots__ = ("cost", "digest", "entry", "failure", "group", "hints", "name", "scheme")
+    __slots__ = ("cost", "crowd", "digest", "entry", "failure", "group", "hints", "name", "scheme")
 
-    def __init__(self, name, hints, found, entry):
-        self.name, self.hints, self.entry = name, hints, entry
+    def __init__(self, name, hints, found, entry, crowd=None):
+        self.name, self.hints, self.entry, self.crowd = name, hints, entry, crowd
         self.scheme, self.group, self.digest = found.scheme, found.group, found.digest
         self.failure = self.cost = None
 

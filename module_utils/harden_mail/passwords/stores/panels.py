@@ -32,7 +32,7 @@ class DomainFiles(Store):
     def _accounts_in(self, file, shares):
         path = self.begin(file.path)
         hints = (file.owner,) if file.owner else ()
-        share = file.owner or file.domain
+        share = self.writers[path] = file.owner or file.domain
         for number, line in shares.taken(share, self.system, path, self, (file.uid,)):
             if not line or line.startswith("#"):
                 continue

@@ -68,6 +68,7 @@ class PasswdFile(Store):
             return iter(())
         if owner in peers | trusted_users():
             return lines_untrusted(self.system, path, self, OF_THE_SYSTEM, peers=peers)
+        self.writers[path] = "user {0}".format(owner)
         return shares.taken(owner, self.system, path, self, (owner,))
 
     def _as_dovecot_says(self):

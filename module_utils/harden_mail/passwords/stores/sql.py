@@ -1,12 +1,13 @@
 """Accounts in a database: a preset for a program's tables, or one's own query."""
 
+import contextlib
 import os
 import re
 
 from ...errors import UserError
 from ...host.users import MAIL_SYSTEM, as_good, text_of_root
-from ...untrusted import NotRead
-from ...untrusted_walk import why_not
+from ...untrusted import NotRead, owner_of
+from ...untrusted_walk import trusted_users, why_not
 from .sql_client import MOST_COLUMNS, Connection, DatabaseError, place, rows
 from .sql_presets import PRESETS, Missing, Tables, account_of, columns_query
 from .sql_settings import DRIVERS, from_connect, settings_file
@@ -152,6 +153,11 @@ def accounts_of(store, connection, preset, query, scheme=DEFAULT_SCHEME):
     """
     scheme = store.options.get("default_scheme", scheme)
     where = store.begin(place(connection))
+    if connection.database == SQLITE:
+        with contextlib.suppress(NotRead):
+            owner = owner_of(store.system, connection.path)
+            if owner not in as_good(store.system, MAIL_SYSTEM).uids | trusted_users():
+                store.writers[where] = "user {0}".format(owner)
     try:
         for select, roles in _selects(store, connection, preset, query):
             for number, row in enumerate(rows(store.system, connection, select, store), 1):

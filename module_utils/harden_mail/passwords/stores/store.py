@@ -37,6 +37,7 @@ class Store:
     :cvar tuple known: names of the options that its declaration may hold beside ``store``
     :cvar tuple required: of those that it must hold
     :ivar dict options: the declaration, checked
+    :ivar dict writers: who can write a source besides root and the mail system: source -> a name for it (str)
     :param system: ``system.System``
     :param dict options: the declaration; see :meth:`check_options`
     :raises UserError: the declaration can't be right
@@ -59,6 +60,7 @@ class Store:
         self.system = system
         self.options = {key: value for key, value in options.items() if value is not None and key not in self.ignored}
         self._problems = Problems()
+        self.writers = {}
         self._sources, self._troubled = set(), set()
         self.check_options()
 
