@@ -602,14 +602,20 @@ def test_vpopmail_with_a_table_for_each_domain(tmp_path):
     client = Client(
         tmp_path,
         columns(example_com=layout, my_example_net=layout, lastauth="user domain"),
-        "info\t\t$1$a$b\t\t0\tHanako\t/home/vpopmail/domains/example.com/info\n"
-        "x\t\t$1$a$b\tclear\t2062\tx\t/home/vpopmail/domains/0/my-example.net/A/x\n",
+        "info\t\t$1$a$b\t\t0\tHanako\t/home/vpopmail/domains/example.com/info\texample_com\n"
+        "x\t\t$1$a$b\tclear\t2062\tx\t/home/vpopmail/domains/0/my-example.net/A/x\tmy_example_net\n"
+        # Of whom that table is, who has another's directory in mind, or none.
+        "ceo\t\t$1$a$b\t\t0\tx\t/home/vpopmail/domains/example.com/ceo\tmy_example_net\n"
+        "root\t\t$1$a$b\t\t0\tx\t\tmy_example_net\n",
     )
     found, told = read(tmp_path, client, store="sql", database="mysql", preset="vpopmail")
     assert [(account.name, account.stored, account.active, account.store) for account in found] == [
         ("info@example.com", "$1$a$b", True, "sql"),
         ("x@my-example.net", "{PLAIN}clear", False, "sql"),
+        ("ceo@my_example_net", "$1$a$b", True, "sql"),
+        ("root@my_example_net", "$1$a$b", True, "sql"),
     ]
+    assert "'example_com' FROM `example_com`" in client.statements[1]
     assert "`example_com` UNION ALL SELECT" in client.statements[1] and "lastauth" not in client.statements[1]
     assert not told
 
@@ -619,7 +625,7 @@ def test_vpopmails_own_file_leads_to_its_tables(tmp_path):
         tmp_path, "/home/vpopmail/etc/vpopmail.mysql", "# x\nlocalhost|0|reader|s3cret|vp\nlocalhost|0|root|other|vp\n"
     )
     layout = "pw_name pw_domain pw_passwd pw_uid pw_gid pw_gecos pw_dir pw_shell pw_clear_passwd"
-    client = Client(tmp_path, columns(vpopmail=layout), "info\texample.com\t$1$a$b\t\t0\tinfo\t\n")
+    client = Client(tmp_path, columns(vpopmail=layout), "info\texample.com\t$1$a$b\t\t0\tinfo\t\t\n")
     found, told = read(tmp_path, client, store="vpopmail", path="/home/vpopmail/etc/vpopmail.mysql")
     assert [tuple(account)[:7] for account in found] == [
         ("info@example.com", "$1$a$b", "CRYPT", "vpopmail", (), None, True)

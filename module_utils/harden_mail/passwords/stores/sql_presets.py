@@ -8,9 +8,11 @@ install/tpl/debian_dovecot-sql.conf.master), Modoboa (core/models.py, admin/mode
 
 import datetime
 import posixpath
+import re
 from collections import namedtuple
 
 from ...host.lines import readable_text
+from ...text import ascii_lower
 from ..account import Account
 from .sql_text import MYSQL, POSTGRESQL, SQLITE, literal, quoted_name
 from .store import is_locked
@@ -166,15 +168,17 @@ def vpopmail(tables):
             raise Missing("table vpopmail, nor a table for a domain")
     for start in range(0, len(found), TABLES_AT_ONCE):
         selects = [_vpopmail_select(tables, name) for name in found[start : start + TABLES_AT_ONCE]]
-        yield Select(" UNION ALL ".join(selects), ["vpopmail"] * 7)
+        yield Select(" UNION ALL ".join(selects), ["vpopmail"] * 8)
 
 
 def _vpopmail_select(tables, name):
-    domain = "pw_domain" if name == "vpopmail" and tables.has(name, "pw_domain") else literal("")
+    is_for_all = name == "vpopmail" and tables.has(name, "pw_domain")
+    domain, table = ("pw_domain", literal("")) if is_for_all else (literal(""), literal(name))
     clear = "COALESCE(pw_clear_passwd, '')" if tables.has(name, "pw_clear_passwd") else literal("")
     number = "CAST(COALESCE(pw_gid, 0) AS CHAR)" if tables.database == MYSQL else "CAST(COALESCE(pw_gid, 0) AS TEXT)"
-    return "SELECT pw_name, {0}, COALESCE(pw_passwd, ''), {1}, {2}, COALESCE(pw_gecos, ''), {3} FROM {4}".format(
-        domain, clear, number, "COALESCE(pw_dir, '')", quoted_name(tables.named[name], tables.database)
+    columns = "pw_name, {0}, COALESCE(pw_passwd, ''), {1}, {2}, COALESCE(pw_gecos, ''), COALESCE(pw_dir, ''), {3}"
+    return "SELECT {0} FROM {1}".format(
+        columns.format(domain, clear, number, table), quoted_name(tables.named[name], tables.database)
     )
 
 
@@ -236,8 +240,12 @@ def account_of(row, roles, scheme, store):
 
 
 def _vpopmail_account(row, scheme, store):
-    name, domain, crypted, clear, flags, gecos, directory = (value or "" for value in row)
+    name, domain, crypted, clear, flags, gecos, directory, table = (value or "" for value in row)
     domain = domain or domain_of(directory, name)
+    # Whose table it is says whose accounts are in it, and not what a row has for its directory. Where they differ, the
+    # name is nobody's, so that no other domain's account is taken for it.
+    if table and re.sub("[.-]", "_", ascii_lower(domain)) != table:
+        domain = table
     if not name:
         return None
     account = account_from(name + "@" + domain if domain else name, crypted, clear, flags, gecos)
