@@ -49,6 +49,14 @@ def test_the_worst_come_first():
     assert names == ["empty", "soon", "guessed", "late", "old", "odd", "plain", "weak", "fine", "locked"]
 
 
+def test_a_domain_full_of_bad_accounts_hides_nobody():
+    many = [account("a{0:02}@a.example".format(number), ("account", 100)) for number in range(30)]
+    others = [account("x@B.example", ("common", 1000)), account("z@c.example", ("empty", 100))]
+    found = result(many + others, limit_listed=3)
+    assert [one["account"] for one in found["accounts"]] == ["z@c.example", "a00@a.example", "x@B.example"]
+    assert "x@B.example" in found["findings"][2] and "28 more accounts have" in found["findings"][4]
+
+
 def test_an_account_in_full():
     found = {one["account"]: one for one in result(ALL)["accounts"]}
     assert found["guessed@example.com"] == {

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, namedtuple
 
-from ..text import folds_to_ascii, masked, printable
+from ..text import ascii_lower, folds_to_ascii, masked, printable
 
 # Names that one sentence lists at most.
 _NAMES = 5
@@ -94,6 +94,8 @@ def result(checked, options, course):
     """
     shown = masked if options["mask_accounts"] else printable
     ranked = sorted(checked, key=lambda one: _rank(one, options))
+    if len(ranked) > options["limit_listed"]:
+        ranked = _taking_turns(ranked, options)
     listed = ranked[: options["limit_listed"]]
     guessed = [one for one in checked if one.kind and _is_fit(one.name)]
     # Who is in two stores is told once.
@@ -133,6 +135,16 @@ def _rank(one, options):
     if one.reason:
         return (6 if one.is_harmless else 3), 0, one.name
     return (4 if one.plain or one.weak else 5), 0, one.name
+
+
+def _taking_turns(ranked, options):
+    """The same, in which domains take turns among equals: who makes many bad accounts hides nobody else's."""
+    had, turns = Counter(), []
+    for position, one in enumerate(ranked):
+        place = _rank(one, options)[0], ascii_lower(one.name.rpartition("@")[2])
+        turns.append((place[0], had[place], position))
+        had[place] += 1
+    return [ranked[position] for _rank_of, _turn, position in sorted(turns)]
 
 
 def _account(one, options, shown):
