@@ -165,6 +165,21 @@ def test_what_a_customer_puts_in_its_place(tmp_path, kind, is_root):
     assert evidence["0.count"].startswith("not known, 0 were counted: " + path)
 
 
+@of_others
+def test_a_customers_directory_leads_nobody_elsewhere_for_a_domains_other_name(tmp_path, is_root):
+    """What is behind it may wait for ever, as a file system of the customer's own."""
+    assert is_root
+    passwd(tmp_path)
+    write(tmp_path, "/root/private/b.example", "")
+    os.symlink("a.example", str(tmp_path / "root/private/link.example"))
+    write(tmp_path, "/home/alpha/x", "", "alpha")
+    os.symlink(str(tmp_path / "root/private"), str(tmp_path / "home/alpha/etc"))
+    system, path = FakeSystem(tmp_path), "/home/alpha/etc/link.example/shadow"
+    assert panel_accounts.other_name(system, "/root/private/link.example/shadow") == "/root/private/a.example/shadow"
+    give(tmp_path, "/home/alpha/etc", "alpha")
+    assert panel_accounts.other_name(system, path) is None
+
+
 def test_another_name_of_a_domain_is_read_once(tmp_path):
     cpanel(tmp_path, alpha_example="alpha", parked_example="alpha")
     write(tmp_path, "/home/alpha/etc/alpha.example/shadow", "info:$6$x$y\n", "alpha")

@@ -41,6 +41,9 @@ OF_A_CUSTOMER = Limits(4 << 20, 20000, 60)
 CPANEL_DOMAINS = ("/etc/userdomains", "/etc/trueuserdomains")
 DIRECTADMIN_DOMAINS = ("/etc/virtual/domainowners", "/etc/virtual/domains")
 
+# Of nothing: of the way to it, all but the last step is taken.
+_NO_NAME = ".harden-mail"
+
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_])?\Z")
 
 
@@ -177,9 +180,12 @@ def other_name(system: System, path: str) -> Optional[str]:
     directory, name = os.path.split(path)
     above = os.path.dirname(directory)
     try:
-        target = os.path.join(above, os.readlink(system.real(directory)).rstrip("/"))
-    except OSError:
+        # By safe steps to where the link is: a customer's own directory above it may lead anywhere, or wait for ever.
+        with walked(system, above + "/" + _NO_NAME) as (parent, _name, _about):
+            link = os.readlink(os.path.basename(directory), dir_fd=parent.descriptor)
+    except (OSError, NotRead):
         return None
+    target = os.path.join(above, link.rstrip("/"))
     return target + "/" + name if os.path.dirname(target) == above and os.path.basename(target) != ".." else None
 
 
