@@ -172,26 +172,24 @@ def _give(instance: Instance, text: str, memory: Memory, prove: bool) -> None:
     :param memory: what the notebook is to have from then on
     :param prove: ask the server whether AUTH is gone
     """
-    system, is_made = instance.system, False
+    system, is_proved = instance.system, False
     answered = prove and bool(_answers(instance))
 
     def plan(_memory: Memory) -> Plan:
-        changes = file_change(system, instance.path, text)
-        if not is_made:
-            changes += _taking_up(instance, text, is_running)
+        changes = file_change(system, instance.path, text) + _taking_up(instance, text, is_running)
         return Plan(changes, memory, memory)
 
     def proof() -> None:
-        nonlocal is_made
+        nonlocal is_proved
         if answered and is_running:
             _prove(Instance(system, instance.config_dir))
-        is_made = True
+        is_proved = True
 
     try:
         is_running = system.run(["postfix", "-c", instance.config_dir, "status"], check=False).rc == 0
         enforce(_notebook(system), plan, False, proof=proof)
     except UserError as error:
-        if is_made:
+        if is_proved:
             raise
         raise UserError(
             "{0}. {1} is as it was; Postfix says more in the mail log.".format(str(error).rstrip("."), instance.path)
