@@ -4,8 +4,11 @@ It starts before the network does, so that no port is open for a moment; and it 
 that takes its rules away at shutdown opens the port while the mail server still runs.
 """
 
+from typing import Dict, List, Optional, Sequence
+
 from ..changes import Change, Run
 from ..paths import UNITS
+from ..system import System
 from ..systemd_units import RELOAD, unit_file_changes
 
 DIRECTORY = UNITS + "/"
@@ -37,14 +40,12 @@ SANDBOX_OF_NFT = {"protect": "strict", "capabilities": "CAP_NET_ADMIN"}
 SANDBOX_OF_IPTABLES = {"protect": "full", "capabilities": "CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_MODULE"}
 
 
-def unit_changes(system, commands, name, sandbox):
+def unit_changes(system: System, commands: Optional[Sequence[str]], name: str, sandbox: Dict[str, str]) -> List[Change]:
     """Changes that install and enable the unit with these commands, or take it away.
 
-    :param System system: the host
-    :param list commands: of str, each an absolute command line for ExecStart=; None: no unit
-    :param str name: of the unit; each backend has its own, so that one can go while another one stays
-    :param dict sandbox: one of the above
-    :returns: list of Change
+    :param commands: each an absolute command line for ExecStart=; None: no unit
+    :param name: of the unit; each backend has its own, so that one can go while another one stays
+    :param sandbox: one of the above
     """
     text = None
     if commands is not None:
@@ -73,12 +74,12 @@ def unit_changes(system, commands, name, sandbox):
     return changes
 
 
-def _disable(name):
+def _disable(name: str) -> Run:
     """The step that ends a unit, whether its file is still there or not: a way back may be gone twice."""
     script = 'systemctl disable --now "$1" || { [ ! -e "$2" ] && rm -f -- "$3"; }'
     return Run(("sh", "-c", script, "sh", name, DIRECTORY + name, ENABLED_LINKS + name), None)
 
 
-def drop_in_of(service):
+def drop_in_of(service: str) -> str:
     """Path of our drop-in to a unit of the host, such as "nftables.service"."""
     return DIRECTORY + service + ".d/harden-mail.conf"

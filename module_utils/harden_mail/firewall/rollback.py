@@ -4,9 +4,13 @@ The undo is written down as a shell script (``rollback_script.py``) before anyth
 starts it, so a reboot in between does not lose it. It is tried again until all of it is true.
 """
 
-from ..changes import Change, Run, WriteFile
+from typing import List, Optional, Sequence
+
+from ..changes import Change, Run, Step, WriteFile
 from ..errors import UserError
 from ..paths import FIREWALL_STATE, ROLLBACK, ROLLBACK_MARKS, ROLLBACK_SERVICE, ROLLBACK_TIMER, UNITS
+from ..system import System
+from ..systemd_units import RELOAD
 from .rollback_script import (
     BEGUN,
     RETRY_SECONDS,
@@ -53,17 +57,17 @@ WantedBy=timers.target
 """
 
 
-def is_armed(system):
+def is_armed(system: System) -> bool:
     """Whether a rollback waits for its time, or has begun and is not done."""
     return system.exists(SCRIPT)
 
 
-def arm(system, changes, seconds, lock):
+def arm(system: System, changes: Sequence[Change], seconds: int, lock: str) -> None:
     """Write the way back down and start its clock; call before the first change.
 
-    :param list changes: of Change, in the order in which they will be made
-    :param int seconds: until it runs
-    :param str lock: path of the lock that the engine holds while it works
+    :param changes: in the order in which they will be made
+    :param seconds: until it runs
+    :param lock: path of the lock that the engine holds while it works
     :raises UserError: a script of another version of this code waits
     """
     # An earlier change may still wait for its confirmation: its way back follows ours in the same script.
@@ -86,30 +90,27 @@ def arm(system, changes, seconds, lock):
     for path in [ROLLBACK_MARKS + "/" + name for name in system.listdir(ROLLBACK_MARKS)] + [BEGUN]:
         if system.exists(path):
             system.remove(path)
-    system.run(["systemctl", "daemon-reload"])
+    system.run(list(RELOAD.argv))
     system.run(["systemctl", "enable", ROLLBACK_TIMER])
     # One that has failed would be started again before its time.
     system.run(["systemctl", "stop", ROLLBACK_SERVICE])
     system.run(["systemctl", "restart", ROLLBACK_TIMER])
 
 
-def trouble(system):
-    """What is not back yet of a way back that has begun: list of str, a place and what was said; None: not begun."""
+def trouble(system: System) -> Optional[List[str]]:
+    """What is not back yet of a way back that has begun, each a place and what was said; None: not begun."""
     text = system.read(BEGUN) if is_armed(system) else None
     return None if text is None else text.splitlines()
 
 
-def disarming(system):
-    """The change (none or one) that ends the wait: what was done stays.
-
-    :returns: list of Change
-    """
+def disarming(system: System) -> List[Change]:
+    """The change (none or one) that ends the wait: what was done stays."""
     if not any(system.exists(path) for path in (ROLLBACK, SERVICE, TIMER)):
         return []
     leftovers = [ROLLBACK + "/" + name for name in system.listdir(ROLLBACK) if ROLLBACK + "/" + name != SCRIPT]
     leftovers += [ROLLBACK_MARKS + "/" + name for name in system.listdir(ROLLBACK_MARKS)]
     # The script is the mark that it is armed, so it goes first: a rollback that has begun to wait sees it.
-    do = [WriteFile(SCRIPT, None, 0)]
+    do: List[Step] = [WriteFile(SCRIPT, None, 0)]
     if system.exists(TIMER):
         do.append(Run(("systemctl", "disable", "--now", ROLLBACK_TIMER), None))
     if system.exists(SERVICE):
@@ -121,4 +122,4 @@ def disarming(system):
         for path in (ROLLBACK, ROLLBACK_MARKS)
         if system.is_dir(path)
     ]
-    return [Change("unit " + ROLLBACK_TIMER, "armed", "", (*do, Run(("systemctl", "daemon-reload"), None)), ())]
+    return [Change("unit " + ROLLBACK_TIMER, "armed", "", (*do, RELOAD), ())]

@@ -9,6 +9,7 @@ from ..archive import build_program
 from ..changes import Change, Run
 from ..errors import UserError
 from ..paths import POP_FOLLOWER, POP_FOLLOWER_UNIT, UNITS
+from ..systemd_units import RELOAD
 from . import follower
 
 USER = "harden-mail-pop"
@@ -144,7 +145,7 @@ class FollowerPart:
         """Differences in what runs: list of Change. Of a wanted one that runs with other options, too."""
         state = self._state()
         start = (
-            Run(("systemctl", "daemon-reload"), None),
+            RELOAD,
             Run(("systemctl", "enable", POP_FOLLOWER_UNIT), None),
             Run(("systemctl", "restart", POP_FOLLOWER_UNIT), None),
         )
