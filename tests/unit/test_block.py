@@ -13,7 +13,8 @@ from harden_mail.block.lists import Naming, as_blocked, fold, union
 from harden_mail.block.postfix import ACCOUNTS, ADDRESSES, REALMS, TABLES
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.paths import BLOCK_NOTEBOOK
-from harden_mail.pop.plan import BOTH, EITHER, Wanted
+from harden_mail.pop.meaning import BOTH, EITHER
+from harden_mail.pop.plan import Wanted
 from harden_mail.pop.postfix import PostfixPart as PopPart
 from harden_mail.postfix.master_cf import parse_services, with_early_options, with_option, without_options
 from harden_mail.system import Completed

@@ -4,7 +4,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.pop.dovecot import DovecotPart
-from harden_mail.pop.plan import BOTH, Wanted
+from harden_mail.pop.meaning import BOTH
+from harden_mail.pop.plan import Wanted
 
 WANTED = Wanted(BOTH, 20, 128, ())
 DROP_IN = "/etc/dovecot/conf.d/99-harden-mail-pop.conf"

@@ -12,7 +12,8 @@ from harden_mail.errors import NotApplicable, UserError
 from harden_mail.logs.events import Login
 from harden_mail.paths import POP_NOTEBOOK
 from harden_mail.pop import control, engine
-from harden_mail.pop.plan import BOTH, EITHER, Backend, Wanted
+from harden_mail.pop.meaning import BOTH, EITHER
+from harden_mail.pop.plan import Backend, Wanted
 from harden_mail.system import Completed
 
 WANTED = Wanted(BOTH, 20, 128, (ipaddress.ip_network("127.0.0.0/8"),))

@@ -8,7 +8,8 @@ from harden_mail.errors import UserError
 from harden_mail.paths import POP_FOLLOWER, POP_FOLLOWER_UNIT
 from harden_mail.pop import follower_unit
 from harden_mail.pop.follower_unit import COURIER_UNITS, UNIT, USER, FollowerPart
-from harden_mail.pop.plan import BOTH, Wanted
+from harden_mail.pop.meaning import BOTH
+from harden_mail.pop.plan import Wanted
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,8 +10,9 @@ from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.paths import POP_CONFIG, POP_DATABASE, POP_FOLLOWER_UNIT, POP_GATE, POP_TIMER
 from harden_mail.pop import database, engine, follower_unit, pair, readers
+from harden_mail.pop.meaning import BOTH
 from harden_mail.pop.pairs import QmailCourier
-from harden_mail.pop.plan import BOTH, Wanted
+from harden_mail.pop.plan import Wanted
 
 WANTED = Wanted(BOTH, 20, 128, ())
 OPTIONS = {"config_dirs": [], "pop_config_dir": "/etc/dovecot", "qmail_user": "root", "edit_run_scripts": True}

@@ -8,7 +8,8 @@ from harden_mail.changes import make
 from harden_mail.errors import UserError
 from harden_mail.paths import POP_STATE
 from harden_mail.pop import engine, plesk
-from harden_mail.pop.plan import BOTH, EITHER, Wanted
+from harden_mail.pop.meaning import BOTH, EITHER
+from harden_mail.pop.plan import Wanted
 from harden_mail.pop.plesk import Plesk
 from harden_mail.system import Completed
 from hypothesis import given

@@ -11,7 +11,7 @@ import time
 import pytest
 from harden_mail.archive import build_program
 from harden_mail.pop import database, policy_lookup, program
-from harden_mail.pop.plan import BOTH, EITHER
+from harden_mail.pop.meaning import BOTH, EITHER
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,8 @@ import pytest
 from fake_system import FakeSystem
 from harden_mail.changes import WriteFile
 from harden_mail.pop import database, postfix
-from harden_mail.pop.plan import BOTH, EITHER, Wanted
+from harden_mail.pop.meaning import BOTH, EITHER
+from harden_mail.pop.plan import Wanted
 from harden_mail.pop.postfix import PostfixPart
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))

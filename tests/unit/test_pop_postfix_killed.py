@@ -3,7 +3,8 @@
 import pytest
 from harden_mail import enforce as enforcer
 from harden_mail.pop import engine
-from harden_mail.pop.plan import BOTH, EITHER, Backend
+from harden_mail.pop.meaning import BOTH, EITHER
+from harden_mail.pop.plan import Backend
 from test_pop_postfix import DIR, MASTER, WANTED, part  # noqa: F401
 
 OTHERS = "  -o smtpd_sender_restrictions=reject_unknown_sender_domain\n"

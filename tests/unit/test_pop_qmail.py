@@ -4,7 +4,8 @@ from harden_mail.changes import make
 from harden_mail.errors import UserError
 from harden_mail.paths import POP_GATE
 from harden_mail.pop import qmail
-from harden_mail.pop.plan import BOTH, Wanted
+from harden_mail.pop.meaning import BOTH
+from harden_mail.pop.plan import Wanted
 from harden_mail.pop.qmail import QmailPart, Script
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,7 +7,8 @@ import time
 
 import pytest
 from harden_mail.pop import database, qmail, qmail_gate
-from harden_mail.pop.plan import BOTH, EITHER, Wanted
+from harden_mail.pop.meaning import BOTH, EITHER
+from harden_mail.pop.plan import Wanted
 from hypothesis import given
 from hypothesis import strategies as st
 

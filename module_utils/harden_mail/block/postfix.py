@@ -13,7 +13,7 @@ import re
 from ..changes import Change, Run, WriteFile, file_change
 from ..errors import CommandError, NotApplicable, UserError
 from ..paths import POP_NOTEBOOK
-from ..pop.plan import EITHER
+from ..pop.meaning import EITHER
 from ..postfix.instance import Instance
 from ..postfix.master_cf import key_of, port_of, with_early_options, without_options
 from ..postfix.postconf import postconf

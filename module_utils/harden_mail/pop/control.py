@@ -7,7 +7,8 @@ from ..errors import NotApplicable, UserError
 from ..logs.guard import guard
 from ..logs.pop_cutoffs import Window
 from . import engine
-from .plan import BOTH, MOST_MINUTES, Wanted
+from .meaning import BOTH, MOST_MINUTES
+from .plan import Wanted
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

@@ -1,20 +1,26 @@
 """What a backend hands to the engine of POP-before-SMTP: the wanted rule, and the changes that bring a host there."""
 
-from collections import namedtuple
-from typing import Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-# both: a log-in to read mail *and* SMTP AUTH; either: one of them is enough.
-BOTH, EITHER = "both", "either"
+from ..addresses import Network
+from ..changes import Change, Run
+from ..system import System
+from .meaning import BOTH, EITHER
 
-# A window of days would mean that whoever read mail there once may send, which is no longer what this is about.
-MOST_MINUTES = 1440
 
-# A log-in counts for some minutes.
-#   meaning:  str, BOTH or EITHER
-#   minutes:  int, how long a log-in counts
-#   prefix6:  int, 128 (each IPv6 address for itself) or 64 (a log-in counts for its whole /64)
-#   exempt:   tuple of ipaddress networks whose clients need no log-in (webmail, loopback)
-Wanted = namedtuple("Wanted", "meaning minutes prefix6 exempt")
+class Wanted(NamedTuple):
+    """A log-in counts for some minutes.
+
+    :ivar meaning: BOTH or EITHER
+    :ivar minutes: how long a log-in counts
+    :ivar prefix6: 128 (each IPv6 address for itself) or 64 (a log-in counts for its whole /64)
+    :ivar exempt: networks whose clients need no log-in (webmail, loopback)
+    """
+
+    meaning: str
+    minutes: int
+    prefix6: int
+    exempt: Tuple[Network, ...]
 
 
 class Backend:
@@ -40,57 +46,57 @@ class Backend:
     # EITHER is never taken undeclared, since it adds relaying without a password.
     meanings: Tuple[str, ...] = (BOTH, EITHER)
 
-    def __init__(self, system, options):
+    def __init__(self, system: System, options: Dict[str, Any]) -> None:
         """
-        :param System system: the host
-        :param dict options: the module's parameters; of use here are ``config_dirs`` (list of str, of Postfix) and
-            ``pop_config_dir`` (str, of Dovecot)
+        :param system: the host
+        :param options: the module's parameters; of use here are ``config_dirs`` (of Postfix) and ``pop_config_dir``
+            (of Dovecot)
         """
         self.system = system
         self.options = options
 
-    def missing(self):
+    def missing(self) -> Optional[str]:
         """A sentence on what this host lacks for this backend ("Postfix here has no sqlite tables"), or None."""
         raise NotImplementedError
 
-    def support(self, wanted, former):
+    def support(self, wanted: Optional[Wanted], former: Dict[str, Any]) -> List[Change]:
         """Differences in what is ours alone: programs, units, the database's directory. As :meth:`changes`."""
         return []
 
-    def changes(self, wanted, former):
+    def changes(self, wanted: Optional[Wanted], former: Dict[str, Any]) -> List[Change]:
         """Differences in the configuration of the host's servers, in the order in which they must be made.
 
-        :param Wanted wanted: what is wanted; None: nothing of ours (``state: absent``)
-        :param dict former: what this backend remembered of the host before its first change (its own words, JSON);
+        :param wanted: what is wanted; None: nothing of ours (``state: absent``)
+        :param former: what this backend remembered of the host before its first change (its own words, JSON);
             it may add to it while planning, the engine saves it before the first change
-        :returns: list of changes.Change; empty when the host is as wanted
+        :returns: empty when the host is as wanted
         :raises UserError: the host is in a state that must not be touched, and why
         """
         raise NotImplementedError
 
-    def checks(self):
-        """The steps (tuple of changes.Run) in which the servers themselves look at their new configuration."""
+    def checks(self) -> Tuple[Run, ...]:
+        """The steps in which the servers themselves look at their new configuration."""
         return ()
 
-    def activation(self):
-        """The steps (tuple of changes.Run) that have the running servers take up the configuration they have."""
+    def activation(self) -> Tuple[Run, ...]:
+        """The steps that have the running servers take up the configuration they have."""
         return ()
 
-    def proof(self):
-        """The steps (tuple of changes.Run) that see whether the servers still do their work, after ``activation()``.
+    def proof(self) -> Tuple[Run, ...]:
+        """The steps that see whether the servers still do their work, after ``activation()``.
 
         One that fails has everything undone. What didn't work before the change is not asked about.
         """
         return ()
 
-    def undeclared(self):
-        """Why nothing is done where no meaning was declared, for a backend that can't do BOTH: list of sentences."""
+    def undeclared(self) -> List[str]:
+        """Why nothing is done where no meaning was declared, for a backend that can't do BOTH: sentences."""
         return []
 
-    def findings(self, wanted):
+    def findings(self, wanted: Optional[Wanted]) -> List[str]:
         """What is not as it ought to be and needs a person, each a sentence: a mynetworks wider than the host."""
         return []
 
-    def evidence(self):
+    def evidence(self) -> List[str]:
         """How the host does this now, each a line in the host's own terms, for the report."""
         return []

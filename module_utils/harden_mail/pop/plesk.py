@@ -8,7 +8,8 @@ import contextlib
 from ..changes import Change, Run
 from ..errors import CommandError, UserError
 from ..host.panel import plesk_settings
-from .plan import EITHER, Backend
+from .meaning import EITHER
+from .plan import Backend
 
 SHADOW = "/etc/psa/.psa.shadow"
 

@@ -19,7 +19,7 @@ import sqlite3
 import sys
 
 from . import database
-from .plan import BOTH, EITHER
+from .meaning import BOTH, EITHER
 
 REFUSED = "REJECT Read your mail first (log in by POP or IMAP), then send"
 

@@ -26,7 +26,7 @@ from ..postfix.master_cf import host_of, key_of, port_of, with_option, without_o
 from ..smtp import ask
 from ..trusted_proxies import postfix_findings
 from . import database, policy_lookup
-from .plan import BOTH
+from .meaning import BOTH
 
 # The program for a Postfix without sqlite tables, the service that starts it, and that service's line in master.cf: not
 # chrooted, and as many processes as there are smtpd that ask.

@@ -27,7 +27,7 @@ import time
 from ..errors import UserError
 from ..paths import POP_CONFIG, POP_DATABASE, POP_NOTED
 from . import database, readers
-from .plan import MOST_MINUTES
+from .meaning import MOST_MINUTES
 
 # Seconds for a program to answer.
 PATIENCE = 20

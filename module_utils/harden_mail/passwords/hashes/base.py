@@ -2,16 +2,16 @@
 
 import functools
 import hashlib
-from collections import namedtuple
+from typing import Any, Callable, NamedTuple, Optional
 
 
 class Uncheckable(Exception):
     """A stored password that nobody can be tried against. The reason never holds a part of it.
 
-    :ivar str reason: the end of a sentence "... can't be checked: REASON"
+    :ivar reason: the end of a sentence "... can't be checked: REASON"
     """
 
-    def __init__(self, reason):
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -22,14 +22,14 @@ class Unreadable(Uncheckable):
     LOCKED = "locked"
 
     @property
-    def locked(self):
+    def locked(self) -> bool:
         return self.reason == self.LOCKED
 
 
 class Malformed(Unreadable):
     """It has not the form that its scheme has."""
 
-    def __init__(self, reason="malformed hash"):
+    def __init__(self, reason: str = "malformed hash") -> None:
         super().__init__(reason)
 
 
@@ -45,32 +45,38 @@ class Group(tuple):
 
     __slots__ = ()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Group({0})".format(self[0])
 
     __str__ = __repr__
 
 
-class Hash(namedtuple("Hash", "scheme group digest plain weak empty")):
+class Hash(NamedTuple):
     """A stored password that can be checked.
 
-    - scheme: str, canonical: "SHA512-CRYPT", whatever the store called it
-    - group: ``Group``; hashes with an equal one share the work of one candidate
-    - digest: bytes, what ``computer(group)(candidate)`` must equal; SECRET
-    - plain: bool, the store has the password itself
-    - weak: None, "plain", "unsalted", "des" or "md5"
-    - empty: bool, the password is empty (of slow schemes it is not known: False)
+    :ivar scheme: canonical: "SHA512-CRYPT", whatever the store called it
+    :ivar group: hashes with an equal one share the work of one candidate
+    :ivar digest: what ``computer(group)(candidate)`` must equal; SECRET
+    :ivar plain: the store has the password itself
+    :ivar weak: None, "plain", "unsalted", "des" or "md5"
+    :ivar empty: the password is empty (of slow schemes it is not known: False)
     """
 
-    __slots__ = ()
+    scheme: str
+    group: Group
+    digest: bytes
+    plain: bool
+    weak: Optional[str]
+    empty: bool
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Hash({0})".format(self.scheme)
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
-def hash_function(name):
+def hash_function(name: str) -> Callable[..., Any]:
     """hashlib's function of that name, also where FIPS mode has taken MD5 away from what guards secrets.
 
     :raises Unavailable: this host has it not at all

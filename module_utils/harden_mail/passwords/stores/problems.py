@@ -1,5 +1,7 @@
 """What a store could not read: sentences for people, with file and line, never with what is in it."""
 
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
 from ...text import printable
 
 # Sentences at most; the rest is counted.
@@ -15,16 +17,16 @@ class Problems:
     A million lines of one kind are one sentence with the first line numbers and the total.
     """
 
-    def __init__(self):
-        self._groups = {}  # (place, what) -> [how many, first line numbers]
+    def __init__(self) -> None:
+        self._groups: Dict[Tuple[str, str], List[Any]] = {}  # (place, what) -> [how many, first line numbers]
         self._beyond = 0
 
-    def add(self, place, what, line=None):
+    def add(self, place: str, what: str, line: Optional[int] = None) -> None:
         """Remember one.
 
-        :param str place: file, command or database
-        :param str what: of a line, a noun ("no colon"); else what follows "PLACE: " in a sentence
-        :param int line: number of the line, from 1
+        :param place: file, command or database
+        :param what: of a line, a noun ("no colon"); else what follows "PLACE: " in a sentence
+        :param line: number of the line, from 1
         """
         group = self._groups.get((place, what))
         if group is None:
@@ -36,15 +38,15 @@ class Problems:
         if line is not None and len(group[1]) < NUMBERS:
             group[1].append(line)
 
-    def sentences(self):
-        """List of str, at most ``LIMIT`` and one more that counts the rest."""
+    def sentences(self) -> List[str]:
+        """At most ``LIMIT`` and one more that counts the rest."""
         told = [_sentence(place, what, *group) for (place, what), group in self._groups.items()]
         if self._beyond:
             told.append("{0:,} more problems are not listed.".format(self._beyond))
         return told
 
 
-def _sentence(place, what, times, lines):
+def _sentence(place: str, what: str, times: int, lines: Sequence[int]) -> str:
     where = printable(place)
     if not lines:
         return "{0}: {1}.".format(where, what)

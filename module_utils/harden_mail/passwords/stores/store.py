@@ -2,12 +2,14 @@
 
 import re
 import time
-from typing import Tuple
+from typing import AbstractSet, Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from ...errors import UserError
 from ...host.panel_accounts import fits, other_name
+from ...system import System
 from ...text import ascii_lower
 from ...untrusted import matching
+from ..account import Account
 from .problems import Problems
 
 # In place of a password: nobody can log in with it (shadow(5), and what panels and vpopmail write).
@@ -33,13 +35,12 @@ PLAIN_SCHEMES = ("PLAIN", "CLEAR", "CLEARTEXT")
 class Store:
     """A place where accounts are kept; read only.
 
-    :cvar str name: as in the facts of ``mail_host``
-    :cvar tuple known: names of the options that its declaration may hold beside ``store``
-    :cvar tuple required: of those that it must hold
-    :ivar dict options: the declaration, checked
-    :ivar dict writers: who can write a source besides root and the mail system: source -> a name for it (str)
-    :param system: ``system.System``
-    :param dict options: the declaration; see :meth:`check_options`
+    :cvar name: as in the facts of ``mail_host``
+    :cvar known: names of the options that its declaration may hold beside ``store``
+    :cvar required: of those that it must hold
+    :ivar options: the declaration, checked
+    :ivar writers: who can write a source besides root and the mail system: source -> a name for it
+    :param options: the declaration; see :meth:`check_options`
     :raises UserError: the declaration can't be right
     """
 
@@ -56,15 +57,16 @@ class Store:
     # What the facts of mail_host say beside; a declaration is often a copy of these.
     ignored: Tuple[str, ...] = ("store", "count")
 
-    def __init__(self, system, options):
+    def __init__(self, system: System, options: Dict[str, Any]) -> None:
         self.system = system
         self.options = {key: value for key, value in options.items() if value is not None and key not in self.ignored}
         self._problems = Problems()
-        self.writers = {}
-        self._sources, self._troubled = set(), set()
+        self.writers: Dict[str, str] = {}
+        self._sources: Set[str] = set()
+        self._troubled: Set[str] = set()
         self.check_options()
 
-    def check_options(self):
+    def check_options(self) -> None:
         """Raise UserError for options that are not known here, missing, or of another type."""
         for key, value in sorted(self.options.items(), key=lambda item: str(item[0])):
             if key not in self.known:
@@ -92,8 +94,8 @@ class Store:
                     "The option {0} of the store {1} is '{2}'; it must begin with a slash.".format(key, self.name, path)
                 )
 
-    def accounts(self):
-        """Iterator of :class:`Account`, in constant memory; what can't be read goes to :attr:`problems`.
+    def accounts(self) -> Iterator[Account]:
+        """In constant memory; what can't be read goes to :attr:`problems`.
 
         Whatever the store is, others may have written it: there are bounds on each account and on all of them.
         """
@@ -117,37 +119,37 @@ class Store:
                 return
             yield account._replace(hints=hints)
 
-    def read_accounts(self):
-        """Iterator of :class:`Account` as the store has them; see :meth:`accounts`."""
+    def read_accounts(self) -> Iterator[Account]:
+        """Accounts as the store has them; see :meth:`accounts`."""
         raise NotImplementedError
 
     @property
-    def problems(self):
-        """List of sentences on what could not be read until now, 20 at most and one that counts the rest."""
+    def problems(self) -> List[str]:
+        """Sentences on what could not be read until now, 20 at most and one that counts the rest."""
         return self._problems.sentences()
 
     @property
-    def unread(self):
-        """Set of sources (str, see ``Account.source``) that were not read, or not as a whole, until now."""
+    def unread(self) -> Set[str]:
+        """Sources (see ``Account.source``) that were not read, or not as a whole, until now."""
         return self._troubled & self._sources
 
     @property
-    def read_whole(self):
-        """Set of sources of which nothing is missing, once :meth:`accounts` has come to its end."""
+    def read_whole(self) -> Set[str]:
+        """Sources of which nothing is missing, once :meth:`accounts` has come to its end."""
         return self._sources - self._troubled
 
     @property
-    def knows_sources(self):
+    def knows_sources(self) -> bool:
         """Whether no source was missed until now: all trouble was with sources that are known by name."""
         return self._troubled <= self._sources
 
-    def begin(self, source):
-        """Say that a source is read now: its accounts and its problems have this place (str, returned)."""
+    def begin(self, source: str) -> str:
+        """Say that a source is read now: its accounts and its problems have this place, which is returned."""
         self._sources.add(source)
         return source
 
-    def matching(self, pattern, peers=frozenset()):
-        """Files (list of str) that match a pattern of the shell; one to which no safe way leads is a problem."""
+    def matching(self, pattern: str, peers: AbstractSet[int] = frozenset()) -> List[str]:
+        """Files that match a pattern of the shell; one to which no safe way leads is a problem."""
         trouble = _Trouble()
         found = matching(self.system, pattern, trouble, peers=peers)
         for place, what in trouble.told:
@@ -160,18 +162,18 @@ class Store:
         return sorted(found)
 
     @staticmethod
-    def today():
+    def today() -> int:
         """Days since 1970."""
         return int(time.time() // 86400)
 
-    def problem(self, place, what, line=None):
+    def problem(self, place: str, what: str, line: Optional[int] = None) -> None:
         """Remember what could not be read; see :meth:`Problems.add`."""
         self._troubled.add(place)
         self._problems.add(place, what, line)
 
     add = problem
 
-    def remark(self, place, what, line=None):
+    def remark(self, place: str, what: str, line: Optional[int] = None) -> None:
         """Say what a person ought to know of a source that was read all the same; parameters as of :meth:`problem`."""
         self._problems.add(place, what, line)
 
@@ -179,24 +181,24 @@ class Store:
 class _Trouble:
     """What could not be looked at: a list of (place, what)."""
 
-    def __init__(self):
-        self.told = []
+    def __init__(self) -> None:
+        self.told: List[Tuple[str, str]] = []
 
-    def add(self, place, what, line=None):
+    def add(self, place: str, what: str, line: Optional[int] = None) -> None:
         self.told.append((place, what))
 
 
-def is_locked(stored, scheme):
+def is_locked(stored: str, scheme: str) -> bool:
     """Whether a stored password is a mark that nobody can log in with it, rather than a password.
 
-    :param str scheme: the scheme where ``stored`` names none
+    :param scheme: the scheme where ``stored`` names none
     """
     if stored.startswith("{") or scheme.upper().split(".")[0] in PLAIN_SCHEMES:
         return False
     return stored in LOCKED or stored.startswith(("!", "*"))
 
 
-def domain_is(name, domain):
-    """Whether an account's name (str) is ``something@domain``, with no second @ (bool)."""
+def domain_is(name: str, domain: str) -> bool:
+    """Whether an account's name is ``something@domain``, with no second @."""
     local, _at, found = name.partition("@")
     return bool(local) and ascii_lower(found) == ascii_lower(domain)
