@@ -1,8 +1,9 @@
 """A host whose iptables, ip6tables and ipset are played from memory, for unit tests."""
 
 from fake_system import FakeSystem
-from harden_mail.firewall.engine import perform
+from harden_mail.enforce import Notebook
 from harden_mail.firewall.iptables import rules_file
+from harden_mail.paths import CONFIGURATION, FIREWALL_NOTEBOOK
 from harden_mail.system import Completed
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
@@ -50,11 +51,14 @@ class FakeIptables(FakeSystem):
 
     def make(self, changes):
         for change in changes:
-            perform(self, change.do)
+            self._perform(change.do)
 
     def take_back(self, changes):
         for change in reversed(changes):
-            perform(self, change.undo)
+            self._perform(change.undo)
+
+    def _perform(self, steps):
+        Notebook(self, FIREWALL_NOTEBOOK, (CONFIGURATION,)).perform(self, steps)
 
     def rules(self, family, chain):
         return self.tables[family]["filter"].rules.get(chain, [])
