@@ -2,6 +2,9 @@
 
 import re
 
+from ansible import context
+from ansible.errors import AnsibleParserError
+from ansible.parsing.splitter import split_args
 from ansible.utils.vars import load_extra_vars
 
 from .copying import MARKS
@@ -23,6 +26,10 @@ _COPIED = re.compile(
     r"(?:{0})_(?:\w+_)?(?:accepted|accounts?|admins?|cutoffs|dirs?|exclude|exempt|files?|from|paths?|patterns?|ports"
     r"|sources|stores|to|units|user)(?:_|\Z)".format("|".join(_ROLES))
 )
+
+
+# Of playbooks/queue.yml, which reads them raw.
+_COPIED_RAW = ("queue_confirm", "queue_run", "queue_select")
 
 
 def is_copied(name):
@@ -56,10 +63,14 @@ def plain(value):
 
 
 def refusal(loader):
-    """A sentence on the first extra variable that holds a template where people copy text from our output, or None.
+    """A sentence on the first extra variable in which what people copy from our output would be a program, or None.
 
     :param loader: Ansible's DataLoader
     """
+    for option in context.CLIARGS.get("extra_vars") or ():
+        sentence = _more_than_one(str(option))
+        if sentence:
+            return sentence
     for name, value in sorted(load_extra_vars(loader).items()):
         found = _template_in(value, name) if is_copied(str(name)) else None
         if found:
@@ -67,6 +78,28 @@ def refusal(loader):
                 "{0} is given by -e and holds {1}, which Ansible would run as a program on this machine: {2}. If "
                 "somebody else wrote that text, write it into an inventory file as !unsafe '...'; a template of your "
                 "own belongs there, too.".format(*found)
+            )
+    return None
+
+
+def _more_than_one(option):
+    """A sentence on a ``-e key=value`` whose value goes on as further variables, or None.
+
+    ``queue_run=x ansible_ssh_common_args=-oProxyCommand=...``: Ansible parts it at blanks, and runs the rest.
+    """
+    if option.startswith(("@", "[", "{", "/", ".")):
+        return None
+    try:
+        words = split_args(option)
+    except AnsibleParserError:  # which Ansible says itself
+        return None
+    for number, word in enumerate(words[:-1]):
+        name = word.partition("=")[0]
+        if name in _COPIED_RAW or is_copied(name):
+            return (
+                "-e gives {0}, and behind it in the same argument {1}: what is copied would set other variables. If "
+                'that is part of the value, give it as JSON: -e \'{{"{0}": "..."}}\'; if not, give {0} last, or with '
+                "a -e of its own.".format(clean(name), clean(words[number + 1], 100))
             )
     return None
 

@@ -214,10 +214,74 @@ def test_the_same_in_check_mode_and_with_tags(roles, traps):
     assert roles.asked("mail_host_facts") is None
 
 
+def unguarded(roles, *paths):
+    for path in paths:
+        text = (roles.directory / path).read_text()
+        assert "if sentence:" in text
+        (roles.directory / path).write_text(text.replace("if sentence:", "if False:"))
+
+
+@pytest.mark.parametrize(
+    "path", ["action_plugins/refuse_copied_templates.py", "callback_plugins/harden_mail_refusal.py"]
+)
+def test_each_of_the_two_refusals_is_enough(roles, traps, path):
+    unguarded(roles, path)
+    values = {"submission_firewall_accepted_cutoffs": [traps.text("cutoffs")]}
+    run = roles.project.play("harden-mail.yml", *extra(roles.directory, "json", values))
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert "is given by -e and holds {{" in " ".join(run.out.split())
+
+
+@pytest.mark.parametrize("arguments", [["--skip-tags", "always"], ["--start-at-task", "Try likely passwords"]])
+def test_leaving_out_the_task_that_refuses_is_no_way_around(roles, traps, arguments):
+    values = {"password_audit_exclude": [traps.text("exclude")], "password_audit_stores": []}
+    run = roles.project.play("harden-mail.yml", *arguments, *extra(roles.directory, "json", values))
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert roles.asked("mail_password_audit") is None
+    unguarded(roles, "callback_plugins/harden_mail_refusal.py")
+    roles.project.play("harden-mail.yml", *arguments, *extra(roles.directory, "json", values))
+    assert traps.sprung() == ["exclude"] or roles.asked("mail_password_audit") is None
+
+
+# Ansible parts `-e key=value` at blanks: whoever wrote the value sets variables, those of the connection among them.
+GOES_ON = "x ansible_connection=ssh ansible_host=127.0.0.1 ansible_ssh_common_args=-oProxyCommand=touch${IFS}TRAP"
+
+
+@pytest.mark.parametrize("playbook", ["harden-mail.yml", PLAYBOOK])
+@pytest.mark.parametrize("name", ["queue_run", "queue_select", "queue_confirm", "password_audit_exclude"])
+def test_a_value_that_goes_on_as_other_variables_is_refused(roles, traps, playbook, name):
+    text = GOES_ON.replace("TRAP", traps.path("goes_on"))
+    run = roles.project.play(playbook, "-e", "{0}={1}".format(name, text))
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert "-e gives {0}, and behind it in the same argument ansible_connection=ssh".format(name) in run.out
+    unguarded(roles, "callback_plugins/harden_mail_refusal.py")
+    templated = "{0}=x ansible_host={1}".format(
+        name, traps.text("host").replace(" ", "").replace("touch", "touch${IFS}")
+    )
+    assert roles.project.play(playbook, "-e", templated).status != 0 or traps.sprung()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "queue_action=restore queue_run=x",
+        "queue_run='x y=z'",
+        '{"queue_run": "x", "ansible_host": "x"}',
+        "password_audit_enabled=true password_audit_exclude=x",
+        "queue_action=hold queue_all=true",
+        "queue_run='x",
+    ],
+)
+def test_what_stands_before_it_or_is_quoted_is_nobody_elses(option):
+    assert given._more_than_one(option) is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_the_refusal_the_traps_would_spring(roles, traps, kind):
-    path = roles.directory / "action_plugins" / "refuse_copied_templates.py"
-    path.write_text(path.read_text().replace("if sentence:", "if False:"))
+    unguarded(roles, "action_plugins/refuse_copied_templates.py", "callback_plugins/harden_mail_refusal.py")
     values = {"submission_firewall_accepted_cutoffs": [getattr(traps, kind)("cutoffs")]}
     roles.project.play("harden-mail.yml", *extra(roles.directory, "json", values))
     assert traps.sprung() == ["cutoffs"]
