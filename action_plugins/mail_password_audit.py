@@ -7,6 +7,7 @@ import re
 import sys
 import tarfile
 import tempfile
+import time
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.urls import open_url
@@ -27,6 +28,8 @@ SLICE = 60.0
 SLICE_OF_READING = 10
 # What the host may take besides, to read its stores and wait for others.
 SLICE_ALLOWANCE = 900.0
+# And how many times the budget, beside that, all slices together may take by the controller's own clock.
+TIMES_BUDGET = 2
 # In check mode, nothing larger is brought: it would be thrown away afterwards.
 CHECK_MODE_BYTES = 16 << 20
 BLOCK = 1 << 20
@@ -54,11 +57,14 @@ class ActionModule(CheckedAction):
     def _audit(self, arguments, task_vars):
         budget, spent, part = self._budget(arguments), 0.0, SLICE
         is_sliced = budget is not None and not self._task.check_mode
+        began = time.monotonic()
         while True:
             # In check mode the notebook is not written, so a second slice would begin where the first one did.
             if is_sliced:
                 arguments.update(budget_seconds=min(part, budget - spent), spent_seconds=spent)
-                self.seconds = arguments["budget_seconds"] + SLICE_ALLOWANCE
+                # Each slice may wait, but not all of them as long: there can be a thousand.
+                left = TIMES_BUDGET * budget + SLICE_ALLOWANCE - (time.monotonic() - began)
+                self.seconds = max(1.0, min(arguments["budget_seconds"] + SLICE_ALLOWANCE, left))
             answer = self._execute_module(module_args=arguments, task_vars=task_vars)
             if answer.get("lists_wanted"):
                 self._bring(arguments)

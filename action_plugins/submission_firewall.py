@@ -37,7 +37,7 @@ class ActionModule(CheckedAction):
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         if result.get("changed") and not result.get("failed") and not self._task.check_mode:
             if probing:
-                self._probe(result, answered)
+                self._probe(result, answered, ports)
             if result.get("pending") and not result.get("failed"):
                 self._confirm(result, task_vars)
         return result
@@ -55,16 +55,18 @@ class ActionModule(CheckedAction):
         numbers = [int(port) for port in ports or [] if str(port).isdigit()]
         return {port: answers_on(host, port) for port in numbers} if host else {}
 
-    def _probe(self, result, answered):
+    def _probe(self, result, answered, ports):
         """Try the ports from here; fail when a port answers a stranger, or no more answers a friend.
 
         :param dict answered: of the ports that answered before the change
+        :param list ports: that were asked for; others that the host names would be tried for days
         """
         host, controller = self._host(), result.get("controller") or {}
         # Behind a jump host or a NAT the host sees somebody else's address: then the try would prove nothing.
         if not host or not controller.get("address") or own_address_towards(host) != controller["address"]:
             return
-        seen = self._answers(result.get("listening") or [])
+        asked = {str(port) for port in ports or []}
+        seen = self._answers(sorted(port for port in set(result.get("listening") or []) if str(port) in asked))
         result["probed"] = {str(port): "open" if answers else "closed" for port, answers in seen.items()}
         for port, answers in sorted(seen.items()):
             if answers == controller["allowed"]:

@@ -404,3 +404,22 @@ def test_where_reading_takes_long_the_parts_are_longer(action):
     made = action({"budget_seconds": 900}, answers)
     made.work()
     assert [asked["budget_seconds"] for asked in made.asked] == [60, 300, 60]
+
+
+def test_a_host_that_is_slow_in_each_slice_is_not_waited_for_each_time(plugin, action, monkeypatch):
+    """It says that it goes on, and takes all that a slice may take: a thousand slices would be ten days."""
+    now = [0.0]
+    monkeypatch.setattr(plugin, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    budget = 28800
+
+    class Slow(action):
+        def _execute_module(self, module_args, task_vars):
+            if len(self.asked) > 900 or self.seconds < 2:
+                raise errors.AnsibleActionFail("late")
+            now[0] += self.seconds
+            self.asked.append(module_args)
+            return answer(31.0 * len(self.asked))
+
+    with pytest.raises(errors.AnsibleActionFail, match="late"):
+        Slow({"budget_seconds": budget}, []).work()
+    assert now[0] <= 2 * budget + plugin.SLICE_ALLOWANCE

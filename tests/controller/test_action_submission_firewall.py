@@ -88,3 +88,22 @@ def test_a_port_that_listens_answers_and_another_does_not(plugin):
 def test_own_address_towards_loopback(plugin):
     assert plugin.own_address_towards("127.0.0.1") == "127.0.0.1"
     assert plugin.own_address_towards("no such host.invalid") is None
+
+
+def test_only_ports_that_were_asked_for_are_tried(plugin, monkeypatch):
+    """A host that names sixty thousand would have each waited for."""
+    tried = []
+    monkeypatch.setattr(plugin, "answers_on", lambda host, port: tried.append(port) or False)
+    monkeypatch.setattr(plugin, "own_address_towards", lambda host: "192.0.2.1")
+
+    class Action(plugin.ActionModule):
+        def __init__(self):
+            pass
+
+        def _host(self):
+            return "192.0.2.7"
+
+    result = {"controller": {"address": "192.0.2.1", "allowed": False}, "listening": [587, 465, 587, *range(1, 60000)]}
+    Action()._probe(result, {}, ["587", 465, "x"])
+    assert tried == [465, 587]
+    assert result["probed"] == {"465": "closed", "587": "closed"}
