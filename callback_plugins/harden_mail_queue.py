@@ -39,6 +39,8 @@ COUNTED = {
 }
 MOST_COUNTED = 10
 MOST_NAMED = 10
+# Of what is kept in quarantine, and of what a module says in its own words.
+MOST_RUNS, MOST_EVIDENCE = 100, 50
 # Columns that a cell has at most, so that the next ones have room; only the last may take all that is left.
 WIDEST = 36
 
@@ -133,7 +135,7 @@ def look(host, answer, columns):
         doubt = " (counts are too low by {0} at most)".format(number(error)) if error else ""
         lines += counts(heading + doubt, [(it["count"], it["value"]) for it in answer[name][:MOST_COUNTED]], columns)
     ages = [(count, name if name == "older" else "under " + name) for name, count in answer["ages"].items() if count]
-    lines += counts("AGES", ages, columns)
+    lines += counts("AGES", ages[:MOST_COUNTED], columns)
     lines += newest(answer["messages"], answer["matched"], columns)
     if answer["unreadable_total"]:
         lines += ["", "  NOT READABLE, AND NOT TOUCHED: {0}".format(number(answer["unreadable_total"], "file"))]
@@ -192,9 +194,12 @@ def quarantined(runs, columns):
             "" if run["messages"] is None else number(run["messages"]),
             (run["selection"] or "") + (" (interrupted)" if run["unfinished"] else ""),
         )
-        for run in runs
+        for run in runs[-MOST_RUNS:]
     ]
-    return ["", "  IN QUARANTINE"] + table(rows, columns) if runs else []
+    heading = "  IN QUARANTINE"
+    if len(runs) > MOST_RUNS:
+        heading += ", THE NEWEST {0} OF {1}".format(MOST_RUNS, number(len(runs)))
+    return ["", heading] + table(rows, columns) if runs else []
 
 
 def change(host, answer, columns):
@@ -217,7 +222,7 @@ def change(host, answer, columns):
     if answer["passed_over_total"]:
         lines.append("  Left as they were: {0}; run it again to take them".format(number(answer["passed_over_total"])))
         lines += ["    {0}: {1}".format(it["id"], clean(it["reason"])) for it in answer["passed_over"][:MOST_NAMED]]
-    lines += ["  " + clean(line) for line in answer["evidence"]]
+    lines += ["  " + clean(line) for line in answer["evidence"][:MOST_EVIDENCE]]
     if answer["run"]:
         command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"
         lines += ["  To have them back:", "    " + command.format(shlex.quote(host), shlex.quote(answer["run"]))]
@@ -226,7 +231,7 @@ def change(host, answer, columns):
 
 def in_brackets(states):
     """How many messages have which state, most first."""
-    counts = sorted(states.items(), key=lambda item: -item[1])
+    counts = sorted(states.items(), key=lambda item: -item[1])[:MOST_COUNTED]
     return (
         " ({0})".format(", ".join("{0} {1}".format(number(count), clean(state)) for state, count in counts))
         if counts

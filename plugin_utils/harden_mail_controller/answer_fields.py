@@ -52,7 +52,7 @@ COMMON = {
     "invocation?": "data",
 }
 # Of a failure: what tells the person why.
-FAILURE = {"msg?": "lines", "rc?": "time", "module_stdout?": "lines", "module_stderr?": "lines"}
+FAILURE = {"msg?": "said", "rc?": "time", "module_stdout?": "said", "module_stderr?": "said"}
 
 FIELDS = {
     "mail_host_facts": {"ansible_facts": {"mail_host": MAIL_HOST, EACH: None}},
@@ -86,7 +86,7 @@ FIELDS = {
         "matched": "count",
         "moved": "count",
         "states": {EACH: "count"},
-        "run": "text?",
+        "run": "run?",
         "resumed": "count",
         "messages": MESSAGES,
         "passed_over": [{"id": "text", "reason": "text"}],
@@ -106,7 +106,7 @@ FIELDS = {
         "unreadable": [{"path": "text", "reason": "text"}],
         "unreadable_total": "count",
         "quarantine": [
-            {"run": "text", "created": "time?", "selection": "text?", "messages": "count?", "unfinished": "bool"}
+            {"run": "run", "created": "time?", "selection": "text?", "messages": "count?", "unfinished": "bool"}
         ],
     },
     "pop_before_smtp": dict(CUTOFFS, **{"steps?": ["text"]}),

@@ -6,14 +6,20 @@ that ansible-core would act upon (``skipped``, ``results``, ``ansible_stats``, f
 """
 
 import math
+import re
 
 from .answer_fields import COMMON, EACH, FAILURE, FIELDS, SAYS, SAYS_ELSE
-from .text import clean
+from .differences import bounded
+from .text import clean, lines, said
 
-# A list, a text that is handed on to another module, a text in lines, and all values of one answer.
-MOST_ENTRIES, LONGEST_NAME, LONGEST_LINES, MOST_VALUES = 100000, 4096, 1 << 20, 1000000
+# A list, a text that is handed on to another module, and all values of one answer.
+MOST_ENTRIES, LONGEST_NAME, MOST_VALUES = 100000, 4096, 1000000
 DEEPEST = 16
 LARGEST = 1 << 63
+# Ansible prints each of them on the terminal, whatever else is to be read there.
+MOST_WARNINGS = 50
+# As module_utils/harden_mail/queue/quarantine.py makes them; the command that takes a run back is copied into a shell.
+RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}\Z", re.ASCII)
 
 
 class NotUnderstood(ValueError):
@@ -47,7 +53,7 @@ def understood(module, answer):
         fields = {name if name.endswith("?") else name + "?": kind for name, kind in fields.items()}
     elif not any(name in answer for name in says):
         raise NotUnderstood(says[0], "missing")
-    return _Reader().record("", answer, dict(fields, **{EACH: None}))
+    return _few_warnings(_Reader().record("", answer, dict(fields, **{EACH: None})))
 
 
 def cleaned(answer):
@@ -61,10 +67,13 @@ def cleaned(answer):
     }
     if "failed" in kept:
         kept["failed"] = kept["failed"] is not False
-    return _Reader().record("", kept, _CLEANED)
+    result = _few_warnings(_Reader().record("", kept, _CLEANED))
+    if "diff" in result:
+        result["diff"] = bounded(result["diff"])
+    return result
 
 
-_CLEANED = {"changed?": "bool", "warnings?": ["text"], EACH: "data"}
+_CLEANED = {"changed?": "bool", "warnings?": ["text"], "msg?": "anything said", EACH: "data"}
 _ACTED_UPON = (
     "add_group",
     "add_host",
@@ -95,6 +104,14 @@ def common(answer):
 _LISTS = ("findings", "evidence")
 
 
+def _few_warnings(result):
+    warnings = result.get("warnings", [])
+    if len(warnings) > MOST_WARNINGS:
+        more = "\u2026 and {0} more warnings".format(len(warnings) - MOST_WARNINGS + 1)
+        result["warnings"] = [*warnings[: MOST_WARNINGS - 1], more]
+    return result
+
+
 def _failure(module, answer):
     """A failure says what it can; of the rest, what fits."""
     result = {"failed": True}
@@ -108,7 +125,7 @@ def _failure(module, answer):
     result.setdefault("changed", False)
     if not result.get("msg"):
         result["msg"] = "The host said that the module failed, and not why."
-    return result
+    return _few_warnings(result)
 
 
 class _Reader:
@@ -127,6 +144,8 @@ class _Reader:
             return self.record(where + ".", value, kind, depth + 1)
         if kind.endswith("?"):
             return None if value is None else self.value(where, value, kind[:-1], depth)
+        if kind == "anything said":
+            kind = "said" if isinstance(value, str) else "data"
         if kind in ("data", "handed"):
             return self.anything(where, value, kind, depth)
         is_right, made, wanted = WORDS[kind]
@@ -169,24 +188,14 @@ class _Reader:
         return self.value(where, value, "lines" if kind == "data" else "name", depth)
 
 
-def lines(text):
-    """Text in lines, each of which steers nothing."""
-    return "\n".join(clean_line(line) for line in text[:LONGEST_LINES].split("\n"))
-
-
-def clean_line(text):
-    """A line as :func:`text.clean`, but with its blanks and tabs as they are."""
-    return text if text.isprintable() else "".join(map(_clean_sign, text))
-
-
-def _clean_sign(sign):
-    return sign if sign.isprintable() or sign == "\t" else clean(sign) or " "
-
-
 def _diff(value):
     """What --diff shows: a dict, or a list of dicts, of texts."""
+    return bounded(_texts_of_diff(value))
+
+
+def _texts_of_diff(value):
     if isinstance(value, (list, tuple)):
-        return [_diff(one) for one in value]
+        return [_texts_of_diff(one) for one in value]
     return {name: lines(str(text)) for name, text in value.items() if name in _OF_A_DIFF}
 
 
@@ -220,6 +229,8 @@ WORDS = {
     "port": (lambda value: _is_number(value, 1) and int(value) == value < 65536, int, "a port"),
     "text": (lambda value: isinstance(value, str), clean, "a text"),
     "lines": (lambda value: isinstance(value, str), lines, "a text"),
+    "said": (lambda value: isinstance(value, str), said, "a text"),
+    "run": (lambda value: isinstance(value, str) and RUN.match(value), _same, "the name of a run"),
     # Handed on to another module, so left as it is.
     "name": (lambda value: _is_text(value, LONGEST_NAME), _same, "a text of at most {0}".format(LONGEST_NAME)),
     "diff": (_is_diff, _diff, "a difference"),

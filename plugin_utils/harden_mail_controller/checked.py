@@ -5,11 +5,12 @@ import json
 import re
 import resource
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleAction, AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from .answers import NotUnderstood, cleaned, lines, understood
+from .answers import NotUnderstood, cleaned, understood
 from .deadline import TimeIsUp, deadline
+from .text import clean, lines, said
 
 # So long may a host take over one call of a module, and so much may it answer.
 LONGEST = 2 * 3600
@@ -22,6 +23,9 @@ MEMORY = 1 << 30
 TOO_LONG = "The host's answer was not understood, so nothing of it counts: it is longer than {0} MiB.".format(
     LARGEST >> 20
 )
+
+# As many messages do mail_queue and mail_queue_info list where they are not told.
+LISTED = 20
 
 # Names in these go to other modules as they are; ansible-core shows none of them before the answer is checked.
 HANDED = ("ansible_facts", "guessed", "guessed_accounts", "kept_accounts")
@@ -49,15 +53,12 @@ class BoundedAction(ActionBase):
             return
         self._is_bounded = True
         try:
-            with deadline(seconds), memory(MEMORY):
+            with quiet_errors(), deadline(seconds), memory(MEMORY):
                 yield
         except TimeIsUp:
             raise AnsibleActionFail("The host did not answer within {0:,.0f} seconds.".format(seconds)) from None
         except MemoryError:
             raise AnsibleActionFail(TOO_LONG) from None
-        except AnsibleConnectionFailure as error:
-            # What the host wrote before it hung up is in it.
-            raise type(error)(lines(str(error))) from None
         finally:
             self._is_bounded = False
 
@@ -102,7 +103,10 @@ class CheckedAction(BoundedAction):
     def _execute_module(self, module_name=None, **keywords):
         answer = super()._execute_module(module_name=module_name, **keywords)
         name = module_name or self._task.action
-        return self.with_interpreter(checked(name.rsplit(".", 1)[-1], answer, self._said))
+        answer = checked(name.rsplit(".", 1)[-1], answer, self._said)
+        if "messages" in answer:
+            del answer["messages"][_listed(keywords.get("module_args")) :]
+        return self.with_interpreter(answer)
 
     def _update_module_args(self, module_name, module_args, *arguments, **keywords):
         super()._update_module_args(module_name, module_args, *arguments, **keywords)
@@ -117,7 +121,8 @@ class CleanedAction(BoundedAction):
         return checked(None, super()._execute_module(*arguments, **keywords), self._said)
 
     def run(self, tmp=None, task_vars=None):
-        answer = checked(None, super().run(tmp, task_vars))
+        with quiet_errors():
+            answer = checked(None, super().run(tmp, task_vars))
         # Of a module of ansible-core, action plugins want them; of the task as a whole, they would be variables.
         answer.pop("ansible_facts", None)
         return self.with_interpreter(answer)
@@ -131,6 +136,30 @@ class ModuleAction(CheckedAction):
         result.update(self._execute_module(module_args=dict(self._task.args), task_vars=task_vars))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
+
+
+@contextlib.contextmanager
+def quiet_errors():
+    """Have what ansible-core raises in the ``with`` be shown without steering: what the host said may be in it.
+
+    What ansible-core does not expect of an answer becomes a sentence.
+    """
+    try:
+        yield
+    except AnsibleConnectionFailure as error:
+        raise type(error)(said(str(error))) from None
+    except AnsibleActionFail as error:
+        raise AnsibleActionFail(said(str(error))) from None
+    except AnsibleAction:
+        # No error: the task is skipped, or done.
+        raise
+    except AnsibleError as error:
+        raise AnsibleActionFail(said(str(error))) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        what = "ansible-core can't read it ({0}: {1})".format(type(error).__name__, clean(error, 200))
+        raise AnsibleActionFail("The host's answer was not understood, so nothing of it counts: " + what) from None
 
 
 @contextlib.contextmanager
@@ -172,6 +201,14 @@ def checked(module, answer, said=None):
         return {"failed": True, "changed": False, "msg": str(error)}
 
 
+def _listed(options):
+    """How many messages a module was asked for; what is no number is for the module to refuse."""
+    try:
+        return max(0, int((options or {}).get("limit_listed", LISTED)))
+    except (TypeError, ValueError):
+        return LISTED
+
+
 def quietened(output):
     """What a module printed, with nothing that could steer, since ansible-core shows some before the answer is checked:
     what stands beside the JSON and, in ansible-core 2.21, warnings within it and fields of the wrong type.
@@ -179,7 +216,8 @@ def quietened(output):
     :returns: (the text, the answer in it or None)
     """
     output = _STEERS.sub(_escape, output)
-    start = re.search(r"^\s*\{", output, re.MULTILINE)
+    # Each line is looked at once: with \s, an answer of line ends alone would take hours.
+    start = re.search(r"^[^\S\n]*\{", output, re.MULTILINE)
     if not start:
         return output, None
     try:
@@ -188,7 +226,9 @@ def quietened(output):
     except (ValueError, RecursionError):
         # No answer, so nothing is lost by spoiling its escapes.
         return output.replace("\\", "\\\\"), None
-    return output[: start.end() - 1] + json.dumps(answer) + output[end:], answer
+    # A line alone, for ansible-core prints what is behind the answer as it is.
+    behind = clean(output[end:])
+    return output[: start.end() - 1] + json.dumps(answer) + (behind and "\n" + behind), answer
 
 
 def _harmless(value):

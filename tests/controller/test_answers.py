@@ -92,7 +92,7 @@ def test_a_failure_stays_one_and_says_what_it_can():
     assert "not why" in answer["msg"]
     assert answer["evidence"][0].isprintable()
     said = understood("queue_alert", {"failed": True, "msg": "one\ntwo" + ESCAPES, "skipped": True})
-    assert said["msg"].startswith("one\ntwo\\x1b]0;")
+    assert said["msg"].startswith("one\n    two\\x1b]0;")
     assert "skipped" not in said
 
 

