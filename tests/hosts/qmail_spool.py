@@ -118,7 +118,7 @@ KINDS = {
     "virtual": lambda: Letter(
         local=[("x@virt.{domain}", False), ("y@a.wild.{domain}", True), ("info@one.{domain}", False)],
     ),
-    "many": lambda: Letter(remote=[("user" + str(n) + "@remote.{domain}", n % 3 == 0) for n in range(50000)]),
+    "many": lambda: Letter(remote=[("user" + str(n) + "@remote.{domain}", n % 3 == 0) for n in range(5000)]),
     "long_address": lambda: Letter(remote=[("l" * 880 + "@remote.{domain}", False)]),
     "no_subject": lambda: Letter(subject=None, text=None),
     "empty_subject": lambda: Letter(subject=b"", text=""),

@@ -169,8 +169,9 @@ def attack(store, settings, days, share):
         total = int(conditions.current_limit(settings, store, now) * share)
         alarms += conditions.decide(settings, store, counts(total), now)[0] == "alarm"
         told += limit.tell_held_back(settings, store, now) is not None
-        if conditions.current_limit(settings, store, now) > highest:
-            highest, reached = conditions.current_limit(settings, store, now), hour // 24
+        at_present = conditions.current_limit(settings, store, now)
+        if at_present > highest:
+            highest, reached = at_present, hour // 24
     return highest, reached, alarms, told
 
 

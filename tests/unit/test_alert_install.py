@@ -1,5 +1,6 @@
 """The alert put on a host and taken away, and what a killed run leaves."""
 
+import functools
 import itertools
 import json
 import os
@@ -26,6 +27,7 @@ from harden_mail.paths import ALERT_CONFIG, ALERT_PROGRAM, ALERT_SPARE_STATE, AL
 ROOT = pathlib.Path(__file__).parents[2]
 CANARY = "canary5ecret"
 METRICS = "/var/lib/node/mail.prom"
+BUILT = functools.lru_cache(maxsize=None)(archive.build_program)
 WAYS = [
     {"type": "smtp", "host": "smtp.example.net", "to": ["a@example.net"], "user": "a", "password": CANARY},
     {
@@ -143,6 +145,12 @@ def host(request, tmp_path):
 @pytest.fixture
 def cron_host(tmp_path):
     return Host(tmp_path / "host")
+
+
+@pytest.fixture(autouse=True)
+def built_once(monkeypatch):
+    # It is built in each run of the module, and the same each time.
+    monkeypatch.setattr(install, "build_program", BUILT)
 
 
 def mode(host, path):
@@ -494,7 +502,7 @@ START_WITH = {"nothing": None, "another": {"scheduler": "cron", "interval": 1, "
 )
 @pytest.mark.parametrize("by_timer", [False, True])
 def test_killed_anywhere_the_next_run_completes_it(tmp_path, monkeypatch, former, wanted, by_timer):
-    # It is built hundreds of times here, and the same each time.
+    # It would be written hundreds of times here.
     monkeypatch.setattr(install, "build_program", lambda module: "the program\n")
 
     def fresh(name):

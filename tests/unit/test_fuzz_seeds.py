@@ -11,7 +11,7 @@ def test_seeds_pass(name):
     assert len(seeds) > 10
     for data in seeds:
         target.check(data)
-        for length in range(0, len(data), 1 + len(data) // 50):
+        for length in range(0, len(data), 1 + len(data) // 25):
             target.check(data[:length])
 
 
