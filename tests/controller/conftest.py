@@ -1,6 +1,7 @@
-"""For all controller tests: a busy machine is no failure."""
+"""For all controller tests: a busy machine is no failure, and no thread outlives its test."""
 
 import hypothesis
+from threads import all_threads_end  # noqa: F401
 
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")

@@ -8,7 +8,6 @@ import socketserver
 import ssl
 import subprocess
 import threading
-import time
 import urllib.parse
 
 # Answers of an SMTP server: it hangs up, or says nothing for long
@@ -38,14 +37,13 @@ class _Server:
             self.tls.load_cert_chain(*certificate)
 
     def _serve(self, server):
-        server.daemon_threads = True
-        server.block_on_close = False
         server.owner = self
-        self._running, self.port = server, server.server_address[1]
+        self._running, self.port, self.has_ended = server, server.server_address[1], threading.Event()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def __exit__(self, *_):
+        self.has_ended.set()
         self._running.shutdown()
         self._running.server_close()
 
@@ -90,7 +88,7 @@ class _SmtpSession(socketserver.BaseRequestHandler):
             if answer is GONE:
                 return
             if answer is SILENT:
-                time.sleep(30)
+                self.owner.has_ended.wait(30)
                 return
             if answer:
                 self.say(answer)
@@ -173,7 +171,8 @@ class _HttpSession(http.server.BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):
                 for _ in range(300):
                     self.wfile.write(b"H")
-                    time.sleep(0.1)
+                    if owner.has_ended.wait(0.1):
+                        break
         elif not status:
             self.wfile.write(b"SSH-2.0-canary\r\n\r\n")
         else:

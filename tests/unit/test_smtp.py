@@ -1,5 +1,6 @@
 """What SMTP servers offer, asked of small servers that answer as Postfix, qmail and broken ones do."""
 
+import contextlib
 import pathlib
 import socket
 import ssl
@@ -12,6 +13,9 @@ from harden_mail import smtp
 CERTIFICATE = pathlib.Path(__file__).resolve().parents[1] / "data" / "hosts" / "smtp.pem"
 DEAF = object()  # reads, and never says a word
 ENDLESS = object()  # a banner that never comes to its end
+
+# Sockets that servers of a test listen at, and when they are to end.
+RUNNING, TEST_HAS_ENDED = [], threading.Event()
 
 
 class Server:
@@ -33,11 +37,13 @@ class Server:
         self.port = self.socket.getsockname()[1]
         self.heard = []
         threading.Thread(target=self.serve, daemon=True).start()
+        RUNNING.append(self.socket)
 
     def serve(self):
-        while True:
-            connection = self.socket.accept()[0]
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self.socket.accept()[0]
+                threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
 
     def in_tls(self, connection):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -51,10 +57,12 @@ class Server:
                 connection = self.in_tls(connection)
             if self.greeting is DEAF:
                 connection.recv(100)
-                time.sleep(60)
+                TEST_HAS_ENDED.wait(60)
+                return
             while self.greeting is ENDLESS:
                 connection.sendall(b"220-wait\r\n")
-                time.sleep(0.1)
+                if TEST_HAS_ENDED.wait(0.1):
+                    return
             connection.sendall(self.greeting + b"\r\n")
             while True:
                 said = connection.recv(1000).strip()
@@ -73,6 +81,19 @@ class Server:
                     connection.sendall(b"221 bye\r\n")
         except OSError:
             pass
+        finally:
+            connection.close()
+
+
+@pytest.fixture(autouse=True)
+def servers_end():
+    TEST_HAS_ENDED.clear()
+    yield
+    TEST_HAS_ENDED.set()
+    while RUNNING:
+        # Who waits for a connection is not woken by a close.
+        RUNNING[-1].shutdown(socket.SHUT_RDWR)
+        RUNNING.pop().close()
 
 
 def offer_of(server, monkeypatch, port=None, addresses=("127.0.0.1",)):
