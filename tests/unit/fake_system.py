@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 
+import killing
 from harden_mail.errors import CommandError
 from harden_mail.system import Completed, System
 
@@ -30,6 +31,7 @@ class FakeSystem(System):
     def run(self, argv, stdin=None, check=True, timeout=60):
         line = " ".join([os.path.basename(argv[0])] + list(argv[1:]))
         self.calls.append((line, stdin))
+        killing.about_to(line)
         matches = [key for key in self.commands if line == key or line.startswith(key + " ")]
         answer = self.commands[max(matches, key=len)] if matches else Completed(127, "", "no such program")
         if callable(answer):

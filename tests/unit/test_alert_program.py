@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import killing
 import pytest
 from alert_servers import HttpServer, SmtpServer, make_sendmail
 from fake_queue import FakeQueue
@@ -673,32 +674,6 @@ def test_the_metrics_can_be_read_by_others(host):
 # --- killed -------------------------------------------------------------------------------------------------
 
 
-def dies(work, fatal):
-    """Run work in a process that dies, as of kill -9, before its call number ``fatal`` that others could see."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1] != 0
-    left = [fatal]
-
-    def mortal(original, counts=lambda *_: True):
-        def counted(*arguments, **options):
-            if counts(*arguments):
-                left[0] -= 1
-                if left[0] == 0:
-                    os._exit(9)
-            return original(*arguments, **options)
-
-        return counted
-
-    for name in ("rename", "unlink", "mkdir", "fsync", "fchmod"):
-        setattr(os, name, mortal(getattr(os, name)))
-    os.open = mortal(os.open, lambda path, flags, *_: flags & os.O_CREAT)
-    ways.send = mortal(ways.send)
-    work()
-    os._exit(0)
-    return None
-
-
 def test_killed_anywhere_no_alert_is_lost_and_a_doubled_one_can_be_told(tmp_path, monkeypatch):
     doubled = 0
     for fatal in range(1, 100):
@@ -707,13 +682,14 @@ def test_killed_anywhere_no_alert_is_lost_and_a_doubled_one_can_be_told(tmp_path
         record.write_text("", encoding="ascii")
 
         def send(kept, way, settings, seconds, record=record):
+            killing.about_to("send")
             with record.open("a", encoding="ascii") as handle:
                 handle.write(message_id(kept) + " " + kept["kind"] + "\n")
 
         monkeypatch.setattr(ways, "send", send)
         died = False
         for total in (301, 0):
-            died = dies(lambda host=host, total=total: host.run(total), fatal) or died
+            died = killing.killed(lambda host=host, total=total: host.run(total), fatal) or died
             # The next run is a little later.
             host.now += MINUTE
             host.run(total)

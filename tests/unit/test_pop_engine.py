@@ -4,9 +4,9 @@ import ipaddress
 import time
 from datetime import datetime, timezone
 
+import killing
 import pytest
 from fake_system import FakeSystem
-from harden_mail import enforce as enforcer
 from harden_mail.changes import Run, file_change
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.logs.events import Login
@@ -17,10 +17,6 @@ from harden_mail.pop.plan import Backend, Wanted
 from harden_mail.system import Completed
 
 WANTED = Wanted(BOTH, 20, 128, (ipaddress.ip_network("127.0.0.0/8"),))
-
-
-class Killed(BaseException):
-    pass
 
 
 class OneFile(Backend):
@@ -64,13 +60,27 @@ def backends(monkeypatch):
     monkeypatch.setattr(engine, "BACKENDS", {"onefile": OneFile, "onlyeither": OnlyEither})
 
 
+class Host(FakeSystem):
+    def __init__(self, root):
+        super().__init__(root / "host", {"check": "", "reload": self.reload, "prove": ""})
+        (root / "host").mkdir()
+        # What the server has read: in a file, for what a killed process told it holds.
+        self.loaded = root / "running"
+        self.write("/server.conf", "former\n")
+        self.reload()
+
+    def reload(self, *_):
+        self.loaded.write_text(self.read("/server.conf"))
+        return ""
+
+    @property
+    def running(self):
+        return self.loaded.read_text()
+
+
 @pytest.fixture
 def host(tmp_path):
-    system = FakeSystem(tmp_path, {"check": "", "reload": "", "prove": ""})
-    system.write("/server.conf", "former\n")
-    system.running = "former\n"
-    system.commands["reload"] = lambda *_: setattr(system, "running", system.read("/server.conf")) or ""
-    return system
+    return Host(tmp_path)
 
 
 def enforce(host, wanted=WANTED, check_mode=False, name="onefile"):
@@ -111,35 +121,16 @@ def test_what_fails_is_undone_and_the_server_runs_as_before(host, command):
     assert host.running == "wanted 20\n"
 
 
-def kill_before(monkeypatch, step):
-    left = [step]
-    perform = enforcer.perform
-
-    def mortal(system, steps, *where):
-        for one in steps:
-            left[0] -= 1
-            if left[0] == 0:
-                raise Killed
-            perform(system, [one], *where)
-
-    monkeypatch.setattr(enforcer, "perform", mortal)
-
-
 @pytest.mark.parametrize("wanted", [WANTED, None], ids=["present", "absent"])
-def test_a_killed_run_is_completed_by_the_next(host, monkeypatch, wanted):
-    for step in range(1, 30):
+def test_a_killed_run_is_completed_by_the_next(host, wanted):
+    def begin(_fatal):
         enforce(host, None if wanted else WANTED)
-        with monkeypatch.context() as patch:
-            kill_before(patch, step)
-            try:
-                enforce(host, wanted)
-                break
-            except Killed:
-                pass
-        assert enforce(host, wanted)["changed"], step
-        assert host.running == host.read("/server.conf") == ("wanted 20\n" if wanted else "former\n"), step
-        assert not enforce(host, wanted)["changed"], step
-    assert step > 4
+        return host
+
+    for _, where in killing.everywhere(begin, lambda host: enforce(host, wanted), at_least=10):
+        enforce(host, wanted)
+        assert host.running == host.read("/server.conf") == ("wanted 20\n" if wanted else "former\n"), where
+        assert not enforce(host, wanted)["changed"], where
     enforce(host, None)
     assert host.read("/server.conf") == "former\n"
     assert host.listdir("/") == ["run", "server.conf", "var"] and host.listdir("/var/lib") == []

@@ -1,17 +1,13 @@
 """master.cf through the engine: kills while one meaning takes another's place, and what others write meanwhile."""
 
+import killing
 import pytest
-from harden_mail import enforce as enforcer
 from harden_mail.pop import engine
 from harden_mail.pop.meaning import BOTH, EITHER
 from harden_mail.pop.plan import Backend
 from test_pop_postfix import DIR, MASTER, WANTED, part  # noqa: F401
 
 OTHERS = "  -o smtpd_sender_restrictions=reject_unknown_sender_domain\n"
-
-
-class Killed(BaseException):
-    pass
 
 
 @pytest.fixture
@@ -35,33 +31,16 @@ def enforce(host, meaning):
 
 
 @pytest.mark.parametrize(("old", "new"), [(BOTH, EITHER), (EITHER, BOTH)])
-def test_a_run_killed_between_two_meanings_leaves_nothing_behind(host, monkeypatch, old, new):
-    perform = enforcer.perform
-    for fatal in range(1, 30):
+def test_a_run_killed_between_two_meanings_leaves_nothing_behind(host, old, new):
+    def begin(_fatal):
         enforce(host, old)
-        left = [fatal]
+        return host
 
-        def mortal(system, steps, *where, left=left):
-            for step in steps:
-                left[0] -= 1
-                if left[0] == 0:
-                    raise Killed
-                perform(system, [step], *where)
-
-        monkeypatch.setattr(enforcer, "perform", mortal)
-        try:
-            enforce(host, new)
-        except Killed:
-            pass
-        else:
-            break
-        finally:
-            monkeypatch.setattr(enforcer, "perform", perform)
+    for _, where in killing.everywhere(begin, lambda host: enforce(host, new), at_least=10):
         enforce(host, new)
-        assert not enforce(host, new)["changed"]
+        assert not enforce(host, new)["changed"], where
         enforce(host, None)
-        assert host.read(DIR + "/master.cf") == MASTER, fatal
-    assert fatal > 4
+        assert host.read(DIR + "/master.cf") == MASTER, where
 
 
 def test_what_others_change_in_master_cf_is_no_news(host):

@@ -237,7 +237,7 @@ def test_a_start_that_goes_on_failing_is_said(daemon, monkeypatch):
 
 # --- kills ----------------------------------------------------------------------------------------------------
 
-MORTAL = """\
+STOPPING = """\
 import os, sys, time
 sys.path.insert(0, {utils!r})
 from harden_mail.queue.qmail import service as qmail_service
@@ -256,9 +256,9 @@ with stopped(system, service, {mutex!r}):
 """
 
 
-def mortal(daemon, dies="inside"):
+def stopping(daemon, dies="inside"):
     """A process, with a group of its own, that stops the daemon, says so and waits to be killed."""
-    text = MORTAL.format(
+    text = STOPPING.format(
         utils=MODULE_UTILS,
         root=daemon.system.root,
         stop=daemon.stop,
@@ -280,7 +280,7 @@ def kill(process, number=signal.SIGKILL, how=os.kill):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_kill_starts_it_within_seconds(daemon, how, number):
     daemon.run()
-    kill(mortal(daemon), number, how)
+    kill(stopping(daemon), number, how)
     assert daemon.count("end") == 1
     began = time.monotonic()
     daemon.wait_for(lambda: daemon.count("start") == 2)
@@ -291,13 +291,13 @@ def test_a_kill_starts_it_within_seconds(daemon, how, number):
 def test_a_kill_with_starts_that_fail_twice(daemon):
     daemon.run()
     daemon.set_up(refuse=2)
-    kill(mortal(daemon))
+    kill(stopping(daemon))
     daemon.wait_for(lambda: daemon.count("start") == 2)
 
 
 def test_a_kill_before_the_stop_starts_nothing(daemon):
     daemon.run()
-    kill(mortal(daemon, dies="before"))
+    kill(stopping(daemon, dies="before"))
     daemon.wait_for(lambda: not watchdog_lives(daemon))
     assert daemon.words() == ["call", "start"]
 
@@ -305,7 +305,7 @@ def test_a_kill_before_the_stop_starts_nothing(daemon):
 def test_a_kill_as_soon_as_it_was_told_to_stop(daemon):
     """Whether it was stopped by then or not, it runs afterwards, and nobody waits for it any more."""
     daemon.run()
-    mortal(daemon, dies="told").communicate()
+    stopping(daemon, dies="told").communicate()
     daemon.wait_for(lambda: daemon.count("start") == 2)
     daemon.wait_for(lambda: not watchdog_lives(daemon))
     assert daemon.runs()
@@ -315,7 +315,7 @@ def test_a_kill_while_it_ends_is_waited_out(daemon):
     """Killed while the old process still holds the mutex: what counts is that another one has it."""
     daemon.set_up(linger=1.5)
     daemon.run()
-    process = mortal(daemon)
+    process = stopping(daemon)
     daemon.wait_for(lambda: watchdog_lives(daemon))
     time.sleep(0.5)
     assert daemon.words() == ["call", "start"]
@@ -330,7 +330,7 @@ def test_the_next_run_starts_what_a_killed_one_has_stopped(daemon):
     """Between a kill and the start the mutex is free, and the watchdog may end while the next run has it."""
     daemon.run()
     daemon.set_up(refuse=1)
-    kill(mortal(daemon))
+    kill(stopping(daemon))
     with stopped(daemon.system, daemon.service, daemon.mutex) as stop:
         assert daemon.count("start") == 1
         time.sleep(3)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import time
 import tracemalloc
 
+import killing
 import pytest
 from fake_queue import LOCKED, FakeQueue
 from fake_system import FakeSystem
@@ -284,73 +286,47 @@ def test_a_failure_before_anything_was_taken_leaves_nothing_behind(host, monkeyp
     assert host.state() == before
 
 
-class Killed(BaseException):
-    """What a kill -9 would be: nothing of ours runs after it."""
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    """A function that makes for a number a host."""
 
+    def make(number):
+        host = Host(tmp_path / str(number))
+        monkeypatch.setattr(engine, "open_queue", lambda system, params: host.queue)
+        return host
 
-CALLS = ("rename", "unlink", "mkdir", "rmdir", "fsync")
-
-
-def with_a_kill(monkeypatch, at, work):
-    """Do the work with a kill before the Nth call that changes the file system; returns whether it came to that."""
-    count = [0]
-    dead = [False]
-
-    def mortal(real):
-        def call(*arguments, **options):
-            count[0] += 1
-            if dead[0] or count[0] == at:
-                dead[0] = True
-                raise Killed()
-            return real(*arguments, **options)
-
-        return call
-
-    with monkeypatch.context() as patched:
-        for name in CALLS:
-            patched.setattr(os, name, mortal(getattr(os, name)))
-        try:
-            work()
-        except Killed:
-            return True
-    return False
+    return make
 
 
 @pytest.mark.parametrize("state", ["quarantined", "deleted"])
-def test_a_kill_at_any_point_loses_nothing_and_the_next_run_completes(tmp_path, monkeypatch, state):
-    at = 0
-    while True:
-        at += 1
-        host = Host(tmp_path / str(at))
-        monkeypatch.setattr(engine, "open_queue", lambda system, params, queue=host.queue: queue)
-        killed = with_a_kill(monkeypatch, at, lambda host=host: host.run(state, SPAM))
+def test_a_kill_at_any_point_loses_nothing_and_the_next_run_completes(fresh, state):
+    for host, where in killing.everywhere(fresh, lambda host: host.run(state, SPAM), at_least=10):
         there = dict(host.queue.ids(), **host.quarantined())
         if state == "quarantined":
-            assert there == host.everything, at
+            assert there == host.everything, where
         host.run(state, SPAM)
-        assert set(host.queue.ids()) == {"w0", "w1"}, at
-        assert set(host.quarantined()) == (set() if state == "deleted" else {"s0", "s1", "s2", "s9"}), at
-        assert all(run.unfinished() is None for run in host.runs()), at
-        assert not host.run(state, SPAM)["changed"], at
-        if not killed:
-            return
+        assert set(host.queue.ids()) == {"w0", "w1"}, where
+        assert set(host.quarantined()) == (set() if state == "deleted" else {"s0", "s1", "s2", "s9"}), where
+        assert all(run.unfinished() is None for run in host.runs()), where
+        assert not host.run(state, SPAM)["changed"], where
 
 
-def test_a_kill_while_restoring_loses_nothing_and_doubles_nothing(tmp_path, monkeypatch):
-    at = 0
-    while True:
-        at += 1
-        host = Host(tmp_path / str(at))
-        monkeypatch.setattr(engine, "open_queue", lambda system, params, queue=host.queue: queue)
-        name = host.run("quarantined", SPAM)["run"]
-        killed = with_a_kill(monkeypatch, at, lambda host=host, name=name: host.run("restored", run=name))
-        assert not set(host.queue.ids()) & set(host.quarantined()), at
-        assert dict(host.queue.ids(), **host.quarantined()) == host.everything, at
+def test_a_kill_while_restoring_loses_nothing_and_doubles_nothing(fresh):
+    def quarantine_on(number):
+        host = fresh(number)
+        host.run("quarantined", SPAM)
+        return host
+
+    def restore(host):
+        (run,) = host.runs()
+        host.run("restored", run=run.name)
+
+    for host, where in killing.everywhere(quarantine_on, restore, at_least=10):
+        assert not set(host.queue.ids()) & set(host.quarantined()), where
+        assert dict(host.queue.ids(), **host.quarantined()) == host.everything, where
         host.run("restored", all=True)
-        assert host.queue.ids() == host.everything, at
-        assert host.runs() == [], at
-        if not killed:
-            return
+        assert host.queue.ids() == host.everything, where
+        assert host.runs() == [], where
 
 
 def interrupted(host, monkeypatch, state, **params):
@@ -359,16 +335,15 @@ def interrupted(host, monkeypatch, state, **params):
     class Half(FakeQueue):
         def take(self, run, entries, begun=False):
             super().take(run, entries if begun else list(entries)[:2], begun)
-            raise Killed()
+            os.kill(os.getpid(), signal.SIGKILL)
 
         def give_back(self, run, entries):
             super().give_back(run, list(entries)[:2])
-            raise Killed()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patched:
         patched.setattr(host.queue, "__class__", Half)
-        with pytest.raises(Killed):
-            host.run(state, **params)
+        assert killing.killed(lambda: host.run(state, **params), 0) is not None
 
 
 @pytest.mark.parametrize("before", ["quarantined", "deleted", "restored"])

@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+import killing
 import pytest
 from harden_mail.errors import UserError
 from harden_mail.queue import engine, quarantine
@@ -27,37 +28,6 @@ def crossing(request, monkeypatch):
     return crosses(request.param, monkeypatch)
 
 
-class Mortal:
-    """Runs work in a child process that dies, as of kill -9, before its Nth call that changes a file system."""
-
-    CALLS = ("rename", "link", "unlink", "mkdir", "rmdir", "open", "fchown")
-
-    def __init__(self, fatal):
-        self.left = fatal
-
-    def dies(self, work):
-        """Whether it died before it was done."""
-        child = os.fork()
-        if child == 0:
-            for name in self.CALLS:
-                self.make_fatal(name)
-            work()
-            os._exit(0)
-        return os.waitpid(child, 0)[1] != 0
-
-    def make_fatal(self, name):
-        original = getattr(os, name)
-
-        def counted(*arguments, **options):
-            if name != "open" or arguments[1] & os.O_CREAT:
-                self.left -= 1
-                if self.left == 0:
-                    os._exit(9)
-            return original(*arguments, **options)
-
-        setattr(os, name, counted)
-
-
 def resume(spool):
     """What the next run does first."""
     for run in quarantine.runs(spool.system, QUARANTINE):
@@ -79,74 +49,79 @@ def give_all_back(spool):
 
 
 def test_killed_while_taking(tmp_path, crossing):
-    for fatal in range(1, 1000):
+    def make(fatal):
         spool = Spool(tmp_path / str(fatal))
         fill_little(spool)
-        run = spool.select()
-        died = Mortal(fatal).dies(lambda run=run, spool=spool: spool.open().take(run, run.entries()))
+        return spool, spool.select()
+
+    def take(made):
+        spool, run = made
+        spool.open().take(run, run.entries())
+
+    for (spool, run), where in killing.everywhere(make, take, at_least=20):
         # In the queue or in the quarantine, or on the way to it; in the queue never if in one of these.
         queued = spool.bodies("incoming", "active", "deferred", "hold")
         kept = set(in_run(run) + staged(spool))
-        assert sorted(queued + sorted(kept)) == [1, 2, 3]
+        assert sorted(queued + sorted(kept)) == [1, 2, 3], where
         delivered = spool.deliver_all()
         resume(spool)
-        assert staged(spool) == []
-        assert set(in_run(run)) == kept
+        assert staged(spool) == [], where
+        assert set(in_run(run)) == kept, where
         logs = [path.split(os.sep) for path in files_of(run.directory) if path.split(os.sep)[1:2] == ["bounce"]]
-        assert len(logs) == (1 in kept)
+        assert len(logs) == (1 in kept), where
         give_all_back(spool)
         spool.open().release(handles(spool.open(), "hold"))
         delivered += spool.deliver_all()
-        assert sorted(delivered) == [1, 2, 3]
-        if not died:
-            break
-    assert fatal > 12
+        assert sorted(delivered) == [1, 2, 3], where
 
 
 def test_killed_while_giving_back(tmp_path, crossing):
-    for fatal in range(1, 1000):
+    def make(fatal):
         spool = Spool(tmp_path / str(fatal))
         fill_little(spool)
         run = spool.select()
         spool.open().take(run, run.entries())
         run.mark("give back")
-        died = Mortal(fatal).dies(lambda run=run, spool=spool: spool.open().give_back(run, entries(run)))
+        return spool, run
+
+    def give_back(made):
+        spool, run = made
+        spool.open().give_back(run, entries(run))
+
+    for (spool, run), where in killing.everywhere(make, give_back, at_least=20):
         queued = spool.bodies("incoming", "active", "deferred", "hold")
         kept = set(in_run(run) + staged(spool))
-        assert sorted(queued + sorted(kept)) == [1, 2, 3]
+        assert sorted(queued + sorted(kept)) == [1, 2, 3], where
         delivered = spool.deliver_all()
         resume(spool)
-        assert list(files_of(run.directory)) == ["manifest.jsonl"]
+        assert list(files_of(run.directory)) == ["manifest.jsonl"], where
         spool.open().release(handles(spool.open(), "hold"))
         delivered += spool.deliver_all()
-        assert sorted(delivered) == [1, 2, 3]
-        assert not os.path.exists(os.path.join(spool.directory, "harden-mail"))
-        if not died:
-            break
-    assert fatal > 12
+        assert sorted(delivered) == [1, 2, 3], where
+        assert not os.path.exists(os.path.join(spool.directory, "harden-mail")), where
 
 
 @pytest.mark.parametrize("crossing", ["two file systems"], indirect=True)
 def test_killed_while_giving_back_and_then_there_is_no_room(tmp_path, crossing, monkeypatch):
     """What is half way back is not forgotten when the next run fails, too, and the one after it is about others."""
-    for fatal in range(1, 1000):
+
+    def make(fatal):
         spool = Spool(tmp_path / str(fatal))
-        monkeypatch.setattr(engine, "open_queue", lambda _system, _params, spool=spool: spool.open())
+        monkeypatch.setattr(engine, "open_queue", lambda _system, _params: spool.open())
         fill_little(spool)
         change(spool, "quarantined", all=True)
-        died = Mortal(fatal).dies(lambda spool=spool: change(spool, "restored", all=True))
+        return spool
+
+    for spool, where in killing.everywhere(make, lambda spool: change(spool, "restored", all=True), at_least=30):
         with monkeypatch.context() as patched:
             patched.setattr(quarantine, "_copy", full)
             with contextlib.suppress(UserError):
                 change(spool, "restored", all=True)
         change(spool, "restored", select={"state": "hold"})
         change(spool, "restored", all=True)
-        assert spool.bodies("incoming", "active", "deferred", "hold") == [1, 2, 3]
-        assert quarantine.runs(spool.system, QUARANTINE) == []
-        assert not os.path.exists(os.path.join(spool.directory, "harden-mail"))
-        if not died:
-            break
-    assert fatal > 12
+        assert spool.bodies("incoming", "active", "deferred", "hold") == [1, 2, 3], where
+        assert quarantine.runs(spool.system, QUARANTINE) == [], where
+        assert not os.path.exists(os.path.join(spool.directory, "harden-mail")), where
 
 
 def change(spool, state, **params):
@@ -156,24 +131,23 @@ def change(spool, state, **params):
 
 @pytest.mark.parametrize("work", ["hold", "release"])
 def test_killed_while_holding(tmp_path, work):
-    for fatal in range(1, 1000):
+    logs = ["defer"] if work == "hold" else ["defer", "trace"]
+
+    def make(fatal):
         spool = Spool(tmp_path / str(fatal))
-        logs = ["defer"] if work == "hold" else ["defer", "trace"]
         for queue in ("deferred", "active") if work == "hold" else ("hold", "hold"):
             spool.add(queue, logs=logs)
+        return spool
 
-        def change(spool=spool):
-            queue = spool.open()
-            getattr(queue, work)([one for one in handles(queue) if (one.states == ("hold",)) == (work == "release")])
+    def hold_or_release(spool):
+        queue = spool.open()
+        getattr(queue, work)([one for one in handles(queue) if (one.states == ("hold",)) == (work == "release")])
 
-        died = Mortal(fatal).dies(change)
+    for spool, where in killing.everywhere(make, hold_or_release, at_least=5):
         paths = [path for path in spool.state() if path.split(os.sep)[0] in postfix_spool.MESSAGE_QUEUES]
-        assert bodies_in(paths, spool.directory) == [1, 2]
+        assert bodies_in(paths, spool.directory) == [1, 2], where
         for path in paths:
             for log in logs:
-                assert os.path.exists(spool.path(log, path.split(os.sep)[-1]))
-        change()
-        assert len(spool.bodies("hold")) == (2 if work == "hold" else 0)
-        if not died:
-            break
-    assert fatal > 5
+                assert os.path.exists(spool.path(log, path.split(os.sep)[-1])), where
+        hold_or_release(spool)
+        assert len(spool.bodies("hold")) == (2 if work == "hold" else 0), where

@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 
+import killing
 import pytest
 from harden_mail.errors import UserError
 from harden_mail.host.mta import nothing
@@ -357,57 +358,6 @@ def test_no_link_in_the_queue_leads_elsewhere(tmp_path, monkeypatch, work):
 # --- kills ----------------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """In place of SIGKILL: no handler of ours catches it and goes on."""
-
-
-STEPS = ("link", "rename", "unlink", "mkdir", "rmdir")
-
-
-class Mortal:
-    """Lets an action die before its Nth step that changes a directory."""
-
-    def __init__(self, monkeypatch, at, error=Killed, steps=STEPS):
-        self.at, self.done, self.error = at, 0, error
-        self.patch = monkeypatch
-        for name in steps:
-            self._wrap(name)
-
-    def _wrap(self, name):
-        real = getattr(os, name)
-
-        def step(*arguments, **keywords):
-            self.done += 1
-            if self.done == self.at:
-                raise self.error()
-            # After a kill nothing more happens, not even in `finally`.
-            if self.done > self.at and self.error is Killed:
-                raise Killed
-            return real(*arguments, **keywords)
-
-        self.patch.setattr(os, name, step)
-
-
-def die(action, at, error=Killed, steps=STEPS):
-    """Run an action that dies at its Nth step; returns whether it came to that."""
-    with pytest.MonkeyPatch.context() as patch:
-        mortal = Mortal(patch, at, error, steps)
-        with contextlib.suppress(error):
-            action()
-    return mortal.done >= at
-
-
-def every_step(make, action, then):
-    """Kill an action at each of its steps in turn, each time on a fresh copy of the world."""
-    at = 1
-    while True:
-        world = make()
-        if not die(lambda world=world: action(world), at):
-            return at - 1
-        then(world)
-        at += 1
-
-
 def small(tmp_path, kinds=tuple(KINDS)):
     """A queue with a message of each kind, in place of the one that was there before."""
     shutil.rmtree(str(tmp_path / "world"), ignore_errors=True)
@@ -417,10 +367,11 @@ def small(tmp_path, kinds=tuple(KINDS)):
     return spool
 
 
-@pytest.fixture(params=[("remote", "both", "bouncing"), ("done", "todo", "halfway")], ids=["delivered", "new"])
-def kinds(request):
-    """Kinds of messages that are together in a queue; with all in one there would be four times as much to do."""
-    return request.param
+# Kinds of messages that are together in a queue (with all in one there would be four times as much to do), and after
+# which kills, even ones or odd ones, the MTA works until the next run: each step is met with and without.
+HALVES = pytest.mark.parametrize(
+    ("kinds", "working"), [(("remote", "both", "bouncing"), 0), (("done", "todo", "halfway"), 1)], ids=["old", "new"]
+)
 
 
 @pytest.fixture(params=["renames", "copies"])
@@ -430,17 +381,21 @@ def files(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("delivering", [False, True], ids=["idle", "delivering"])
-def test_kill_at_every_step_of_a_take(tmp_path, files, kinds, delivering):
-    def make():
+@HALVES
+@pytest.mark.usefixtures("files")
+def test_kill_at_every_step_of_a_take(tmp_path, kinds, working):
+    def make(_fatal):
         spool = small(tmp_path, kinds)
         spool.before = messages_of(spool.state())
         spool.run = spool.select()
         return spool
 
-    def then(spool):
-        assert all(spool.visible().values())
-        # What the MTA does until the next run.
+    def take(spool):
+        spool.open().take(spool.run, spool.run.entries())
+
+    for number, (spool, where) in enumerate(killing.everywhere(make, take, 20)):
+        assert all(spool.visible().values()), where
+        delivering = number % 2 == working
         delivered = spool.deliver_all() if delivering else []
         outcome = spool.open().take(spool.run, spool.run.entries(), begun=True)
         taken = in_run(spool.run)
@@ -453,42 +408,64 @@ def test_kill_at_every_step_of_a_take(tmp_path, files, kinds, delivering):
         assert not os.path.exists(os.path.join(spool.directory, "harden-mail"))
         if not delivering:
             assert spool.open().give_back(spool.run, spool.run.entries()).moved == len(taken)
-            assert messages_of(spool.state()) == spool.before
-
-    assert every_step(make, lambda spool: spool.open().take(spool.run, spool.run.entries()), then) > 20
+            assert messages_of(spool.state()) == spool.before, where
 
 
-@pytest.mark.parametrize("delivering", [False, True], ids=["idle", "delivering"])
-def test_kill_at_every_step_of_giving_back(tmp_path, files, kinds, delivering):
-    def make():
+@HALVES
+@pytest.mark.usefixtures("files")
+def test_kill_at_every_step_of_giving_back(tmp_path, kinds, working):
+    def make(_fatal):
         spool = small(tmp_path, kinds)
         spool.before = messages_of(spool.state())
         spool.run = spool.select()
         spool.open().take(spool.run, spool.run.entries())
         return spool
 
-    def then(spool):
-        assert all(spool.visible().values())
+    def give_back(spool):
+        return spool.open().give_back(spool.run, spool.run.entries())
+
+    for number, (spool, where) in enumerate(killing.everywhere(make, give_back, 20)):
+        assert all(spool.visible().values()), where
+        delivering = number % 2 == working
         delivered = len(spool.deliver_all()) if delivering else 0
         waiting = len(list(spool.open().quarantined(spool.run)))
         assert delivered + waiting + len(spool.visible()) == len(spool.numbers)
-        assert spool.open().give_back(spool.run, spool.run.entries()) == (waiting, [])
+        assert give_back(spool) == (waiting, []), where
         assert not spool.run.has_messages()
         assert len(spool.visible()) == len(spool.numbers) - delivered
         if not delivering:
-            assert messages_of(spool.state()) == spool.before
+            assert messages_of(spool.state()) == spool.before, where
 
-    assert every_step(make, lambda spool: spool.open().give_back(spool.run, spool.run.entries()), then) > 20
+
+class Full(OSError):
+    def __init__(self):
+        super().__init__(errno.ENOSPC, "No space left on device")
+
+
+def full_at(at, calls, work):
+    """Have the disk be full at the Nth of some calls of ``os``, once; returns whether it came to that."""
+    done = [0]
+
+    def filling(real):
+        def call(*arguments, **keywords):
+            done[0] += 1
+            if done[0] == at:
+                raise Full
+            return real(*arguments, **keywords)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in calls:
+            patch.setattr(os, name, filling(getattr(os, name)))
+        with contextlib.suppress(Full):
+            work()
+    return done[0] >= at
 
 
 @pytest.mark.parametrize("action", ["quarantine", "delete"])
 def test_full_disk_at_every_step_of_a_take(tmp_path, files, action):
     """Nothing is lost, nothing is half moved, and it is said in a sentence."""
-
-    class Full(OSError):
-        def __init__(self):
-            super().__init__(errno.ENOSPC, "No space left on device")
-
     at = 0
     came = True
     while came:
@@ -496,7 +473,7 @@ def test_full_disk_at_every_step_of_a_take(tmp_path, files, action):
         spool = small(tmp_path)
         run = spool.select(action=action)
         try:
-            came = die(lambda spool=spool, run=run: spool.open().take(run, run.entries()), at, Full, ("link", "rename"))
+            came = full_at(at, ("link", "rename"), lambda spool=spool, run=run: spool.open().take(run, run.entries()))
         except UserError as error:
             assert "is on a file system that is full now" in str(error)
             if not isinstance(error, Unfinished):
@@ -514,20 +491,15 @@ def test_full_disk_at_every_step_of_a_take(tmp_path, files, action):
 
 
 def test_full_disk_of_the_queue(tmp_path, files):
-    class Full(OSError):
-        def __init__(self):
-            super().__init__(errno.ENOSPC, "No space left on device")
-
     spool = small(tmp_path)
     before = messages_of(spool.state())
     run = spool.select()
     spool.open().take(run, run.entries())
     with pytest.raises(UserError, match="queue_dir is on a file system that is full now"):
-        die(
-            lambda: spool.open().give_back(run, run.entries()),
+        full_at(
             3,
-            Full,
             ("link",) if files == "renames" else ("rename",),
+            lambda: spool.open().give_back(run, run.entries()),
         )
     assert len(list(spool.open().quarantined(run))) + len(spool.visible()) == len(spool.numbers)
     assert spool.open().give_back(run, run.entries()).skipped == []

@@ -7,9 +7,9 @@ import subprocess
 import time
 
 import pytest
+from code_on_host import put_code
 from hosts.lab import Lab
 from once import once
-from pop_clients import put_code
 from population import LINE_PEOPLE, PEOPLE, domain, passwords
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -18,9 +18,10 @@ from backends import (
     takes_mail,
     tidy_up,
 )
+from code_on_host import put_code
 from hosts.lab import side_by_side
 from once import once
-from pop_clients import DATABASE, PROGRAM, age, imap, pop, put_code, submit
+from pop_clients import DATABASE, PROGRAM, age, imap, pop, submit
 
 HOSTS = [COURIER, QMAIL]
 

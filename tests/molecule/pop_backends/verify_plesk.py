@@ -2,7 +2,7 @@
 
 import pytest
 from backends import PLESK, run
-from pop_clients import put_code
+from code_on_host import put_code
 
 MISC = "mariadb psa -N -B -e \"SELECT param, COALESCE(val, 'NULL') FROM misc ORDER BY param\""
 TURNED_ON = {"relay": "auth", "disable_pop_auth": "", "disable_smtp_auth": "", "poplock_time": "1"}

@@ -19,8 +19,9 @@ from backends import (
     takes_mail,
     tidy_up,
 )
+from code_on_host import put_code
 from once import once
-from pop_clients import DATABASE, put_code, submit
+from pop_clients import DATABASE, submit
 
 TRY = "exec python3 -c \"import sqlite3; base = sqlite3.connect('{0}'); base.execute('{1}'); base.commit()\" 2>&1"
 

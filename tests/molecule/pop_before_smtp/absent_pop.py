@@ -3,14 +3,16 @@
 All that time somebody asks for relaying without a password.
 """
 
+from code_on_host import put_code
 from hosts import snapshot
 from hosts.lab import Host, Lab, side_by_side
-from pop_clients import REFUSED, pop, probing, put_code, receives, relays, run, submit, tidy_up
+from pop_clients import REFUSED, pop, probing, receives, relays, run, submit, tidy_up
 
 LAB = Lab.current()
 
 # Steps from one kill to the next one. Of hosts that take the same steps, one is killed before each of them.
-STRIDE = {"deb12": 1, "deb13": 3, "nosqlite": 1}
+# A kill before each of so many changes: there are two hundred on the way. Unit tests are killed before every one.
+STRIDE = {"deb12": 7, "deb13": 19, "nosqlite": 7}
 
 
 def test_a_password_is_enough_again():
@@ -40,7 +42,7 @@ def test_who_asks_for_relaying_would_see_an_open_relay():
     side_by_side(check, LAB.hosts())
 
 
-def kill_at_each_step(host):
+def kill_again_and_again(host):
     """Each run dies later than the one before it; what it leaves, the next one starts from."""
     put_code(host)
     before = Host.snapshot(host)
@@ -64,15 +66,15 @@ def go_there_and_back(host):
             assert receives(LAB.client("refused"), host), (options, fatal)
             codes = relays(LAB.client("refused"), host)
             assert not [code for code in codes.values() if 200 <= code < 400], (options, fatal, codes)
-            assert fatal < 200
-        assert fatal > 6, options
+            assert fatal < 300
+        assert fatal > 30, options
         assert not run(host, **options)["changed"]
         if options["state"] == "present":
             assert submit(LAB.client("refused"), host) == REFUSED
             pop(LAB.client("allowed"), host)
             assert submit(LAB.client("allowed"), host) == ("offered", 235, 250)
-        print("{0}: killed until step {1} on the way to {2}".format(host.name, fatal, options["state"]))
+        print("{0}: killed until change {1} on the way to {2}".format(host.name, fatal, options["state"]))
 
 
 def test_what_was_killed_is_completed_and_given_back():
-    side_by_side(kill_at_each_step, LAB.hosts())
+    side_by_side(kill_again_and_again, LAB.hosts())

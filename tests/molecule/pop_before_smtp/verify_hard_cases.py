@@ -5,8 +5,9 @@ import errno
 import time
 
 import pytest
+from code_on_host import put_code
 from hosts.lab import Lab
-from pop_clients import DATABASE, PROGRAM, REFUSED, forget, imap, pop, put_code, run, sql, submit, tidy_up
+from pop_clients import DATABASE, PROGRAM, REFUSED, forget, imap, pop, run, sql, submit, tidy_up
 
 LAB = Lab.current()
 HOSTS = [host.name for host in LAB.hosts()]

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from code_on_host import put_code
 from hosts.lab import Lab, side_by_side
 from once import once
 from pop_clients import (
@@ -14,7 +15,6 @@ from pop_clients import (
     forget,
     imap,
     pop,
-    put_code,
     receives,
     run,
     sql,

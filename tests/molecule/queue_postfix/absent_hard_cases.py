@@ -12,6 +12,7 @@ import pytest
 import queue_host
 import queue_sink
 import queue_storm
+from code_on_host import put_code
 from hosts import snapshot
 from hosts.lab import Lab, side_by_side
 from queue_storm import SPAM
@@ -55,7 +56,7 @@ def places():
     lab = Lab.current()
     before = {host.name: host.snapshot() for host in lab.hosts()}
     # For each test, since a reboot empties /tmp.
-    side_by_side(queue_host.put_code, lab.hosts())
+    side_by_side(put_code, lab.hosts())
     all_places = [Place(host) for host in lab.hosts()]
     try:
         yield all_places
@@ -139,7 +140,7 @@ def kill_again_and_again(place, quarantine_dir, kills, states=("quarantined", "r
             else:
                 completed += 1
                 resumed += answer["resumed"]
-                most[state] = max(20, answer["calls"])
+                most[state] = max(20, answer["changes"])
             # Sometimes it is run again at once, sometimes what is in the queue is delivered first.
             if chance.random() < 0.2:
                 resumed += complete(place, asked[chance.choice(states)])
@@ -243,7 +244,7 @@ def test_a_disk_that_fills_up_meanwhile_loses_nothing(place):
     place.send(letters)
     queue_host.wait_until_still(place.host)
     asked = {"state": "quarantined", "select": SPAM, "quarantine_dir": quarantine}
-    answer = queue_host.work(place.host, words="no-room-check", **asked)
+    answer = queue_host.work(place.host, odds=["no_room_check"], **asked)
     assert "full" in answer["refused"]
     place.host.run("mount -o remount,size=100m " + MOUNTED)
     queue_host.work(place.host, **asked)
@@ -287,7 +288,7 @@ def test_a_reboot_between_quarantine_and_restore(place):
     queue_host.wait_until_still(place.host)
     taken = queue_host.work(place.host, state="quarantined", select=SPAM)
     place.host.reboot()
-    queue_host.put_code(place.host)
+    put_code(place.host)
     assert queue_host.work(place.host, state="restored", run=taken["run"], all=True)["moved"] == taken["moved"]
     place.sink.open.set()
     queue_host.deliver(place.host)

@@ -128,7 +128,7 @@ def test_ids_that_are_used_again(places, state):  # noqa: F811
         host.run("postsuper -h ALL 2>&1")
         place.send(spam)
         queue_host.wait_until_still(host)
-        answer = queue_host.work(host, words="reused-ids", state=state, select=dict(SPAM, state="deferred"))
+        answer = queue_host.work(host, odds=["reused_ids"], state=state, select=dict(SPAM, state="deferred"))
         assert answer["matched"] == 10
         replaced = {message["id"]: message["reason"] for message in answer["passed_over"]}
         # One that has even the inode is another one by what is in it; to hold it can be taken back.

@@ -9,6 +9,7 @@ import pytest
 import queue_host
 import queue_sink
 import queue_storm
+from code_on_host import put_code
 from hosts import snapshot
 from hosts.lab import Lab, side_by_side
 from queue_storm import SPAM
@@ -65,7 +66,7 @@ class Night:
 def nights():
     """The hosts in the middle of the storm; afterwards they are as they were found."""
     lab = Lab.current()
-    side_by_side(queue_host.put_code, lab.hosts())
+    side_by_side(put_code, lab.hosts())
     before = state(lab)
     all_nights = [Night(host) for host in lab.hosts()]
     try:

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import queue_host
+from code_on_host import put_code, remove_code
 from hosts.lab import Lab
 from once import once
 
@@ -30,10 +31,11 @@ WANTED = "=?UTF-8?B?5L6L5Lya44Gu44GK55+l44KJ44Gb?="
 @pytest.fixture(scope="module", autouse=True)
 def code_on_hosts():
     for host in LAB.hosts():
-        queue_host.put_code(host, ON_HOST)
+        put_code(host, ON_HOST)
     yield
     for host in LAB.hosts():
-        host.run("cd {0} && rm -rf module_utils queue_mortal.py {1} {2}".format(ON_HOST, QUARANTINE, OTHER_FILE_SYSTEM))
+        remove_code(host, ON_HOST)
+        host.run("rm -rf {0} {1}".format(QUARANTINE, OTHER_FILE_SYSTEM))
 
 
 def module(host, fails=False, **parameters):

@@ -7,9 +7,10 @@ import imaplib
 import json
 import os
 import poplib
-import subprocess
 import threading
 import time
+
+from code_on_host import work
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 DATABASE = "/var/lib/harden-mail-pop/seen.sqlite"
@@ -144,29 +145,7 @@ def tidy_up(host):
     host.run("rm -rf /var/vmail/example.com")
 
 
-def put_code(host):
-    """Bring the code of the controller's tree to the host, for :func:`run`."""
-    tar = subprocess.run(
-        ["tar", "-C", PROJECT, "--exclude=__pycache__", "-c", "module_utils/harden_mail", "tests/molecule/shared"],
-        check=True,
-        stdout=subprocess.PIPE,
-    ).stdout
-    host.run("rm -rf /tmp/code; mkdir /tmp/code; tar -C /tmp/code -x", stdin=tar)
-
-
 def run(host, fatal=0, **options):
-    """Run what the module runs, with a kill -9 before its step number ``fatal``.
-
-    :returns: its result (dict), or None when it was killed
-    """
-    out = host.run(
-        "python3 /tmp/code/tests/molecule/shared/pop_mortal.py {0} '{1}' 2>&1; echo $?".format(
-            fatal, json.dumps(options)
-        ),
-        timeout=120,
-    )
-    text, code = out.strip().rsplit("\n", 1) if "\n" in out.strip() else ("", out.strip())
-    if code == "137":
-        return None
-    assert code == "0", out
-    return json.loads(text.splitlines()[-1])
+    """The work of pop_before_smtp: its result (dict), or None when it was killed before its change ``fatal``."""
+    result = work(host, "pop_before_smtp", fatal, **options)
+    return None if "killed" in result else result

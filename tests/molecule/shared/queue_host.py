@@ -3,18 +3,16 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
+
+import code_on_host
 
 SHARED = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(SHARED)))
 BIN = os.path.dirname(sys.executable)
-ON_HOST = "/tmp/harden-mail-test"
 QUARANTINE = "/var/lib/harden-mail/quarantine"
-SIGKILL = 137
 
 # All of the spool but sockets, and what the daemons themselves write.
 LISTING = (
@@ -22,17 +20,6 @@ LISTING = (
     "-printf '%p %i %m %U %G %s %T@\\n' 2>/dev/null | sort"
 )
 STATE = "postqueue -p | tail -n 20; tail -n 20 /var/log/mail.log"
-
-
-def put_code(host, to=ON_HOST):
-    """Copy what :func:`work` needs onto a host."""
-    with tempfile.TemporaryDirectory() as directory:
-        place = directory + to
-        shutil.copytree(
-            os.path.join(PROJECT, "module_utils"), place + "/module_utils", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        shutil.copy(os.path.join(SHARED, "queue_mortal.py"), place)
-        host.put(directory)
 
 
 # --- our modules --------------------------------------------------------------------------------------------
@@ -72,23 +59,9 @@ def playbook(host, check=False, **variables):
     )
 
 
-def work(host, fatal=0, seconds=0, check=False, words="", **params):
-    """The modules' work without Ansible, killed before its call number ``fatal`` or after ``seconds``.
-
-    :returns: the result; of one that was killed, {"killed": before which call}
-    """
-    timeout = "timeout -s KILL {0} ".format(seconds) if seconds else ""
-    command = "{0}python3 -B {1}/queue_mortal.py {2} {3}".format(timeout, ON_HOST, fatal, words)
-    output, code = host.run(
-        "bash -c '{0}; echo \" rc=$?\"'".format(command),
-        stdin=json.dumps({"check": check, "params": params}).encode(),
-        timeout=300,
-    ).rsplit(" rc=", 1)
-    if int(code) == SIGKILL:
-        call = re.match("killed before (.*)", output)
-        return {"killed": call.group(1) if call else "at some time"}
-    assert int(code) == 0, output
-    return json.loads(output)
+def work(host, **options):
+    """The work of mail_queue, or without ``state`` of mail_queue_info; see code_on_host.work."""
+    return code_on_host.work(host, "mail_queue" if "state" in options else "mail_queue_info", **options)
 
 
 # --- the queue ----------------------------------------------------------------------------------------------

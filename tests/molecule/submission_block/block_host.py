@@ -4,7 +4,8 @@ import base64
 import json
 import os
 import smtplib
-import subprocess
+
+from code_on_host import work
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -60,31 +61,10 @@ def is_open(session):
         return False
 
 
-def put_code(host):
-    """Bring the code of the controller's tree to the host, for :func:`run` and pop_clients.run."""
-    parts = ["module_utils/harden_mail", "tests/molecule/shared", "tests/molecule/submission_block"]
-    tar = subprocess.run(
-        ["tar", "-C", PROJECT, "--exclude=__pycache__", "-c"] + parts, check=True, stdout=subprocess.PIPE
-    ).stdout
-    host.run("rm -rf /tmp/code; mkdir /tmp/code; tar -C /tmp/code -x", stdin=tar)
-
-
 def run(host, fatal=0, **options):
-    """Run what the module runs, with a kill -9 before its step number ``fatal``.
-
-    :returns: its result (dict), or None when it was killed
-    """
-    out = host.run(
-        "python3 /tmp/code/tests/molecule/submission_block/block_mortal.py {0} '{1}' 2>&1; echo $?".format(
-            fatal, json.dumps(options)
-        ),
-        timeout=120,
-    )
-    text, code = out.strip().rsplit("\n", 1) if "\n" in out.strip() else ("", out.strip())
-    if code == "137":
-        return None
-    assert code == "0", out
-    return json.loads(text.splitlines()[-1])
+    """The work of submission_block: its result (dict), or None when it was killed before its change ``fatal``."""
+    result = work(host, "submission_block", fatal, **options)
+    return None if "killed" in result else result
 
 
 def tell(host, **options):
