@@ -3,9 +3,14 @@
 A process dies before its Nth call that changes a file system, locks, or runs a command, whether that is one of the
 product's steps or not: Python's audit hooks tell of it. What a stand-in does in place of a command it says by
 :func:`about_to`. Python 3.6 and 3.7 have no audit hooks; there the functions are wrapped.
+
+On a test host it dies of SIGKILL (:func:`arm`). Unit tests do the same work hundreds of times, and a process as large
+as theirs is dear to copy; there an exception is the kill (:func:`killed`), after which nothing that would be a change
+works any more, and nothing of what was not yet written gets into a file.
 """
 
 import builtins
+import contextlib
 import fcntl
 import io
 import itertools
@@ -13,7 +18,6 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
 
 # Functions of ``os`` that change something, as audit hooks call them, and others that these know by the same name.
 _OF_OS = "rename link symlink remove mkdir rmdir chmod chown utime truncate".split()
@@ -22,22 +26,32 @@ _CHANGES = frozenset(["fcntl.flock", "fcntl.lockf", "subprocess.Popen"] + ["os."
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
+class _Killed(BaseException):
+    """No handler of the product's goes on after it."""
+
+
 class _Watch:
     """Counts the changes that this process makes, not those of processes that it starts."""
 
-    def __init__(self, fatal, tell):
-        self.process, self.fatal, self.tell, self.count = os.getpid(), fatal, tell, 0
+    def __init__(self, fatal, die):
+        self.process, self.fatal, self.die, self.count, self.last = os.getpid(), fatal, die, 0, None
 
     def about_to(self, what):
-        if os.getpid() == self.process:
+        if os.getpid() != self.process:
+            return
+        if self.last is None:
             self.count += 1
-            if self.count == self.fatal:
-                self.tell(what)
-                os.kill(self.process, signal.SIGKILL)
+            if self.count != self.fatal:
+                return
+            self.last = what
+        self.die(self.last)
 
 
 # The one of this process, if it has one.
 _watches = []
+# Whether there is an audit hook, which stays for ever, and whether it is to do anything.
+_has_hook, _audits = [], []
+_for_ever = contextlib.ExitStack()
 
 
 def about_to(what):
@@ -51,46 +65,55 @@ def changes():
     return _watches[0].count
 
 
-def arm(fatal, tell=lambda what: None):
+def arm(fatal, tell):
     """Have this process die of SIGKILL before a change; there is no way back.
 
     :param int fatal: number of the change, from 1; 0: they are counted only
     :param tell: function that gets what the process was about to do, as its last act
     """
-    _watches[:] = [_Watch(fatal, tell)]
-    if hasattr(sys, "addaudithook"):
-        sys.addaudithook(_audited)
-    else:
-        _wrap_functions()
+
+    def die(what):
+        tell(what)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    _watches[:] = [_Watch(fatal, die)]
+    _for_ever.enter_context(_begin())
 
 
 def killed(work, fatal):
-    """Do some work in a process that dies before its change number ``fatal``; what it does in memory is lost.
+    """Do some work, killed before its change number ``fatal``.
 
     :param work: function without arguments
-    :returns: before what it died (str), or None when it was done before
-    :raises AssertionError: it failed
+    :returns: before what it was killed (str), or None when it was done before
     """
-    reader, writer = os.pipe()
-    process = os.fork()
-    if not process:
-        try:
-            arm(fatal, lambda what: os.write(writer, what.encode()))
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    status = os.waitpid(process, 0)[1]
-    os.close(writer)
+
+    def die(_what):
+        # What its files' buffers still hold is lost, and their locks are free.
+        for descriptor in _descriptors() - open_before:
+            os.dup2(nothing, descriptor)
+        raise _Killed
+
+    watch = _Watch(fatal, die)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    open_before = _descriptors()
+    _watches[:] = [watch]
     try:
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            return os.read(reader, 1000).decode()
+        with _begin():
+            work()
+    except BaseException:
+        # Whatever handlers made of the kill.
+        if watch.last is None:
+            raise
     finally:
-        os.close(reader)
-    assert status == 0, "the work failed before its change number {0}".format(fatal)
-    return None
+        _watches.clear()
+        os.close(nothing)
+    return watch.last
+
+
+def now():
+    """For stand-ins that are killed in the midst of what they do, by :func:`killed` with 0."""
+    _watches[0].fatal = _watches[0].count + 1
+    about_to("at some time")
 
 
 def everywhere(make, work, at_least):
@@ -110,22 +133,39 @@ def everywhere(make, work, at_least):
     assert fatal > at_least, fatal
 
 
+def _descriptors():
+    names = os.listdir("/proc/self/fd")
+    # One of them was the directory's.
+    return {int(name) for name in names if os.path.lexists("/proc/self/fd/" + name)}
+
+
 def _audited(event, arguments):
-    if event in _CHANGES or (event == "open" and arguments[2] & _WRITING):
+    if _audits and (event in _CHANGES or (event == "open" and arguments[2] & _WRITING)):
         about_to(event)
 
 
-def _wrap_functions():
-    for name in _OF_OS + list(_SAME):
-        setattr(os, name, _wrapped("os." + _SAME.get(name, name), getattr(os, name)))
-    for name in ("flock", "lockf"):
-        setattr(fcntl, name, _wrapped("fcntl." + name, getattr(fcntl, name)))
-    os.open = _wrapped("open", os.open, lambda path, flags, *_, **__: flags & _WRITING)
-    builtins.open = io.open = _wrapped("open", open, _opens_to_write)
-    subprocess.Popen.__init__ = _wrapped("subprocess.Popen", subprocess.Popen.__init__)
+@contextlib.contextmanager
+def _begin():
+    """Hear of changes, for the time of a ``with`` block."""
+    if hasattr(sys, "addaudithook"):
+        if not _has_hook:
+            sys.addaudithook(_audited)
+            _has_hook.append(True)
+        _audits.append(True)
+        try:
+            yield
+        finally:
+            _audits.clear()
+        return
+    with contextlib.ExitStack() as stack:
+        for place, name, what, counts in _FUNCTIONS:
+            function = getattr(place, name)
+            stack.callback(setattr, place, name, function)
+            setattr(place, name, _wrapped(what, function, counts))
+        yield
 
 
-def _wrapped(what, function, counts=lambda *_, **__: True):
+def _wrapped(what, function, counts):
     def call(*arguments, **options):
         if counts(*arguments, **options):
             about_to(what)
@@ -134,5 +174,23 @@ def _wrapped(what, function, counts=lambda *_, **__: True):
     return call
 
 
+def _always(*_, **__):
+    return True
+
+
 def _opens_to_write(path, mode="r", *_, **options):
     return not isinstance(path, int) and options.get("opener") is None and set(mode) & set("wax+")
+
+
+def _has_flags_to_write(_path, flags, *_, **__):
+    return flags & _WRITING
+
+
+# Where a function is, its name, what audit hooks call it, and whether a call of it is a change.
+_FUNCTIONS = (
+    [(os, name, "os." + _SAME.get(name, name), _always) for name in _OF_OS + list(_SAME)]
+    + [(fcntl, name, "fcntl." + name, _always) for name in ("flock", "lockf")]
+    + [(os, "open", "open", _has_flags_to_write)]
+    + [(place, "open", "open", _opens_to_write) for place in (builtins, io)]
+    + [(subprocess.Popen, "__init__", "subprocess.Popen", _always)]
+)

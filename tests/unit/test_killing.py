@@ -1,7 +1,9 @@
 """The killer of the tests' own: which changes it sees, and what it does."""
 
+import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 
@@ -68,8 +70,47 @@ def test_what_was_not_done_yet_was_not_done_and_nothing_is_cleaned_up(tmp_path):
 
 
 def test_work_that_fails_was_not_killed():
-    with pytest.raises(AssertionError, match="failed before its change number 7"):
+    with pytest.raises(ZeroDivisionError):
         killing.killed(lambda: 1 / 0, 7)
+
+
+@pytest.mark.usefixtures("means")
+def test_what_was_not_written_yet_is_lost_and_locks_are_free(tmp_path):
+    def work():
+        with open(str(tmp_path / "file"), "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            handle.write("x")
+            os.mkdir(str(tmp_path / "directory"))
+
+    assert killing.killed(work, 3) == "os.mkdir"
+    assert (tmp_path / "file").read_text() == ""
+    with (tmp_path / "file").open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert killing.killed(work, 4) is None
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_what_goes_wrong_after_a_kill_is_the_kill(tmp_path):
+    def careless():
+        try:
+            os.mkdir(str(tmp_path / "a"))
+        finally:
+            raise ValueError
+
+    assert killing.killed(careless, 1) == "os.mkdir"
+    with pytest.raises(ValueError):
+        killing.killed(careless, 2)
+
+
+@pytest.mark.usefixtures("means")
+def test_nothing_goes_on_after_a_kill(tmp_path):
+    def stubborn():
+        for name in "abc":
+            with contextlib.suppress(BaseException):
+                os.mkdir(str(tmp_path / name))
+
+    assert killing.killed(stubborn, 2) == "os.mkdir"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_other_processes_do_not_count(tmp_path):
@@ -83,3 +124,25 @@ def test_other_processes_do_not_count(tmp_path):
 
     assert killing.killed(fork, 1) == "os.mkdir"
     assert [path.name for path in tmp_path.iterdir()] == ["in a child"]
+
+
+ARMED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import killing
+killing.arm(int(sys.argv[2]), lambda what: print("before", what, flush=True))
+os.mkdir(sys.argv[3])
+os.rmdir(sys.argv[3])
+print(killing.changes())
+"""
+
+
+@pytest.mark.parametrize(
+    ("fatal", "status", "said"),
+    [("2", -signal.SIGKILL, "before os.rmdir\n"), ("0", 0, "2\n"), ("3", 0, "2\n")],
+)
+def test_an_armed_process_dies_of_sigkill(tmp_path, fatal, status, said):
+    command = [sys.executable, "-c", ARMED, os.path.dirname(killing.__file__), fatal, str(tmp_path / "made")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, universal_newlines=True, check=False)
+    assert (done.returncode, done.stdout) == (status, said)
+    assert (tmp_path / "made").exists() == (status != 0)
