@@ -65,6 +65,11 @@ class Notebook:
         steps = [WriteFile(self.path, text, 0o600) for text in texts]
         return [Change(self.path, texts[0] or "", texts[1] or "", (steps[1],), (steps[0],))]
 
+    def tidy_up(self) -> None:
+        """Remove directories of ours that are empty, as a kill leaves them after the last file in them has gone."""
+        for directory in self._own:
+            self.system.remove_empty_dir(directory)
+
     def perform(self, system: System, steps: Sequence[Step]) -> None:
         """Carry out steps of the feature, see :func:`changes.perform`."""
         perform(system, steps, self._own[0], self._own)
@@ -108,6 +113,8 @@ def enforce(
         if finish is not None and planned.changes:
             finish()
             make(notebook.system, last, notebook.perform)
+    if not check_mode:
+        notebook.tidy_up()
     named = [change for change in everything if change.what]
     # Our own notebook is not the host's state: it is written, but it is no news.
     shown = [change for change in named if change.what != notebook.path]

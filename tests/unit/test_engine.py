@@ -147,7 +147,7 @@ def test_killed_anywhere_while_it_goes_the_next_run_completes(root):
     for _, where in killing.everywhere(begin, absent, at_least=15):
         absent(Host(root))
         assert {path: text for path, text in state(root).items() if path in before} == before, where
-        assert not FakeSystem(root).exists(FIREWALL_NOTEBOOK), where
+        assert not FakeSystem(root).exists("/var/lib/harden-mail"), where
         assert not rollback.is_armed(FakeSystem(root)), where
 
 

@@ -131,6 +131,7 @@ def test_a_killed_run_is_completed_by_the_next(host, wanted):
         enforce(host, wanted)
         assert host.running == host.read("/server.conf") == ("wanted 20\n" if wanted else "former\n"), where
         assert not enforce(host, wanted)["changed"], where
+        assert wanted or not host.exists("/var/lib/harden-mail"), where
     enforce(host, None)
     assert host.read("/server.conf") == "former\n"
     assert host.listdir("/") == ["run", "server.conf", "var"] and host.listdir("/var/lib") == []
