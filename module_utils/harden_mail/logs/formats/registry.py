@@ -16,8 +16,8 @@ _PROGRAM_LIMIT = 4096
 class Formats:
     """Formats that a log is read by; of two that know a program, the first one counts.
 
-    :ivar tuple wanted: of bytes; a line without any of these is no log-in, for :class:`reader.Logs`
-    :ivar tuple wanted_ends: the same of what tells of sessions that end
+    :ivar wanted: a line without any of these is no log-in, for :class:`reader.Logs`
+    :ivar wanted_ends: the same of what tells of sessions that end
     """
 
     def __init__(self, formats: Iterable[Format]):
