@@ -1,58 +1,18 @@
-"""The audit as a whole: what it says of a host, what it remembers, what costs nothing the second time."""
+"""One run of the audit on a host: what is said, what is remembered, what is not done twice."""
 
-import base64
 import hashlib
 import io
-import json
 import os
-import random
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import NotApplicable, UserError
 from harden_mail.passwords import audit, audit_lists, notebook
-from harden_mail.passwords.account import Account
-from harden_mail.passwords.guessing import run as guessing
 from harden_mail.passwords.guessing import worker
-from harden_mail.passwords.hashes.base import Unreadable
 from harden_mail.passwords.stores import registry, sql_client
-from harden_mail.passwords.stores.store import Store
-from harden_mail.paths import BLOCK_NOTEBOOK, PASSWORDS_LOCK, PASSWORDS_QUESTION, PASSWORDS_STATE
-
-USERS = "/etc/dovecot/users"
-PARAMETERS = {
-    "state": "present",
-    "stores": [{"store": "dovecot-passwd-file", "path": USERS}],
-    "exclude": [],
-    "budget_seconds": 60,
-    "budget_seconds_per_account": None,
-    "budget_guesses_per_account": None,
-    "cores": 1,
-    "max_load": 100000,
-    "max_age_days": None,
-    "mask_accounts": False,
-    "name_guessed": True,
-    "limit_listed": 20,
-    "lists": [],
-    "hibp_file": None,
-    "lists_id": None,
-    "lists_archive": None,
-    "spent_seconds": 0,
-}
-QUOTAS = ((100, 10), (1000, 40))
-
-
-def sha(password):
-    return "{SHA}" + base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
-
-
-def ssha(password, salt=b"salt"):
-    return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
+from harden_mail.paths import PASSWORDS_LOCK, PASSWORDS_QUESTION, PASSWORDS_STATE
+from passwords_host import PARAMETERS, QUOTAS, USERS, Broken, Dated, later, of, run, sha, ssha, users
 
 
 @pytest.fixture(autouse=True)
@@ -98,19 +58,6 @@ def tried(monkeypatch):
 @pytest.fixture
 def system(tmp_path):
     return FakeSystem(tmp_path)
-
-
-def users(system, **accounts):
-    lines = ["{0}@example.com:{1}::::::\n".format(name, stored) for name, stored in accounts.items()]
-    system.write(USERS, "".join(lines))
-
-
-def run(system, check_mode=False, **changes):
-    return audit.run(system, dict(PARAMETERS, **changes), check_mode)
-
-
-def of(result, name):
-    return next(one for one in result["accounts"] if one["account"].partition("@")[0] == name)
 
 
 def test_what_is_said_of_a_host(system):
@@ -339,44 +286,6 @@ def test_days_count_from_the_first_audit_where_the_store_has_no_date(system, mon
     assert of(run(system), "bob")["unchanged_for_days"] == 0
 
 
-def later(monkeypatch, days):
-    today = audit.datetime.date.today() + audit.datetime.timedelta(days)
-
-    class Clock(audit.datetime.date):
-        @classmethod
-        def today(cls):
-            return today
-
-    monkeypatch.setattr(audit.datetime, "date", Clock)
-
-
-class Broken(Store):
-    """A store that tells one account and then breaks."""
-
-    name = "broken"
-
-    def __init__(self, system, _options):
-        super().__init__(system, {})
-        self.begin("")
-
-    def accounts(self):
-        yield audit_account("early", ssha("early1"))
-        raise UserError("The database does not answer.")
-
-
-class Dated(Broken):
-    name = "dated"
-
-    def accounts(self):
-        self.writers[""] = "alpha"
-        yield audit_account("old", ssha("x-x"), changed=10)
-
-
-def audit_account(name, stored, **values):
-    usual = {"scheme": "CRYPT", "store": "broken", "hints": (), "changed": None, "active": True}
-    return Account(name=name, stored=stored, **dict(usual, **values))
-
-
 @pytest.fixture
 def odd_stores(monkeypatch):
     monkeypatch.setitem(registry.STORES, "broken", Broken)
@@ -508,105 +417,6 @@ def test_who_is_left_out_is_told_by_ascii_letters_alone(system, name, is_left_ou
     assert (run(system, exclude=["kate@*"])["accounts_total"] == 0) is is_left_out
 
 
-def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):
-    users(system, bob=ssha("bob123"))
-    real = guessing.Guessing.run
-
-    def run_and_fail(self, between):
-        real(self, between)
-        raise UserError("A process that tried passwords was killed")
-
-    monkeypatch.setattr(guessing.Guessing, "run", run_and_fail)
-    with pytest.raises(UserError):
-        run(system)
-    monkeypatch.undo()
-    assert "account" in system.read(notebook.NOTEBOOK)
-
-
-# A whole audit in a process of its own, slow enough to be killed in the middle.
-SLOW = """
-import json, os, sys, time
-sys.path[:0] = sys.argv[1:3]
-from harden_mail.passwords import audit
-from harden_mail.passwords.guessing import jobs, worker
-from harden_mail.passwords.guessing import run as guessing
-from harden_mail.system import System
-
-real = worker.matcher
-def matcher(group, digests):
-    match = real(group, digests)
-    def slowly(words):
-        time.sleep(0.0002 * len(words))
-        return match(words)
-    return slowly
-worker.matcher = matcher
-guessing._WAVE, guessing._ALONE, worker._BLOCK, jobs.PIECE = 0.02, 0.0, 20, 0.005
-audit._SAVE_EVERY, audit._SAVE_SHARE = 0, 0
-audit.QUOTAS = ((100, 10), (600, 40))
-audit.general_batches = lambda *_: iter([([b"%d-" % number for number in range(900)], "digits")])
-audit.derived = lambda name, *_: iter([(b"a%d" % number, "account") for number in range(60)])
-result = audit.run(System(sys.argv[3]), json.loads(sys.argv[4]), False)
-for name in ("progress", "guessed"):
-    result.pop(name)
-result["evidence"] = [line for line in result["evidence"] if "Without" not in line]
-print(json.dumps(result, sort_keys=True))
-"""
-
-
-def test_killed_anywhere_and_run_again_it_ends_as_if_unbroken(tmp_path):
-    here = os.path.dirname(os.path.abspath(__file__))
-    paths = [os.path.join(os.path.dirname(os.path.dirname(here)), "module_utils"), here]
-    words = ["a5", "x-x", "899-", "30-", "a38", "400-", "x-y", "0-"]
-
-    def start(root):
-        arguments = [*paths, str(root), json.dumps(dict(PARAMETERS, cores=2))]
-        return subprocess.Popen(
-            [sys.executable, "-c", SLOW, *arguments], stdout=subprocess.PIPE, universal_newlines=True
-        )
-
-    for name in ("unbroken", "killed"):
-        (tmp_path / name).mkdir()
-        accounts = {"u{0}".format(n): ssha(word, b"%d" % n) for n, word in enumerate(words)}
-        users(FakeSystem(tmp_path / name), same=ssha("5-", b"0"), **accounts)
-    expected = start(tmp_path / "unbroken").communicate()[0]
-    assert len(json.loads(expected)["guessed_accounts"]) == 7
-    choice, kills = random.Random(7), 0
-    for _ in range(6):
-        process = start(tmp_path / "killed")
-        deadline = time.monotonic() + choice.uniform(0.25, 0.6)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        # Ends when none of its processes is left.
-        process.communicate()
-    assert kills >= 1
-    assert start(tmp_path / "killed").communicate()[0] == expected
-
-
-def test_a_store_that_is_down_lifts_no_block(system, odd_stores, monkeypatch):
-    class Flaky(Broken):
-        def accounts(self):
-            if down:
-                self.problem("", "the database does not answer")
-            return iter(() if down else [audit_account("bob", ssha("bob123"))])
-
-    monkeypatch.setitem(registry.STORES, "broken", Flaky)
-    users(system, info=ssha("info1"))
-    stores, down = [{"store": "broken"}, *PARAMETERS["stores"]], False
-    assert run(system, stores=stores)["knows_all"] is True
-    down = True
-    result = run(system, stores=stores)
-    assert (result["guessed_accounts"], result["knows_all"]) == (["info@example.com"], False)
-    # Nor is a loss made good while it is down.
-    system.remove(notebook.NOTEBOOK)
-    assert run(system, stores=stores)["knows_all"] is False
-    down = False
-    assert run(system, stores=stores, budget_seconds=0)["knows_all"] is False
-    assert run(system, stores=stores)["knows_all"] is True
-
-
 def test_a_loss_is_not_made_good_while_something_could_not_be_tried(system, monkeypatch):
     users(system, bob=ssha("bob123"))
     run(system)
@@ -622,44 +432,6 @@ def test_a_loss_is_not_made_good_while_something_could_not_be_tried(system, monk
     assert any("began anew" in line for line in result["evidence"])
     monkeypatch.setattr(worker, "matcher", real)
     assert run(system)["knows_all"] is True
-
-
-def test_an_audit_of_one_file_forgets_nobody_in_another(system):
-    users(system, bob=ssha("bob123"))
-    system.write("/etc/dovecot/more", "info@example.com:{0}::::::\n".format(ssha("info1")))
-    more = [{"store": "dovecot-passwd-file", "path": "/etc/dovecot/more"}]
-    assert run(system)["knows_all"] is True
-    result = run(system, stores=more)
-    assert (result["guessed_accounts"], result["knows_all"]) == (["info@example.com"], False)
-    result = run(system, stores=PARAMETERS["stores"] + more, budget_seconds=0)
-    assert (result["guessed_accounts"], result["knows_all"]) == (["bob@example.com", "info@example.com"], True)
-
-
-def test_another_password_lifts_a_block_also_where_a_line_is_malformed(system):
-    users(system, bob=ssha("bob123"))
-    system.write(USERS, system.read(USERS) + "no colon\n")
-    assert run(system)["guessed_accounts"] == ["bob@example.com"]
-    users(system, bob=ssha("x-x"))
-    system.write(USERS, system.read(USERS) + "no colon\n")
-    result = run(system)
-    assert (result["guessed_accounts"], result["knows_all"]) == ([], True)
-
-
-@pytest.mark.parametrize("form", ["!{0}", "{0}"])
-def test_who_was_disabled_for_a_while_is_known_at_once(system, odd_stores, monkeypatch, form):
-    class Disabling(Broken):
-        def accounts(self):
-            stored = form.format(ssha("early1")) if disabled else ssha("early1")
-            yield audit_account("early", stored, active=not disabled)
-
-    monkeypatch.setitem(registry.STORES, "broken", Disabling)
-    stores, disabled = [{"store": "broken"}], False
-    run(system, stores=stores)
-    disabled = True
-    result = run(system, stores=stores)
-    assert (result["guessed_accounts"], result["knows_all"]) == ([], True)
-    disabled = False
-    assert run(system, stores=stores, budget_seconds=0)["guessed_accounts"] == ["early"]
 
 
 def test_check_mode_says_that_more_is_to_be_tried(system):
@@ -707,220 +479,3 @@ def test_what_is_no_finite_number_is_refused(system, name, value):
 def test_no_guesses_at_an_account_are_no_limit(system):
     users(system, fine=ssha("x-x"))
     assert of(run(system, budget_guesses_per_account=0), "fine")["not_guessed_in"] == 1537
-
-
-# --- sources ----------------------------------------------------------------------------------------------
-
-
-def in_files(*names):
-    return [{"store": "dovecot-passwd-file", "path": "/etc/mail/{0}/passwd".format(name)} for name in names]
-
-
-def file_of(system, name, **accounts):
-    lines = ["{0}@{1}.example:{2}::::::\n".format(user, name, stored) for user, stored in accounts.items()]
-    system.write("/etc/mail/{0}/passwd".format(name), "".join(lines))
-
-
-def block(system, *accounts):
-    system.write(BLOCK_NOTEBOOK, json.dumps({"lists": {"password_audit": {"accounts": list(accounts)}}}))
-
-
-@pytest.fixture
-def two_files(system):
-    """Two files whose accounts were all guessed and are blocked; then both have another password in them."""
-    stores = in_files("a", "b")
-    for name in ("a", "b"):
-        file_of(system, name, bob=ssha("bob123"), info=ssha("info1"))
-    assert len(run(system, stores=stores)["guessed_accounts"]) == 4
-    block(system, "bob@a.example", "bob@b.example", "info@a.example", "info@b.example", "other@a.example")
-    for name in ("a", "b"):
-        file_of(system, name, bob=ssha("x-x"), info=ssha("info1"), new=ssha("new1"))
-    return stores
-
-
-@pytest.mark.parametrize("spoil", ["fifo", "removed", "directory", "no longer declared"])
-def test_a_source_that_is_not_read_freezes_its_own_accounts_only(system, two_files, monkeypatch, spoil):
-    stores, path = two_files, system.real("/etc/mail/b/passwd")
-    if spoil == "no longer declared":
-        stores = in_files("a")
-    else:
-        os.unlink(path)
-        if spoil == "fifo":
-            os.mkfifo(path)
-        elif spoil == "directory":
-            os.mkdir(path)
-    result = run(system, stores=stores)
-    assert result["guessed_accounts"] == ["info@a.example", "new@a.example"]
-    assert result["kept_accounts"] == ["bob@b.example", "info@b.example"]
-    assert result["knows_all"] is False
-    assert any(line.startswith("2 accounts with guessed passwords are in sources") for line in result["evidence"])
-    # As a source of which nobody knows more, it is forgotten after a time.
-    later(monkeypatch, notebook.KEPT_DAYS + 1)
-    result = run(system, stores=stores)
-    assert (result["kept_accounts"], result["knows_all"]) == ([], True)
-
-
-def test_when_it_can_be_read_again_it_decides_again(system, two_files):
-    path = system.real("/etc/mail/b/passwd")
-    os.rename(path, path + ".away")
-    assert run(system, stores=two_files)["kept_accounts"] == ["bob@b.example", "info@b.example"]
-    os.rename(path + ".away", path)
-    result = run(system, stores=two_files)
-    assert (result["kept_accounts"], result["knows_all"]) == ([], True)
-    assert result["guessed_accounts"] == ["info@a.example", "info@b.example", "new@a.example", "new@b.example"]
-
-
-def test_of_one_pattern_each_file_decides_for_itself(system):
-    stores = [{"store": "dovecot-passwd-file", "path": "/etc/mail/*/passwd"}]
-    for name in ("a", "b"):
-        file_of(system, name, bob=ssha("bob123"))
-    run(system, stores=stores)
-    block(system, "bob@a.example", "bob@b.example")
-    file_of(system, "a", other=ssha("x-x"))
-    os.unlink(system.real("/etc/mail/b/passwd"))
-    os.mkfifo(system.real("/etc/mail/b/passwd"))
-    result = run(system, stores=stores)
-    assert (result["guessed_accounts"], result["kept_accounts"]) == ([], ["bob@b.example"])
-
-
-def test_a_good_password_in_one_source_clears_no_bad_one_in_another(system):
-    stores = in_files("a", "b")
-    for name in ("a", "b"):
-        system.write("/etc/mail/{0}/passwd".format(name), "bob@x.example:{0}\n".format(ssha("bob123")))
-    run(system, stores=stores)
-    block(system, "bob@x.example")
-    system.write("/etc/mail/a/passwd", "bob@x.example:{0}\n".format(ssha("x-x")))
-    assert run(system, stores=stores)["guessed_accounts"] == ["bob@x.example"]
-    os.unlink(system.real("/etc/mail/b/passwd"))
-    assert run(system, stores=stores)["kept_accounts"] == ["bob@x.example"]
-    system.write("/etc/mail/b/passwd", "bob@x.example:{0}\n".format(ssha("y-y")))
-    result = run(system, stores=stores)
-    assert (result["guessed_accounts"], result["kept_accounts"]) == ([], [])
-
-
-def test_a_store_that_breaks_off_lifts_no_block_of_its_own(system, odd_stores, monkeypatch):
-    class Breaking(Broken):
-        def accounts(self):
-            yield audit_account("early", ssha("early1"))
-            if is_down:
-                raise UserError("The database does not answer.")
-            yield audit_account("late", ssha("late1"))
-
-    monkeypatch.setitem(registry.STORES, "broken", Breaking)
-    stores, is_down = [{"store": "broken"}], False
-    assert run(system, stores=stores)["guessed_accounts"] == ["early", "late"]
-    block(system, "early", "late")
-    is_down = True
-    result = run(system, stores=stores)
-    assert (result["guessed_accounts"], result["kept_accounts"]) == (["early"], ["late"])
-
-
-def test_after_a_loss_all_blocks_stay_and_new_ones_come(system):
-    users(system, bob=ssha("bob123"))
-    run(system)
-    block(system, "bob@example.com", "gone@example.com")
-    system.write(notebook.NOTEBOOK, "spoiled")
-    result = run(system, budget_seconds=0)
-    assert (result["guessed_accounts"], result["kept_accounts"]) == ([], ["bob@example.com", "gone@example.com"])
-    result = run(system)
-    assert (result["guessed_accounts"], result["kept_accounts"]) == (["bob@example.com"], [])
-
-
-def test_no_name_is_told_that_is_not_asked_for(system, two_files):
-    os.unlink(system.real("/etc/mail/b/passwd"))
-    assert run(system, stores=two_files, name_guessed=False)["kept_accounts"] == []
-
-
-def test_a_list_of_blocks_that_is_spoiled_is_a_sentence(system):
-    users(system, bob=ssha("bob123"))
-    system.write(BLOCK_NOTEBOOK, "[")
-    with pytest.raises(UserError, match=r"lists\.json, where it is remembered who may not send, can't be read"):
-        run(system)
-
-
-# --- what others make dear --------------------------------------------------------------------------------
-
-DEAR = "{OTP}sha1 999999999 seed 0123456789abcdef"
-
-
-def test_a_hash_that_takes_too_long_is_said_and_holds_nobody_up(system):
-    users(system, bob=ssha("bob123"), evil=DEAR, huge="$argon2id$v=19$m=8388608,t=1,p=1$c2FsdHNhbHQ$" + "A" * 43)
-    began = time.monotonic()
-    result = run(system)
-    assert time.monotonic() - began < 20
-    assert (result["guessed_accounts"], result["finished"]) == (["bob@example.com"], True)
-    told = " ".join(text for text in result["findings"] if text.startswith("Not tried"))
-    assert "one guess would take more than 3 seconds. evil@example.com." in told
-    assert "one guess would take 8,192 MiB of memory, and" in told
-    assert result["summary"]["tried"] == 1
-
-
-def test_who_was_guessed_stays_so_when_his_hash_is_found_too_dear(system, monkeypatch):
-    users(system, bob=ssha("bob123"))
-    run(system)
-
-    def check(_group):
-        raise Unreadable("one guess would take more than 3 seconds")
-
-    monkeypatch.setattr(audit.cost, "check", check)
-    result = run(system)
-    assert result["guessed_accounts"] == ["bob@example.com"]
-
-
-def test_reading_takes_no_more_than_half_of_the_budget_off_guessing(system, odd_stores, monkeypatch):
-    class Slow(Broken):
-        def accounts(self):
-            time.sleep(0.3)
-            yield audit_account("bob", ssha("bob123"))
-
-    monkeypatch.setitem(registry.STORES, "broken", Slow)
-    result = run(system, stores=[{"store": "broken"}], budget_seconds=0.2)
-    assert result["guessed_accounts"] == ["bob"]
-    assert result["progress"]["reading"] >= 0.3
-    given = []
-    monkeypatch.setattr(guessing.Guessing, "run", lambda self, _between: given.append(self.limits.seconds) or False)
-    for budget, least, most in ((0.2, 0.1, 0.1), (0.4, 0.2, 0.2), (60, 50, 59.7)):
-        result = run(system, stores=[{"store": "broken"}], budget_seconds=budget)
-        assert least <= given.pop() <= most
-        said = [text for text in result["findings"] if "the guessing had no more than" in text]
-        assert len(said) == (budget < 0.6)
-    monkeypatch.undo()
-    monkeypatch.setitem(registry.STORES, "broken", Slow)
-    assert run(system, stores=[{"store": "broken"}], budget_seconds=30)["guessed_accounts"] == ["bob"]
-    # Without any time, nothing but what is known is asked for.
-    assert run(system, stores=[{"store": "broken"}], budget_seconds=0)["findings"][1:] == []
-
-
-def test_no_seconds_of_an_account_are_no_limit(system):
-    users(system, fine=ssha("x-x"))
-    assert of(run(system, budget_seconds_per_account=0), "fine")["not_guessed_in"] == 1537
-
-
-# An audit of many rows in a process of its own: bytes of Python's objects for each, at most at once.
-MEMORY = """
-import json, sys, tracemalloc
-sys.path[:0] = sys.argv[1:3]
-from harden_mail.passwords import audit
-from harden_mail.system import System
-
-for number in range(2):
-    tracemalloc.start()
-    result = audit.run(System(sys.argv[3]), json.loads(sys.argv[4]), False)
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(result["accounts"]) == 20
-    print(most)
-"""
-
-
-@pytest.mark.parametrize("stored", ["ab{0:011d}", "$6$salt{0:06d}${0:086d}", "{{PLAIN}}x{0:015d}"])
-def test_an_account_takes_less_than_a_kibibyte_beside_its_row(tmp_path, stored):
-    system, rows = FakeSystem(tmp_path), 5000
-    text = "".join("user{0}@example.com:{1}\n".format(n, stored.format(n)) for n in range(rows))
-    system.write(USERS, text)
-    here = os.path.dirname(os.path.abspath(__file__))
-    paths = [os.path.join(os.path.dirname(os.path.dirname(here)), "module_utils"), here]
-    options = json.dumps(dict(PARAMETERS, budget_seconds=0))
-    out = subprocess.check_output([sys.executable, "-c", MEMORY, *paths, str(tmp_path), options])
-    for most in map(int, out.split()):
-        assert (most - len(text)) / rows < 1024

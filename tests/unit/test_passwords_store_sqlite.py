@@ -13,7 +13,7 @@ from fake_system import FakeSystem
 from harden_mail.passwords.stores import registry, sqlite_rows
 from harden_mail.untrusted_walk import NotRead
 from panel_hosts import ROOT, UIDS
-from test_passwords_store_sql import ODD, lite, sqlite_base
+from sql_client_stand_in import ODD, lite, sqlite_base
 
 QUERY = "SELECT a, b FROM people"
 FILE = "a b?.sqlite"
