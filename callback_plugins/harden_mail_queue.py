@@ -38,7 +38,7 @@ COUNTED = {
     "top_clients": "CAME FROM",
 }
 MOST_COUNTED = 10
-MOST_NAMED = 10
+LIST_LIMIT = 10
 # Of what is kept in quarantine, and of what a module says in its own words.
 MOST_RUNS, MOST_EVIDENCE = 100, 50
 # Columns that a cell has at most, so that the next ones have room; only the last may take all that is left.
@@ -140,7 +140,7 @@ def look(host, answer, columns):
     if answer["unreadable_total"]:
         lines += ["", "  NOT READABLE, AND NOT TOUCHED: {0}".format(number(answer["unreadable_total"], "file"))]
         lines += [
-            "  {0}: {1}".format(clean(it["path"]), clean(it["reason"])) for it in answer["unreadable"][:MOST_NAMED]
+            "  {0}: {1}".format(clean(it["path"]), clean(it["reason"])) for it in answer["unreadable"][:LIST_LIMIT]
         ]
     return lines + quarantined(answer["quarantine"], columns)
 
@@ -221,7 +221,7 @@ def change(host, answer, columns):
         lines.append("  What was interrupted before {0} completed ({1})".format(verb, number(answer["resumed"], "run")))
     if answer["passed_over_total"]:
         lines.append("  Left as they were: {0}; run it again to take them".format(number(answer["passed_over_total"])))
-        lines += ["    {0}: {1}".format(it["id"], clean(it["reason"])) for it in answer["passed_over"][:MOST_NAMED]]
+        lines += ["    {0}: {1}".format(it["id"], clean(it["reason"])) for it in answer["passed_over"][:LIST_LIMIT]]
     lines += ["  " + clean(line) for line in answer["evidence"][:MOST_EVIDENCE]]
     if answer["run"]:
         command = "ansible-playbook playbooks/queue.yml --limit {0} -e queue_action=restore -e queue_run={1}"

@@ -251,7 +251,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.harden_mail import surface
+from ansible.module_utils.harden_mail import module_runner as surface
 from ansible.module_utils.harden_mail.host.facts import gather, why_not_applicable
 from ansible.module_utils.harden_mail.system import System
 

@@ -261,9 +261,9 @@ not_applicable:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.passwords.audit import run
 from ansible.module_utils.harden_mail.passwords.guessing.process_guard import protect
-from ansible.module_utils.harden_mail.surface import run_module
 from ansible.module_utils.harden_mail.system import System
 
 LIST_ARGUMENTS = {

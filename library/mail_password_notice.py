@@ -167,8 +167,8 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.passwords.notice import run
-from ansible.module_utils.harden_mail.surface import run_module
 from ansible.module_utils.harden_mail.system import System
 
 # An audit's token says nothing by itself, and yet is nobody's business. no_log is off: it would blank out names that

@@ -197,8 +197,8 @@ not_applicable:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.harden_mail.logs.guard import GUARD_ARGUMENTS
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.pop.control import LOOPBACK, run
-from ansible.module_utils.harden_mail.surface import run_module
 from ansible.module_utils.harden_mail.system import System
 
 BACKENDS = ["postfix_dovecot", "postfix_courier", "qmail_dovecot", "qmail_courier", "plesk"]

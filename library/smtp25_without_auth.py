@@ -23,11 +23,13 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  mend:
+  remediate:
     description:
       - Whether to change Postfix. With V(false) the result has a finding when AUTH is offered, and nothing changes.
+      - Its former name C(mend) is deprecated and goes in 1.0.0.
     type: bool
     default: true
+    aliases: [mend]
   config_dirs:
     description:
       - Configuration directories of the Postfix instances, as RV(ignore:mail_host.mta.instances) of
@@ -58,7 +60,7 @@ EXAMPLES = r"""
 
 - name: Only say whether port 25 offers AUTH
   smtp25_without_auth:
-    mend: false
+    remediate: false
 
 - name: Take AUTH off port 25, although a printer and whoever the guessers found still use it
   smtp25_without_auth:
@@ -144,8 +146,8 @@ not_applicable:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.harden_mail.logs.guard import GUARD_ARGUMENTS
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.port25.control import run
-from ansible.module_utils.harden_mail.surface import run_module
 from ansible.module_utils.harden_mail.system import System
 
 
@@ -154,7 +156,12 @@ def main():
         argument_spec=dict(
             GUARD_ARGUMENTS,
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
-            mend={"type": "bool", "default": True},
+            remediate={
+                "type": "bool",
+                "default": True,
+                "aliases": ["mend"],
+                "deprecated_aliases": [{"name": "mend", "version": "1.0.0", "collection_name": "harden_mail"}],
+            },
             config_dirs={"type": "list", "elements": "path"},
         ),
         # The host's log does not name accounts, nor who is guessed.

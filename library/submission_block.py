@@ -207,7 +207,7 @@ not_applicable:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.harden_mail.block.control import run
-from ansible.module_utils.harden_mail.surface import run_module
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.system import System
 
 

@@ -224,7 +224,7 @@ findings:
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.harden_mail.firewall.submission import run
 from ansible.module_utils.harden_mail.logs.guard import GUARD_ARGUMENTS
-from ansible.module_utils.harden_mail.surface import run_module
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.system import System
 
 

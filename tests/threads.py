@@ -12,7 +12,7 @@ import time
 import pytest
 
 # For those that end by themselves once their server has closed its connections.
-PATIENCE = 10
+END_TIMEOUT = 10
 
 
 def others():
@@ -28,7 +28,7 @@ def others():
 @pytest.fixture(autouse=True)
 def all_threads_end():
     yield
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + END_TIMEOUT
     for thread in others():
         thread.join(max(0, end - time.monotonic()))
     assert others() == []

@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     """What is to be done.
 
     changes: what differs on the host, in the order in which it must be changed; one without a name (``what``) is a step
-        that nobody is told of
+        that nobody is result_of of
     during: the notebook while they are made: it must fit the host before each of them and after it
     after: the notebook when they are made; {}: none
     """
@@ -93,8 +93,8 @@ def enforce(
     :param arm: given all changes, called before the first is made
     :param proof: called when they are made; if it raises UserError, they are undone
     :param finish: called when they are made and verified; with it, the notebook says only then that they are done
-    :param notes_are_news: a change of the notebook alone is told, too
-    :returns: as :func:`told`
+    :param notes_are_news: a change of the notebook alone is result_of, too
+    :returns: as :func:`result_of`
     :raises UserError: a change failed, and what was done is undone; or a difference is left
     """
     before = notebook.read()
@@ -118,10 +118,10 @@ def enforce(
     named = [change for change in everything if change.what]
     # Our own notebook is not the host's state: it is written, but it is no news.
     shown = [change for change in named if change.what != notebook.path]
-    return told(shown or (named if notes_are_news else []))
+    return result_of(shown or (named if notes_are_news else []))
 
 
-def told(changes: Sequence[Change]) -> Dict[str, Any]:
+def result_of(changes: Sequence[Change]) -> Dict[str, Any]:
     """What a module says of changes: ``changed`` (bool), ``steps`` (list of str), ``diff`` {before, after}."""
     return {"changed": bool(changes), "steps": [change.what for change in changes], "diff": as_diff(changes)}
 

@@ -31,7 +31,7 @@ LARGEST_FILE = 256 << 20
 _CHUNK = 1 << 20
 
 # Seconds for a command to end when nobody reads it any more, and again when it was asked to.
-GRACE = 3
+END_TIMEOUT = 3
 
 
 class System:
@@ -122,7 +122,7 @@ class System:
             finally:
                 # A command that still has something to say dies of the closed pipe: a negative status.
                 pipe.close()
-                status = _ended(process, silence if raw.has_ended else GRACE)
+                status = _ended(process, silence if raw.has_ended else END_TIMEOUT)
             if status > 0:
                 errors.seek(0)
                 raise CommandError(argv, status, errors.read().decode("utf-8", "surrogateescape"))
@@ -330,7 +330,7 @@ def _ended(process: subprocess.Popen, patience: Optional[float]) -> int:
 
     One that writes nothing would not notice that its pipe is closed.
     """
-    for seconds, end in ((patience, process.terminate), (GRACE, process.kill)):
+    for seconds, end in ((patience, process.terminate), (END_TIMEOUT, process.kill)):
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:

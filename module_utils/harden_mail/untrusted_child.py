@@ -16,7 +16,7 @@ import time
 from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, NamedTuple, Tuple
 
 from .errors import UserError
-from .surface import place_of
+from .module_runner import place_of
 from .untrusted_walk import NotRead, trusted_users
 
 

@@ -25,7 +25,7 @@ TOO_LONG = "The host's answer was not understood, so nothing of it counts: it is
 )
 
 # As many messages do mail_queue and mail_queue_info list where they are not told.
-LISTED = 20
+LIST_LIMIT = 20
 
 # Names in these go to other modules as they are; ansible-core shows none of them before the answer is checked.
 HANDED = ("ansible_facts", "guessed", "guessed_accounts", "kept_accounts")
@@ -204,9 +204,9 @@ def checked(module, answer, said=None):
 def _listed(options):
     """How many messages a module was asked for; what is no number is for the module to refuse."""
     try:
-        return max(0, int((options or {}).get("limit_listed", LISTED)))
+        return max(0, int((options or {}).get("limit_listed", LIST_LIMIT)))
     except (TypeError, ValueError):
-        return LISTED
+        return LIST_LIMIT
 
 
 def quietened(output):

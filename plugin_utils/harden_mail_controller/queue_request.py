@@ -16,7 +16,7 @@ STATES = {
     "delete": "deleted",
 }
 NUMBER = re.compile(r"[0-9]+\Z")
-LISTED = 20
+LIST_LIMIT = 20
 
 
 class Request:
@@ -34,7 +34,7 @@ class Request:
         self.action = raw(task_vars, "queue_action", "list")
         self._run = raw(task_vars, "queue_run")
         self._confirm = raw(task_vars, "queue_confirm")
-        self._limit = raw(task_vars, "queue_limit", LISTED)
+        self._limit = raw(task_vars, "queue_limit", LIST_LIMIT)
         self._select = selection(raw(task_vars, "queue_select", {}))
         self._all = truth(raw(task_vars, "queue_all", False))
 

@@ -169,7 +169,7 @@ def test_what_was_left_is_named_with_its_reason():
     lines = text_of(done(matched=60, moved=0, passed_over=passed_over, passed_over_total=60)).splitlines()
     assert lines[1] == "  Left as they were: 60; run it again to take them"
     assert lines[2] == "    4X0: being delivered"
-    assert len(lines) == 2 + tables.MOST_NAMED
+    assert len(lines) == 2 + tables.LIST_LIMIT
 
 
 def test_nothing_selected_is_said():

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from harden_mail.passwords.guessing import jobs, lanes, worker
+from harden_mail.passwords.guessing import jobs, speed_groups, worker
 from harden_mail.passwords.guessing import run as guessing
 from harden_mail.passwords.guessing.jobs import Target
 from harden_mail.passwords.guessing.rounds import Words
@@ -34,7 +34,7 @@ PLACES = {"_WAVE": guessing, "_ALONE": guessing, "PIECE": jobs, "_BLOCK_SECONDS"
 
 def slow_are(monkeypatch, kind, seconds=0.01):
     """Have groups of a kind taken for slow ones, of which a guess takes so long."""
-    for module in (guessing, lanes):
+    for module in (guessing, speed_groups):
         monkeypatch.setattr(module, "speed_class", lambda group: "slow" if group[0] == kind else "plain")
     monkeypatch.setattr(guessing.cost, "seconds", lambda group: seconds if group[0] == kind else 1e-6)
 

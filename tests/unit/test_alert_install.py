@@ -326,7 +326,7 @@ def test_absent_takes_away_all_of_it_and_nothing_else(host):
 
 def test_absent_waits_for_a_run_that_is_at_work(cron_host, monkeypatch):
     cron_host.run()
-    monkeypatch.setattr(install, "PATIENCE", 0.1)
+    monkeypatch.setattr(install, "RUN_TIMEOUT", 0.1)
     with turn.only_one(cron_host.system), pytest.raises(UserError, match="is at work"):
         cron_host.run(state="absent")
     assert not cron_host.system.exists(CRON)

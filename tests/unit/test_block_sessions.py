@@ -124,7 +124,7 @@ def test_a_line_that_anybody_may_have_written_saves_no_session(host, journal):
 
 
 def test_sessions_are_ended_when_somebody_is_newly_blocked_and_told_when_they_can_not_be(host, monkeypatch):
-    monkeypatch.setattr(sessions, "PATIENCE", 0.0)
+    monkeypatch.setattr(sessions, "CUT_TIMEOUT", 0.0)
     process(host, 10, ["-n", "submission", "-t", "inet", "-u"], 1, 100)
     result = run(host, accounts=["a@x"])
     assert [line for line, _ in host.calls if line.startswith("ss -K")]

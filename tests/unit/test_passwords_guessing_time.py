@@ -6,8 +6,8 @@ import os
 import time
 
 import pytest
-from harden_mail.passwords.guessing import lanes, worker
 from harden_mail.passwords.guessing import run as guessing
+from harden_mail.passwords.guessing import speed_groups, worker
 from harden_mail.passwords.guessing.rounds import Stream, Words
 from harden_mail.passwords.guessing.run import Guessing
 from harden_mail.passwords.hashes import parse as hashes
@@ -209,10 +209,10 @@ def dear_ones(monkeypatch, pause=0.02, usual=0.0005):
     def cost_of(group):
         return usual if group[3] else pause
 
-    for module in (guessing, lanes):
+    for module in (guessing, speed_groups):
         monkeypatch.setattr(module, "speed_class", lambda group: "slow")
     monkeypatch.setattr(guessing.cost, "seconds", cost_of)
-    monkeypatch.setattr(lanes, "_DEAR_SECONDS", pause / 4)
+    monkeypatch.setattr(speed_groups, "_DEAR_SECONDS", pause / 4)
     monkeypatch.setattr(guessing, "_WAVE", 0.05)
     real = hashes.matcher
 
@@ -262,7 +262,7 @@ def test_dear_hashes_hold_up_nobody_however_many_they_are(monkeypatch, number):
 @pytest.mark.parametrize("crowds", [1, 5])
 def test_thousands_of_accounts_of_one_hold_up_nobody(monkeypatch, crowds):
     now = dear_ones(monkeypatch)
-    monkeypatch.setattr(lanes, "MOST_OF_ONE", 8)
+    monkeypatch.setattr(speed_groups, "MOST_OF_ONE", 8)
     # Whatever others had in former runs: these have new hashes each night, and had none.
     weak = [target("weak{0}".format(n), ssha(b"word60", b"%d" % n), crowd="c{0}".format(n % 2)) for n in range(8)]
     for one in weak:
@@ -286,7 +286,7 @@ def test_thousands_of_accounts_of_one_hold_up_nobody(monkeypatch, crowds):
 
 def test_crowds_alone_share_all_of_the_time(monkeypatch):
     dear_ones(monkeypatch)
-    monkeypatch.setattr(lanes, "MOST_OF_ONE", 2)
+    monkeypatch.setattr(speed_groups, "MOST_OF_ONE", 2)
     targets = [target("x{0}".format(n), ssha(b"word5", b"%d" % n), crowd=n % 2) for n in range(8)]
     targets += [target("dear{0}".format(n), sha(b"word5"), crowd=n % 2) for n in range(8)]
     assert guess(targets) is True and all(one.entry.kind == "common" for one in targets)
@@ -295,7 +295,7 @@ def test_crowds_alone_share_all_of_the_time(monkeypatch):
 def test_dear_hashes_have_the_same_time_as_others(monkeypatch):
     dear_ones(monkeypatch)
     # So that it is nothing but their share that decides.
-    monkeypatch.setattr(lanes, "_DEAR_SECONDS", 1e9)
+    monkeypatch.setattr(speed_groups, "_DEAR_SECONDS", 1e9)
     cheap = [target("cheap{0}".format(n), ssha(b"x-x", b"%d" % n)) for n in range(3)]
     dear = target("dear", sha(b"x-x"))
     everybody = Guessing([dear, *cheap], WORDS, NO_LIMITS._replace(seconds=1.0), mac)
@@ -324,7 +324,7 @@ def test_who_had_the_time_of_an_account_is_behind(monkeypatch):
     for one in cheap:
         one.group = hashes.Group(("PLAIN",))
     monkeypatch.setattr(guessing.cost, "seconds", lambda group: 0.02 if group[0] == "HASH" else 1e-6)
-    monkeypatch.setattr(lanes, "speed_class", lambda group: "slow" if group[0] == "HASH" else "plain")
+    monkeypatch.setattr(speed_groups, "speed_class", lambda group: "slow" if group[0] == "HASH" else "plain")
     monkeypatch.setattr(worker, "matcher", hashes.matcher)
     everybody = Guessing([dear, *cheap], WORDS, NO_LIMITS._replace(seconds_per_account=0.001), mac)
     dear.entry.seconds = 0.002

@@ -201,7 +201,7 @@ def test_a_server_that_goes_silent_is_a_problem(tmp_path, declared):
             raise CommandError(argv, None, "no answer within {0} seconds".format(silence))
 
     opened = registry.open_store(Silent(tmp_path, {"plesk": ""}), declared)
-    assert list(opened.accounts()) == [] and waits == [sql_client.SILENCE]
+    assert list(opened.accounts()) == [] and waits == [sql_client.SILENCE_TIMEOUT]
     (sentence,) = opened.problems
     assert "no answer within 60 seconds" in sentence
 

@@ -291,7 +291,7 @@ def test_the_loop_gives_up_at_last(host):
     lines = [[(NOON + number, LOGIN.format("192.0.2.1", 7))] for number in range(500)]
     caught, waits = loop(host, Lines(*lines))
     assert caught.type is UserError and "for long" in str(caught.value)
-    assert len(waits) == follower.PATIENCE + 1
+    assert len(waits) == follower.DATABASE_TIMEOUT + 1
 
 
 def test_failures_that_ended_are_forgotten(host):

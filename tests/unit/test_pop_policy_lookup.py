@@ -153,7 +153,7 @@ def test_the_installed_program_serves_a_socket_until_it_is_closed(base, installe
 @pytest.mark.parametrize(("answers", "expected"), [([b"8:OK DUNNO,"], True), ([b"", b"11:TEMP reason,"], False)])
 def test_the_proof_is_that_the_table_answers(tmp_path, monkeypatch, answers, expected):
     path = str(tmp_path / "socket")
-    monkeypatch.setattr(program, "PATIENCE", 30 if expected else 0.3)
+    monkeypatch.setattr(program, "ANSWER_TIMEOUT", 30 if expected else 0.3)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(5)
@@ -170,7 +170,7 @@ def test_the_proof_is_that_the_table_answers(tmp_path, monkeypatch, answers, exp
 
 
 def test_the_proof_fails_where_nothing_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr(program, "PATIENCE", 0.05)
+    monkeypatch.setattr(program, "ANSWER_TIMEOUT", 0.05)
     path = str(tmp_path / "socket")
     monkeypatch.setattr(program.sys, "argv", ["x", "--answers", path, "relay"])
     assert path in program.main()

@@ -206,7 +206,7 @@ def test_the_built_program_says_in_a_line_what_it_lacks(tmp_path):
 
 
 def test_a_port_that_nothing_listens_on_is_no_answer(monkeypatch):
-    monkeypatch.setattr(program, "PATIENCE", 0.3)
+    monkeypatch.setattr(program, "ANSWER_TIMEOUT", 0.3)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         assert not program.answers(*listening.getsockname())

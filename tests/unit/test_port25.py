@@ -97,7 +97,7 @@ def make_host(tmp_path, monkeypatch):
 
 def params(**given_options):
     found = {name: option["default"] for name, option in GUARD_ARGUMENTS.items()}
-    found.update(state="present", mend=True, config_dirs=["/etc/postfix"], log_journal=False)
+    found.update(state="present", remediate=True, config_dirs=["/etc/postfix"], log_journal=False)
     return dict(found, **given_options)
 
 
@@ -152,10 +152,10 @@ def test_where_no_auth_is_offered_nothing_changes(make_host):
     }
 
 
-def test_only_reports_when_it_may_not_mend(make_host, tmp_path):
+def test_only_reports_when_it_may_not_remediate(make_host, tmp_path):
     host = make_host()
     before = tree(tmp_path)
-    result = run(host, params(mend=False), False)
+    result = run(host, params(remediate=False), False)
     assert not result["changed"]
     assert "submission_firewall_no_auth_on_25: true" in result["findings"][0]
     assert "smtp/inet in /etc/postfix/master.cf" in result["findings"][0]
@@ -165,7 +165,7 @@ def test_only_reports_when_it_may_not_mend(make_host, tmp_path):
 def test_a_server_that_was_not_reloaded_is(make_host):
     host = make_host(MENDED)
     host.serving = MASTER
-    assert run(host, params(mend=False), False)["findings"]
+    assert run(host, params(remediate=False), False)["findings"]
     assert run(host, params(), True)["changed"]
     assert run(host, params(), False)["changed"]
     assert host.serving == MENDED and not run(host, params(), False)["changed"]

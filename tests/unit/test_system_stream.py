@@ -39,7 +39,7 @@ def test_leaving_early_ends_one_that_goes_on_writing():
 @pytest.mark.parametrize("text", ("echo $$; exec sleep 60", "trap '' TERM; echo $$; while :; do sleep 0.05; done"))
 @pytest.mark.parametrize("silence", (None, 30))
 def test_leaving_early_ends_one_that_writes_nothing(monkeypatch, text, silence):
-    monkeypatch.setattr(system, "GRACE", 0.05)
+    monkeypatch.setattr(system, "END_TIMEOUT", 0.05)
     with system.System().stream(shell(text), silence=silence) as output:
         pid = int(output.readline())
     assert not is_running(pid)
@@ -52,7 +52,7 @@ def test_leaving_early_ends_one_that_writes_nothing(monkeypatch, text, silence):
 
 @pytest.mark.parametrize("text", ("echo $$; exec sleep 60", "trap '' TERM; echo $$; while :; do sleep 0.05; done"))
 def test_one_that_falls_silent_is_killed(monkeypatch, text):
-    monkeypatch.setattr(system, "GRACE", 0.05)
+    monkeypatch.setattr(system, "END_TIMEOUT", 0.05)
     lines = []
     with pytest.raises(CommandError) as raised, system.System().stream(shell(text), silence=0.5) as output:
         lines.extend(output)
@@ -61,7 +61,7 @@ def test_one_that_falls_silent_is_killed(monkeypatch, text):
 
 
 def test_one_that_closes_its_output_and_stays_is_killed_if_silence_is_limited(monkeypatch):
-    monkeypatch.setattr(system, "GRACE", 0.05)
+    monkeypatch.setattr(system, "END_TIMEOUT", 0.05)
     with system.System().stream(shell("echo $$; exec sleep 60 >&-"), silence=0.5) as output:
         (line,) = output
     assert not is_running(int(line))

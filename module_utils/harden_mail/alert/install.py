@@ -39,7 +39,7 @@ from .store import Store
 OF_OTHERS = -1
 
 # Seconds to wait for a run of the program that is at work while it is taken away.
-PATIENCE = 30
+RUN_TIMEOUT = 30
 
 # Seconds; the program itself ends a drill earlier.
 DRILL_TAKES = program.DRILL + 60
@@ -193,7 +193,7 @@ class Install:
         if check_mode:
             yield
             return
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + RUN_TIMEOUT
         while True:
             try:
                 with turn.only_one(self.system):
@@ -204,7 +204,7 @@ class Install:
                 if time.monotonic() > end:
                     raise UserError(
                         "A run of {0} is at work and has not ended within {1} seconds; its job is taken away, the rest "
-                        "is not. Run this again in five minutes.".format(ALERT_PROGRAM, PATIENCE)
+                        "is not. Run this again in five minutes.".format(ALERT_PROGRAM, RUN_TIMEOUT)
                     ) from None
                 time.sleep(0.5)
 

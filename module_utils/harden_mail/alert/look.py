@@ -3,12 +3,12 @@
 import re
 
 from ..errors import UserError
+from ..module_runner import place_of
 from ..queue.count import count_queue
 from ..queue.queues import open_queue
 from ..queue.summary import Summary
-from ..surface import place_of
 from . import conditions, ways
-from .notice import NAMED
+from .notice import LIST_LIMIT
 
 # Messages that are read for the text of an alarm; with more, it says so.
 READ = 100000
@@ -56,7 +56,7 @@ class Seen:
         """Read the messages, if that was not done yet. Where it fails there is an alert nevertheless."""
         if self.summary is not None:
             return
-        found, is_all = Summary(NAMED), False
+        found, is_all = Summary(LIST_LIMIT), False
         try:
             with ways.deadline(READING):
                 for message in self._queue.messages():

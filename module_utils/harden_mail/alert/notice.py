@@ -121,7 +121,7 @@ _OTHERS = {
 }
 
 # Lines of each list of the busiest.
-NAMED = 5
+LIST_LIMIT = 5
 
 
 def notice(kind, host, language, now, sequence, since, **facts):
@@ -216,8 +216,8 @@ def _table(words, known):
 def _set_aside(words, aside):
     if not aside:
         return []
-    named = ["  " + line for line in aside[-NAMED:]]
-    return ["", words["aside"].format(number=len(aside))] + (["  ..."] if len(aside) > NAMED else []) + named
+    named = ["  " + line for line in aside[-LIST_LIMIT:]]
+    return ["", words["aside"].format(number=len(aside))] + (["  ..."] if len(aside) > LIST_LIMIT else []) + named
 
 
 def _busiest(words, summary, read):
@@ -225,9 +225,9 @@ def _busiest(words, summary, read):
         return []
     lines = []
     for name in ("top_origins", "top_clients", "top_senders", "top_recipient_domains", "top_subjects"):
-        entries = summary[name][:NAMED]
+        entries = summary[name][:LIST_LIMIT]
         # Of who needed no password, the address is the origin.
-        if not entries or (name == "top_clients" and _are_clients(summary["top_origins"][:NAMED])):
+        if not entries or (name == "top_clients" and _are_clients(summary["top_origins"][:LIST_LIMIT])):
             continue
         lines += ["", words[name] + (" " + words["of_first"].format(read=read) if read else "")]
         lines += ["  {0:>7}  {1}".format(entry["count"], _shown(words, name, entry["value"])) for entry in entries]

@@ -18,8 +18,8 @@ import syslog
 import time
 
 from ..errors import UserError
+from ..module_runner import place_of
 from ..paths import ALERT_CONFIG
-from ..surface import place_of
 from ..system import System
 from ..text import printable
 from . import blind, conditions, privileges, ways

@@ -14,7 +14,7 @@ from . import engine, sessions
 from .lists import NOBODY, Naming, as_blocked, as_reason, fold, union
 from .postfix import TABLES, PostfixPart, is_inbound, takers
 
-MOST_LISTED = 50
+LIST_LIMIT = 50
 
 NOT_KNOWN = "There is no Postfix on this host that could keep an account from sending."
 NO_SWITCH = (
@@ -122,7 +122,7 @@ class _Run:
             senders=preview.get("cutoffs", []),
             senders_total=preview.get("cutoffs_total", 0),
             covered_since=preview.get("covered_since"),
-            blocked=everybody[:MOST_LISTED],
+            blocked=everybody[:LIST_LIMIT],
             blocked_total=len(everybody),
             newly_blocked=self._listed(self.new_accounts, self.new_addresses),
             lifted=self._listed(*self.lifted),
@@ -130,7 +130,7 @@ class _Run:
         )
 
     def _listed(self, accounts, networks):
-        return sorted(_shown(accounts, self.params) + list(networks))[:MOST_LISTED]
+        return sorted(_shown(accounts, self.params) + list(networks))[:LIST_LIMIT]
 
     def _senders(self):
         """Who of the newly blocked has sent lately, as :func:`guard.guard` says it."""

@@ -28,7 +28,7 @@ BOOTTIME = 7  # CLOCK_BOOTTIME, what the kernel counts a process's start by
 TICK = 0.02
 
 # Seconds until a session that was cut must be gone, and how many are cut by one command.
-PATIENCE = 3.0
+CUT_TIMEOUT = 3.0
 AT_ONCE = 50
 
 
@@ -127,7 +127,7 @@ def cuts(sessions):
 
 def left(system, sessions):
     """Those whose connection is still there after a while: list of :class:`Session`."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + CUT_TIMEOUT
     while True:
         there = _connections(system)
         open_still = [session for session in sessions if session.inode in there]

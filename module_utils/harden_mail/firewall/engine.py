@@ -4,7 +4,7 @@ import copy
 from typing import Any, Dict, List, Optional
 
 from ..changes import Change, make
-from ..enforce import Memory, Notebook, Plan, told
+from ..enforce import Memory, Notebook, Plan, result_of
 from ..enforce import enforce as carry_out
 from ..errors import UserError
 from ..paths import CONFIGURATION, FIREWALL_LOCK, FIREWALL_NOTEBOOK
@@ -80,7 +80,7 @@ def confirm(system: System, check_mode: bool = False) -> Dict[str, Any]:
         changes = rollback.disarming(system)
         if not check_mode:
             make(system, changes, _notebook(system).perform)
-        return _result(system, "", "", None, told(changes))
+        return _result(system, "", "", None, result_of(changes))
 
 
 def _notebook(system: System) -> Notebook:

@@ -9,8 +9,8 @@ import time
 
 from ..block.engine import listed
 from ..errors import NotApplicable, UserError
+from ..module_runner import place_of
 from ..paths import PASSWORDS_LOCK, PASSWORDS_QUESTION, PASSWORDS_STATE
-from ..surface import place_of
 from ..text import ascii_lower, printable
 from . import notebook
 from . import result as told
@@ -178,10 +178,10 @@ class _Audit:
         knows_all = self._notebook.is_whole and not self._notebook.missed()
         seconds = time.monotonic() - self._began + self._params["spent_seconds"]
         is_look = self._is_check and not is_finished
-        course = told.Course(
+        audit_run = told.AuditRun(
             is_finished, is_look, seconds, guessing.waited, self._excluded, self._problems, self._notes(guessing, kept)
         )
-        answer = told.result(self._checked, self._params, course)
+        answer = told.result(self._checked, self._params, audit_run)
         everyone, behind = guessing.reached()
         progress = {
             "accounts": len(self._targets),

@@ -26,7 +26,7 @@ DAY = 86400
 # So long is remembered whom nobody asks about any more.
 KEPT_DAYS = 400
 
-MOST_LISTED = 50
+LIST_LIMIT = 50
 
 # As it may stand in a header, where sendmail reads it: nothing in it has a meaning there but the @.
 ADDRESS = re.compile(r"[!#-'*+\-./0-9=?@A-Z^_`a-z{|}~]{1,254}\Z")
@@ -374,7 +374,7 @@ def _result(sent, later, refused, adminless, check_mode):
         )
     return {
         "changed": bool(sent),
-        "told": accounts[:MOST_LISTED],
+        "told": accounts[:LIST_LIMIT],
         "told_total": len(accounts),
         "notices": len(sent),
         "notices_left": len(later),

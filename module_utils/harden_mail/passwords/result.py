@@ -6,7 +6,7 @@ from collections import Counter, namedtuple
 from ..text import ascii_lower, folds_to_ascii, masked, printable
 
 # Names that one sentence lists at most.
-_NAMES = 5
+_LIST_LIMIT = 5
 
 # Characters of a token: as many as tell two passwords of an account apart.
 _TOKEN = 16
@@ -82,15 +82,15 @@ class Checked:
 #   excluded:    number of accounts
 #   problems:    list of sentences on what could not be read
 #   notes:       list of sentences, what else is to be known
-Course = namedtuple("Course", "is_finished is_look seconds waited excluded problems notes")
+AuditRun = namedtuple("AuditRun", "is_finished is_look seconds waited excluded problems notes")
 
 
-def result(checked, options, course):
+def result(checked, options, audit_run):
     """The module's result but for ``changed`` and ``progress``.
 
     :param list checked: of :class:`Checked`
     :param dict options: ``max_age_days``, ``mask_accounts``, ``name_guessed``, ``limit_listed``
-    :param Course course: how it went
+    :param AuditRun audit_run: how it went
     """
     shown = masked if options["mask_accounts"] else printable
     ranked = sorted(checked, key=lambda one: _rank(one, options))
@@ -112,10 +112,10 @@ def result(checked, options, course):
             for _, one in sorted(first.items())
             if options["name_guessed"]
         ],
-        "summary": _summary(checked, options, course),
-        "finished": course.is_finished,
-        "findings": _findings(ranked, options, course, shown),
-        "evidence": _evidence(checked, course),
+        "summary": _summary(checked, options, audit_run),
+        "finished": audit_run.is_finished,
+        "findings": _findings(ranked, options, audit_run, shown),
+        "evidence": _evidence(checked, audit_run),
     }
 
 
@@ -165,7 +165,7 @@ def _account(one, options, shown):
     }
 
 
-def _summary(checked, options, course):
+def _summary(checked, options, audit_run):
     tried = [one for one in checked if not one.reason]
     return {
         "accounts": len(checked),
@@ -179,7 +179,7 @@ def _summary(checked, options, course):
         "weak_scheme": sum(1 for one in tried if one.weak),
         "same_password": sum(1 for one in tried if one.same),
         "not_tried": dict(Counter(one.reason for one in checked if one.reason)),
-        "excluded": course.excluded,
+        "excluded": audit_run.excluded,
     }
 
 
@@ -187,7 +187,7 @@ def _bucket(within):
     return "more" if within is None else str(within)
 
 
-def _findings(ranked, options, course, shown):
+def _findings(ranked, options, audit_run, shown):
     limit = options["limit_listed"]
     empty = [one for one in ranked if one.kind == "empty"]
     guessed = [one for one in ranked if one.kind not in (None, "empty")]
@@ -205,7 +205,7 @@ def _findings(ranked, options, course, shown):
         )
         + _not_tried([one for one in ranked if one.reason and not one.is_harmless], shown)
         + _unnamed([one for one in ranked if one.kind and not _is_fit(one.name)], options)
-        + course.problems
+        + audit_run.problems
     )
 
 
@@ -247,8 +247,8 @@ def _not_tried(accounts, shown):
         reasons.setdefault((one.store, one.reason), []).append(one.name)
     told = []
     for (store, reason), names in reasons.items():
-        some = ", ".join(shown(name) for name in names[:_NAMES])
-        more = " and {0:,} more".format(len(names) - _NAMES) if len(names) > _NAMES else ""
+        some = ", ".join(shown(name) for name in names[:_LIST_LIMIT])
+        more = " and {0:,} more".format(len(names) - _LIST_LIMIT) if len(names) > _LIST_LIMIT else ""
         told.append("Not tried, {0} of {1}: {2}. {3}{4}.".format(_accounts(len(names)), store, reason, some, more))
     return told
 
@@ -261,7 +261,7 @@ def _accounts(number):
     return _counted(number, "account", "accounts")
 
 
-def _evidence(checked, course):
+def _evidence(checked, audit_run):
     told = []
     for store in sorted({one.store for one in checked}):
         told.append(_store(store, [one for one in checked if one.store == store]))
@@ -274,18 +274,18 @@ def _evidence(checked, course):
     if equal:
         some = _counted(equal, "account is known to share its", "accounts are known to share their")
         told.append("{0} password with another one.".format(some))
-    if course.excluded:
-        some = _counted(course.excluded, "account is", "accounts are")
+    if audit_run.excluded:
+        some = _counted(audit_run.excluded, "account is", "accounts are")
         told.append("{0} excluded by declaration.".format(some))
-    if course.is_look:
+    if audit_run.is_look:
         told.append("Check mode tries the first 100 guesses only.")
-    elif not course.is_finished:
+    elif not audit_run.is_finished:
         told.append(
             "The time was over ({0:,.0f} s, {1:,.0f} of them left to others): the next audit goes on from here.".format(
-                course.seconds, course.waited
+                audit_run.seconds, audit_run.waited
             )
         )
-    return told + course.notes
+    return told + audit_run.notes
 
 
 def of_missed(missed, kept, is_whole, days):

@@ -35,7 +35,7 @@ LONGEST_SESSION = 86400
 MOST_REMEMBERED = 100000
 
 # Seconds for which the database may fail until this program ends, to be begun anew and to read the log again.
-PATIENCE = 300
+DATABASE_TIMEOUT = 300
 
 ESTABLISHED = "01"  # the state's number in /proc/net/tcp, of the kernel's include/net/tcp_states.h
 
@@ -181,7 +181,7 @@ def run(follower, tails, clock=time.time, wait=None):
             if failing is None:
                 print("The database can't be written: {0}. It is tried again.".format(error), flush=True)
             failing = now if failing is None else failing
-            if now - failing > PATIENCE:
+            if now - failing > DATABASE_TIMEOUT:
                 raise UserError("The database can't be written for long: {0}.".format(error)) from None
         wait(1 if failing is not None else None)
 

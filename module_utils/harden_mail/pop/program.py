@@ -30,7 +30,7 @@ from . import database, readers
 from .meaning import MOST_MINUTES
 
 # Seconds for a program to answer.
-PATIENCE = 20
+ANSWER_TIMEOUT = 20
 
 # Exit status of the writer's process.
 SPOILED = 3
@@ -92,10 +92,10 @@ def let_in(config, directory=POP_DATABASE, path=database.PATH):
 
 def answers(address, port):
     """Whether a mail server greets and takes EHLO within some seconds."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + ANSWER_TIMEOUT
     while time.monotonic() < end:
         try:
-            with contextlib.closing(smtplib.SMTP(address, port, "[127.0.0.1]", timeout=PATIENCE / 2)) as session:
+            with contextlib.closing(smtplib.SMTP(address, port, "[127.0.0.1]", timeout=ANSWER_TIMEOUT / 2)) as session:
                 if session.ehlo()[0] == 250:
                     return True
         except (OSError, smtplib.SMTPException):
@@ -107,10 +107,10 @@ def answers(address, port):
 def looks_up(path, name):
     """Whether within some seconds a table says of some address what becomes of it."""
     request = "{0} 192.0.2.1".format(name).encode()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + ANSWER_TIMEOUT
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
-            asking.settimeout(PATIENCE / 2)
+            asking.settimeout(ANSWER_TIMEOUT / 2)
             asking.connect(path)
             asking.sendall(b"%d:%s," % (len(request), request))
             if asking.recv(1024).partition(b":")[2].startswith(b"OK "):
@@ -183,7 +183,7 @@ def said(argv):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
+            timeout=ANSWER_TIMEOUT,
             check=True,
         ).stdout.decode("ascii", "replace")
     except (OSError, subprocess.SubprocessError):

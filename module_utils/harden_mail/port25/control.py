@@ -83,7 +83,7 @@ def _take_away(system, instances, params, check_mode):
         if not any(instance.servers_on(25) for instance in instances):
             result["not_applicable"] = "No smtpd of Postfix answers on port 25."
         return result
-    if not params["mend"]:
+    if not params["remediate"]:
         result["findings"] = [OFFERED.format(", ".join(place for instance in todo for place in _places(instance)))]
         return result
 

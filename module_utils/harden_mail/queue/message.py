@@ -9,7 +9,7 @@ from ..text import printable
 Recipient = namedtuple("Recipient", "address done")
 
 # Recipients that a result or a manifest names; a message may have 50,000.
-RECIPIENTS_NAMED = 20
+RECIPIENTS_LIMIT = 20
 
 
 class Message:
@@ -85,7 +85,7 @@ def as_result(message):
         "sender": printable(message.sender),
         "recipients": [
             {"address": printable(recipient.address), "done": recipient.done}
-            for recipient in recipients[:RECIPIENTS_NAMED]
+            for recipient in recipients[:RECIPIENTS_LIMIT]
         ],
         "recipients_total": len(recipients),
         "subject": None if message.subject is None else printable(message.subject),

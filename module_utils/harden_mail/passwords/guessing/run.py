@@ -1,12 +1,12 @@
 """Guessing: in rounds over all accounts, shared among processes, within limits of time and number.
 
-A round brings every account of a lane to the same number of guesses, first its own, then general ones
+A round brings every account of a speed group to the same number of guesses, first its own, then general ones
 (``candidates.QUOTAS``). It is done in waves: some more words for each account that is behind, as many as will take a
 few seconds. A wave is cut into pieces, words to be tried against hashes of one group, which the processes take one
-after another. So nobody is ever more than a wave ahead of the others in the lane, also where time runs out; and since a
-piece counts only when all before it are done, an audit that was stopped anywhere goes on as if it had not been.
+after another. So nobody is ever more than a wave ahead of the others in the speed group, also where time runs out; and
+since a piece counts only when all before it are done, an audit that was stopped anywhere goes on as if it had not been.
 
-Lanes are of hashes whose guesses take about as long, and have their turns by time (``lanes.py``).
+Speed groups are of hashes whose guesses take about as long, and have their turns by time (``speed_groups.py``).
 """
 
 import time
@@ -15,8 +15,8 @@ from collections import namedtuple
 from ..hashes.parse import speed_class
 from . import cost
 from .jobs import Job
-from .lanes import lanes_of, next_of
 from .rounds import Rounds
+from .speed_groups import next_of, speed_groups_of
 from .worker import UNPROTECTED, WAITED, General, Trial, Worker, shared
 
 # Seconds (of a processor) that a wave is meant to take.
@@ -56,7 +56,7 @@ class Guessing:
         self._words, self.limits, self._word_mac = words, limits, word_mac
         self._rounds = Rounds(words.quotas)
         self._targets = targets
-        self._lanes = lanes_of(targets, words.general)
+        self._speed_groups = speed_groups_of(targets, words.general)
         # Of quick hashes, seconds that a guess took at last, by scheme.
         self._costs = {}
         self.waited, self.unprotected = 0.0, False
@@ -75,15 +75,17 @@ class Guessing:
                 return True
             if now >= deadline:
                 return False
-            everything = sum(lane.seconds for lane in self._lanes)
-            turn = next_of([(lane, behind, left) for lane, _, behind, left in busy], everything, self._wave_seconds())
-            lane, number, behind, _ = busy[turn]
+            everything = sum(speed_group.seconds for speed_group in self._speed_groups)
+            turn = next_of(
+                [(speed_group, behind, left) for speed_group, _, behind, left in busy], everything, self._wave_seconds()
+            )
+            speed_group, number, behind, _ = busy[turn]
             began = now
             # A wave may be longer than it was meant to be; while others wait, it ends early.
             end = deadline if len(busy) == 1 else min(deadline, now + _WAVE * 2)
-            self._carry_out(lane, self._wave(number, behind, deadline - now), number, end, between)
+            self._carry_out(speed_group, self._wave(number, behind, deadline - now), number, end, between)
             now = time.monotonic()
-            lane.seconds += now - began
+            speed_group.seconds += now - began
             between()
 
     @property
@@ -95,12 +97,12 @@ class Guessing:
         """How far it is: (guesses that everyone has had who is not guessed yet, accounts that have had fewer).
 
         The first is None where there are no more. Behind are accounts that can't be tried, that had the time of an
-        account, and that are in lanes behind the others, a quarter of all in all at most.
+        account, and that are in speed groups behind the others, a quarter of all in all at most.
         """
-        behind, lanes, end = 0, [], len(self._rounds.limits)
-        for lane in self._lanes:
+        behind, speed_groups, end = 0, [], len(self._rounds.limits)
+        for speed_group in self._speed_groups:
             lowest, number = end, 0
-            for target in lane.targets:
+            for target in speed_group.targets:
                 is_guessed = target.entry.kind is not None
                 if not is_guessed and (target.failure is not None or self._had_its_time(target.entry)):
                     behind += 1
@@ -109,32 +111,32 @@ class Guessing:
                 if not self._is_through(target):
                     lowest = min(lowest, self._rounds.of(target.entry))
             if number:
-                lanes.append((lowest, number))
-        lanes.sort()
-        while len(lanes) > 1 and lanes[0][0] < lanes[1][0]:
-            if behind + lanes[0][1] > _BEHIND_SHARE * len(self._targets):
+                speed_groups.append((lowest, number))
+        speed_groups.sort()
+        while len(speed_groups) > 1 and speed_groups[0][0] < speed_groups[1][0]:
+            if behind + speed_groups[0][1] > _BEHIND_SHARE * len(self._targets):
                 break
-            behind += lanes.pop(0)[1]
-        return self._rounds.guesses_before(lanes[0][0] if lanes else end), behind
+            behind += speed_groups.pop(0)[1]
+        return self._rounds.guesses_before(speed_groups[0][0] if speed_groups else end), behind
 
     def _busy(self):
-        """Lanes in which something is left to be tried: list of (lane, round, targets that are in it, guesses left)."""
+        """Speed groups in which something is left: list of (speed group, round, targets in it, guesses left)."""
         found = []
-        for lane in self._lanes:
-            number, behind = self._behind(lane)
+        for speed_group in self._speed_groups:
+            number, behind = self._behind(speed_group)
             if behind:
                 total = self._rounds.limits[number][2]
                 left = _MOST_WORDS if total is None else max(1, total - max(one.entry.tried for one in behind))
-                found.append((lane, number, behind, left))
+                found.append((speed_group, number, behind, left))
         return found
 
     def _wave_seconds(self):
         return _WAVE * self.limits.processes
 
-    def _behind(self, lane):
+    def _behind(self, speed_group):
         """The lowest round that somebody is in, and who is: (number, targets)."""
         lowest, found = len(self._rounds.limits), []
-        for target in lane.targets:
+        for target in speed_group.targets:
             if self._is_through(target):
                 continue
             number = self._rounds.of(target.entry)
@@ -214,12 +216,12 @@ class Guessing:
             return cost.seconds(target.group)
         return self._costs.get(target.scheme) or cost.seconds(target.group)
 
-    def _carry_out(self, lane, jobs, number, deadline, between):
+    def _carry_out(self, speed_group, jobs, number, deadline, between):
         general = [job for job in jobs if not job.is_own]
         words = General([], [], 0)
         if general:
             base = min(job.start for job in general)
-            words = General(*lane.stream.take(base, max(job.stop for job in general), deadline), base)
+            words = General(*speed_group.stream.take(base, max(job.stop for job in general), deadline), base)
             for job in general:
                 job.end_at(base + len(words.words))
         pieces = [(index, piece) for index, job in enumerate(jobs) for piece in job.pieces()]
@@ -241,10 +243,10 @@ class Guessing:
             job.answers[piece] = answer
             self._take(job, number)
             between()
-        if general and lane.stream.length is not None:
+        if general and speed_group.stream.length is not None:
             for job in general:
                 for target in job.targets:
-                    if target.failure is None and target.entry.general >= lane.stream.length:
+                    if target.failure is None and target.entry.general >= speed_group.stream.length:
                         target.entry.general_ended = True
 
     def _take(self, job, number):

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections import namedtuple
 
 from ...errors import UserError
+from ...module_runner import place_of
 from ...parallel import together
-from ...surface import place_of
 from ..hashes.parse import Uncheckable, Unreadable, matcher
 from . import cost, jobs, process_guard
 

@@ -9,7 +9,7 @@ from ...host.panel import plesk_settings
 from ...untrusted import numbered
 from ..account import Account
 from .aes import decrypt_cbc
-from .sql_client import SILENCE, Connection, DatabaseError, rows
+from .sql_client import SILENCE_TIMEOUT, Connection, DatabaseError, rows
 from .sql_presets import Tables
 from .sql_rows import unescaped
 from .sql_text import MYSQL
@@ -57,7 +57,7 @@ class Plesk(Store):
 
     def _from_view(self, view):
         # By env, since programs are looked up by name, and this is a path.
-        with self.system.stream(["env", view], SILENCE) as output:
+        with self.system.stream(["env", view], SILENCE_TIMEOUT) as output:
             for number, line in numbered(output):
                 if line is None or not line.startswith(b"|"):
                     continue
@@ -99,7 +99,7 @@ class Plesk(Store):
             return
         # Needs no password: it is Plesk's own way in. In the C locale its client would ask for Latin-1.
         argv = ["plesk", "db", "-N", "-B", "-e", "SET NAMES utf8mb4; " + query]
-        with self.system.stream(argv, SILENCE) as output:
+        with self.system.stream(argv, SILENCE_TIMEOUT) as output:
             for number, line in numbered(output, carriage_return=False):
                 if line is None:
                     self.problem(DATABASE, "a row that is too long", number)

@@ -15,7 +15,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 from ...errors import CommandError, UserError
 from ...host.users import MAIL_SYSTEM, ROOT_ALONE, as_good, text_of_root
 from ...paths import PASSWORDS_QUESTION, PASSWORDS_QUESTION_LOCK
-from ...system import GRACE
+from ...system import END_TIMEOUT
 from ...text import printable
 from ...untrusted import NotRead, numbered
 from . import sqlite_rows
@@ -53,10 +53,10 @@ STATEMENT = PASSWORDS_QUESTION + "/statement.sql"
 OPTIONS = PASSWORDS_QUESTION + "/client.cnf"
 
 # Seconds to wait for a connection.
-PATIENCE = 10
+CONNECT_TIMEOUT = 10
 
 # Seconds without a byte from a client, which waits for its server; longer than all that the server may wait for.
-SILENCE = 60
+SILENCE_TIMEOUT = 60
 
 # Of one query: seconds, rows and bytes; and pairs of a table and a column, of one that asks for these. Whoever manages
 # the accounts, as a web application, can write rows without end.
@@ -93,7 +93,9 @@ COMMIT;
 """
 
 # By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else.
-_SCRIPT = 'ulimit -v {0} 2>/dev/null; exec timeout -k {1} {2} "$@" <"$0"'.format(_CLIENTS_MEMORY, GRACE, MOST_SECONDS)
+_SCRIPT = 'ulimit -v {0} 2>/dev/null; exec timeout -k {1} {2} "$@" <"$0"'.format(
+    _CLIENTS_MEMORY, END_TIMEOUT, MOST_SECONDS
+)
 
 # Errors of MySQL whose text has names only (access denied, no such database, table or column, a server that is not
 # there, syntax). The text of others may quote what is in a column.
@@ -169,7 +171,7 @@ def _client_rows(system, connection, argv, query, problems, most):
         with contextlib.ExitStack() as stack:
             with _private_files(system, statement, options):
                 output = stack.enter_context(
-                    system.stream(["sh", "-c", _SCRIPT, system.real(STATEMENT)] + argv, SILENCE)
+                    system.stream(["sh", "-c", _SCRIPT, system.real(STATEMENT)] + argv, SILENCE_TIMEOUT)
                 )
                 output = io.BufferedReader(output)
                 began = time.monotonic()
@@ -257,7 +259,7 @@ def _mysql(system, connection):
         argv = ["env", "HOME=" + PASSWORDS_QUESTION, "MYSQL_TEST_LOGIN_FILE=" + PASSWORDS_QUESTION + "/none"] + argv
         argv.append("--defaults-extra-file=" + system.real(file))
     argv += ["--batch", "--skip-column-names", "--default-character-set=utf8mb4", "--max-allowed-packet=1M"]
-    argv.append("--connect-timeout={0}".format(PATIENCE))
+    argv.append("--connect-timeout={0}".format(CONNECT_TIMEOUT))
     if connection.name:
         argv.append("--database=" + connection.name)
     return argv
@@ -298,7 +300,7 @@ def _psql(connection):
         argv += ["runuser", "-u", "postgres", "--"]
     argv += ["env", "PGCLIENTENCODING=UTF8"]
     argv += ["PGPASSFILE=" + file] if file else []
-    said = dict(connection.more, connect_timeout=str(PATIENCE), dbname=connection.name or "postgres")
+    said = dict(connection.more, connect_timeout=str(CONNECT_TIMEOUT), dbname=connection.name or "postgres")
     for name, value in (
         ("user", connection.user),
         ("host", connection.socket or connection.host),

@@ -29,7 +29,7 @@ BOUNDS = DATABASE._replace(seconds=30)
 _BESIDE = ("-journal", "-wal", "-shm")
 
 # Seconds to wait for a lock.
-PATIENCE = 10
+LOCK_TIMEOUT = 10
 
 # How often a database is read that changes meanwhile.
 _TRIES = 3
@@ -173,7 +173,9 @@ def _at_rest(path, real):
 
 def _found(path, real, how, query):
     # No transaction but ours: what is looked at first is what is read then.
-    base = sqlite3.connect("file:{0}?{1}".format(quote(real), how), uri=True, timeout=PATIENCE, isolation_level=None)
+    base = sqlite3.connect(
+        "file:{0}?{1}".format(quote(real), how), uri=True, timeout=LOCK_TIMEOUT, isolation_level=None
+    )
     try:
         if hasattr(base, "setlimit"):
             base.setlimit(_LIMIT_LENGTH, _LONGEST)

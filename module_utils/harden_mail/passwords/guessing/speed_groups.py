@@ -1,8 +1,8 @@
 """Whose turn it is: accounts whose guesses take about as long go their rounds together, and each account has its share.
 
-What is shared is time, not the number of guesses: the next wave is for the lane whose accounts have had least time
-each. So a hash of which one guess takes seconds holds nobody up. Nor does whoever writes thousands of accounts: those
-of one writer or of one domain are a crowd when they are many, and all crowds have half of the time.
+What is shared is time, not the number of guesses: the next wave is for the speed group whose accounts have had the
+least time each. So a hash of which one guess takes seconds holds nobody up. Nor does whoever writes thousands of
+accounts: those of one writer or of one domain are a crowd when they are many, and all crowds have half of the time.
 """
 
 import math
@@ -12,7 +12,7 @@ from ..hashes.parse import speed_class
 from . import cost
 from .rounds import Stream
 
-# In a lane, a guess takes at most so many times longer at one account than at another.
+# In a speed group, a guess takes at most so many times longer at one account than at another.
 _SPAN = 4
 
 # Hashes that are quick to try go ahead, in this share of the time while slow ones wait: they need next to nothing.
@@ -31,7 +31,7 @@ _CROWDS_SHARE = 0.5
 _QUICK = None
 
 
-class Lane:
+class SpeedGroup:
     """Targets that go their rounds together.
 
     :ivar list targets: of ``jobs.Target``
@@ -48,8 +48,8 @@ class Lane:
         self.is_dear = not self.is_quick and _SPAN**key >= _DEAR_SECONDS
 
 
-def lanes_of(targets, general):
-    """List of :class:`Lane`, the quickest first.
+def speed_groups_of(targets, general):
+    """List of :class:`SpeedGroup`, the quickest first.
 
     :param general: as ``rounds.Words.general``
     """
@@ -58,7 +58,7 @@ def lanes_of(targets, general):
         crowd = target.crowd if crowds[target.crowd] > MOST_OF_ONE else None
         key = _key(target.group)
         if (key, crowd) not in found:
-            found[key, crowd] = Lane(key, Stream(general), crowd)
+            found[key, crowd] = SpeedGroup(key, Stream(general), crowd)
         found[key, crowd].targets.append(target)
     return [found[key] for key in sorted(found, key=lambda key: -math.inf if key[0] is _QUICK else key[0])]
 
@@ -70,11 +70,11 @@ def _key(group):
 
 
 def next_of(busy, everything, wave):
-    """Which of some lanes is to have the next wave.
+    """Which of some speed groups is to have the next wave.
 
-    :param list busy: of (lane, targets that it is about, guesses that each of them has left in its round), the quickest
-        lane first; not empty
-    :param float everything: seconds that all lanes had in this run
+    :param list busy: of (speed group, targets that it is about, guesses that each of them has left in its round), the
+        quickest first; not empty
+    :param float everything: seconds that all speed groups had in this run
     :param float wave: seconds of a processor that a wave is meant to take
     :returns: index in that list
     """
@@ -92,11 +92,11 @@ def next_of(busy, everything, wave):
 
 
 def _of_one_crowd(busy, everything):
-    """Lanes of the crowd whose turn it is, or of those who are in none: (their indices, seconds that they had)."""
+    """Speed groups of the crowd whose turn it is, or of those who are in none: (their indices, their seconds)."""
     had, of_crowd = Counter(), {}
-    for index, (lane, _, _) in enumerate(busy):
-        had[lane.crowd] += lane.seconds
-        of_crowd.setdefault(lane.crowd, []).append(index)
+    for index, (speed_group, _, _) in enumerate(busy):
+        had[speed_group.crowd] += speed_group.seconds
+        of_crowd.setdefault(speed_group.crowd, []).append(index)
     of_crowds = sum(seconds for crowd, seconds in had.items() if crowd is not None)
     others = of_crowd.get(None)
     if others and (len(of_crowd) == 1 or of_crowds >= _CROWDS_SHARE * everything):

@@ -2,7 +2,7 @@
 
 import pytest
 from harden_mail.errors import NotApplicable, UserError
-from harden_mail.surface import run_module
+from harden_mail.module_runner import run_module
 
 
 class Left(Exception):
@@ -43,7 +43,7 @@ def test_what_makes_no_sense_on_a_host_is_no_failure():
     [
         (UserError("state is x."), "state is x."),
         (PermissionError(13, "Permission denied", "/var/spool"), "said: Permission denied (/var/spool)."),
-        (KeyError("x"), "harden-mail has a defect: KeyError at test_surface.py:"),
+        (KeyError("x"), "harden-mail has a defect: KeyError at test_module_runner.py:"),
     ],
 )
 def test_every_error_is_a_sentence(raised, sentence):

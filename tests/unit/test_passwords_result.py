@@ -6,7 +6,7 @@ from harden_mail.passwords.candidates import KINDS
 from harden_mail.passwords.notebook import Entry
 
 OPTIONS = {"max_age_days": None, "mask_accounts": False, "name_guessed": True, "limit_listed": 20}
-COURSE = told.Course(True, False, 12.0, 0.0, 0, [], [])
+AUDIT_RUN = told.AuditRun(True, False, 12.0, 0.0, 0, [], [])
 
 
 def account(name, guess=None, scheme="SHA512-CRYPT", **values):
@@ -26,8 +26,8 @@ def unread(name, reason, is_harmless=False):
     return one
 
 
-def result(accounts, course=COURSE, **options):
-    return told.result(accounts, dict(OPTIONS, **options), course)
+def result(accounts, audit_run=AUDIT_RUN, **options):
+    return told.result(accounts, dict(OPTIONS, **options), audit_run)
 
 
 ALL = [
@@ -95,8 +95,8 @@ def test_findings():
 
 
 def test_evidence():
-    course = COURSE._replace(is_finished=False, seconds=120.4, waited=30.2, excluded=3, notes=["A note."])
-    assert result(ALL, course)["evidence"] == [
+    audit_run = AUDIT_RUN._replace(is_finished=False, seconds=120.4, waited=30.2, excluded=3, notes=["A note."])
+    assert result(ALL, audit_run)["evidence"] == [
         "dovecot-passwd-file: 8 accounts, 4 guessed.",
         "shadow: 2 accounts, 0 guessed, 1 locked.",
         "MD5-CRYPT (quick to guess for whoever steals it): 1 account, 1 not guessed in 90 tries.",
@@ -110,7 +110,7 @@ def test_evidence():
 
 
 def test_summary():
-    assert result(ALL, COURSE._replace(excluded=3), max_age_days=700)["summary"] == {
+    assert result(ALL, AUDIT_RUN._replace(excluded=3), max_age_days=700)["summary"] == {
         "accounts": 10,
         "tried": 8,
         "guessed": 4,
@@ -219,7 +219,7 @@ def test_who_is_in_two_stores_is_told_once():
 
 
 def test_a_look_does_not_say_that_the_time_was_over():
-    found = result(ALL, COURSE._replace(is_finished=False, is_look=True))
+    found = result(ALL, AUDIT_RUN._replace(is_finished=False, is_look=True))
     assert found["finished"] is False
     assert "Check mode tries the first 100 guesses only." in found["evidence"]
     assert not any("time was over" in line for line in found["evidence"])
