@@ -205,7 +205,7 @@ for number in range(2):
 
 @pytest.mark.parametrize("stored", ["ab{0:011d}", "$6$salt{0:06d}${0:086d}", "{{PLAIN}}x{0:015d}"])
 def test_an_account_takes_less_than_a_kibibyte_beside_its_row(tmp_path, stored):
-    system, rows = FakeSystem(tmp_path), 5000
+    system, rows = FakeSystem(tmp_path), 10000
     text = "".join("user{0}@example.com:{1}\n".format(n, stored.format(n)) for n in range(rows))
     system.write(USERS, text)
     here = os.path.dirname(os.path.abspath(__file__))

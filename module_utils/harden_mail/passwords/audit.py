@@ -5,6 +5,7 @@ import datetime
 import fnmatch
 import itertools
 import os
+import sys
 import time
 
 from ..block.engine import listed
@@ -264,7 +265,7 @@ class _Audit:
         if not entry.is_target:
             entry.is_target = True
             # Who may write rows of a database writes them of his own domain.
-            crowd = writer or ascii_lower(account.name.rpartition("@")[2])
+            crowd = writer or sys.intern(ascii_lower(account.name.rpartition("@")[2]))
             self._targets.append(Target(account.name, account.hints, found, entry, crowd))
             if self._params["hibp_file"] is not None and (found.plain or found.scheme in LEAKED):
                 self._searchable.append(self._targets[-1])

@@ -139,12 +139,15 @@ def _rank(one, options):
 
 def _taking_turns(ranked, options):
     """The same, in which domains take turns among equals: who makes many bad accounts hides nobody else's."""
-    had, turns = Counter(), []
-    for position, one in enumerate(ranked):
+    had, number = Counter(), len(ranked)
+
+    # A number, not a tuple: there is one for each account at once. It is asked for from the worst account to the best.
+    def turn(one):
         place = _rank(one, options)[0], ascii_lower(one.name.rpartition("@")[2])
-        turns.append((place[0], had[place], position))
         had[place] += 1
-    return [ranked[position] for _rank_of, _turn, position in sorted(turns)]
+        return place[0] * number + had[place]
+
+    return sorted(ranked, key=turn)
 
 
 def _account(one, options, shown):
