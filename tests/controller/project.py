@@ -122,7 +122,7 @@ class Project:
         done = subprocess.run(
             [program, playbook, *arguments],
             cwd=self.directory,
-            env=dict(clean, ANSIBLE_LOCAL_TEMP=str(self.directory / "tmp"), **environment),
+            env=dict({**clean, "COLUMNS": "160", "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp")}, **environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
