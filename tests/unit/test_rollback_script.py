@@ -1,6 +1,8 @@
 """The way back is run as the shell script that it is, on a firewall made of two files."""
 
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -9,7 +11,7 @@ from fake_system import FakeSystem
 from harden_mail.errors import UserError
 from harden_mail.firewall import engine, rollback, rollback_script
 from harden_mail.firewall.sources import restriction
-from harden_mail.paths import ROLLBACK_MARKS
+from harden_mail.paths import FIREWALL_LOCK, ROLLBACK_MARKS
 
 PROGRAMS = {
     "load": """
@@ -81,6 +83,14 @@ def test_two_unconfirmed_changes_are_taken_back_to_the_first_state(host):
     host.present("203.0.112.0/23", confirm_within=60)
     assert host.take_back() == 0
     assert host.read("/calls").count("loading") == 2
+    assert_all_is_back(host)
+
+
+def test_after_a_boot_nobody_else_can_hold_its_lock(host):
+    host.present("203.0.113.0/24", confirm_within=60)
+    shutil.rmtree(host.real(os.path.dirname(FIREWALL_LOCK)))
+    assert host.take_back() == 0
+    assert host.mode(FIREWALL_LOCK) == 0o600 and host.mode(os.path.dirname(FIREWALL_LOCK)) == 0o755
     assert_all_is_back(host)
 
 

@@ -42,7 +42,10 @@ HEAD = (
 # Takes back an unconfirmed change of the submission firewall. Written by harden-mail before the change.
 # After a boot it is not there yet; everybody may write to /run/lock, and would hold this up.
 mkdir -p "$(dirname {lock})"
+# Whoever can open it, if only to read it, can hold this up for good.
+umask 077
 exec 9>>{lock}
+umask 022
 flock 9
 # Confirmed while this script waited for its turn:
 [ -e {script} ] || exit 0
