@@ -40,6 +40,10 @@ class Bounds(NamedTuple):
 DATABASE = Bounds(120, 256 << 20, 256 << 20, 500000, 65536)
 
 _CHUNK = 1 << 16
+
+# Seconds for a process to go that was killed: what waits for a file system of its user's own (FUSE) can't be.
+_GONE = 5
+
 _ROW, _TELL, _DONE = 0, 1, 2
 
 
@@ -64,7 +68,14 @@ def rows_as_owner(path: str, work: Callable[[], Iterable[Any]], owner: int, boun
         os.close(reader)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        _wait_for(process)
+
+
+def _wait_for(process: int) -> None:
+    """Wait until a process that was killed has ended, or for some seconds; what is left then ends by itself."""
+    end = time.monotonic() + _GONE
+    while not os.waitpid(process, os.WNOHANG)[0] and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def _rows(path: str, reader: int, bounds: Bounds) -> Iterator[Any]:

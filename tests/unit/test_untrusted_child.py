@@ -1,9 +1,11 @@
 """A process that reads for root as somebody else: with that user's rights, and within bounds."""
 
 import os
+import signal
 import time
 
 import pytest
+from harden_mail import untrusted_child
 from harden_mail.errors import UserError
 from harden_mail.untrusted_child import Bounds, rows_as_owner
 from harden_mail.untrusted_walk import NotRead
@@ -112,6 +114,23 @@ def test_its_time_and_memory_are_bounded():
             yield 1
 
     assert "within 1 seconds" in why(drips, SMALL._replace(seconds=1))
+
+
+def test_one_that_can_not_be_killed_is_not_waited_for(monkeypatch):
+    """As in the kernel, where it waits for its user's own file system."""
+    monkeypatch.setattr(untrusted_child, "_GONE", 0.2, raising=False)
+    kill, left = os.kill, []
+    monkeypatch.setattr(untrusted_child.os, "kill", lambda process, _signal: left.append(process))
+
+    def work():
+        time.sleep(6)
+        yield 1
+
+    begun = time.monotonic()
+    assert why(work, SMALL._replace(seconds=1)) == "was not read to its end within 1 seconds"
+    assert time.monotonic() - begun < 4
+    kill(left[0], signal.SIGKILL)
+    os.waitpid(left[0], 0)
 
 
 def test_what_it_gives_is_bounded():
