@@ -95,7 +95,8 @@ class System:
 
         :param argv: program, looked up in ``SEARCH_PATH``, and arguments
         :param silence: seconds without a byte, while somebody waits for one, after which it is killed
-        :raises CommandError: not found, silent for too long, or, when all was read, a non-zero exit
+        :raises CommandError: not found, silent for too long, or, when all was read, a non-zero exit or a signal (128
+            and its number)
         """
         program = self.which(argv[0])
         if program is None:
@@ -123,9 +124,11 @@ class System:
                 # A command that still has something to say dies of the closed pipe: a negative status.
                 pipe.close()
                 status = _ended(process, silence if raw.has_ended else END_TIMEOUT)
-            if status > 0:
+            if status > 0 or (status < 0 and raw.has_ended):
+                # What one has printed that was killed (for want of memory) is not all; a shell says it so, too.
+                status = status if status > 0 else 128 - status
                 errors.seek(0)
-                raise CommandError(argv, status, errors.read().decode("utf-8", "surrogateescape"))
+                raise CommandError(argv, status, errors.read(_CHUNK).decode("utf-8", "surrogateescape"))
 
     def which(self, name: str) -> Optional[str]:
         """Absolute path (on the host) of a program, or None."""
@@ -328,14 +331,16 @@ class _Output(io.RawIOBase):
 def _ended(process: subprocess.Popen, patience: Optional[float]) -> int:
     """Exit status of a command that nobody reads any more; it is made to end after ``patience`` seconds (None: never).
 
-    One that writes nothing would not notice that its pipe is closed.
+    One that writes nothing would not notice that its pipe is closed. That it was ended here is no failure: 0, unless it
+    has a status of its own.
     """
     for seconds, end in ((patience, process.terminate), (END_TIMEOUT, process.kill)):
         try:
-            return process.wait(seconds)
+            status = process.wait(seconds)
+            return status if end == process.terminate else max(status, 0)
         except subprocess.TimeoutExpired:
             end()
-    return process.wait()
+    return max(process.wait(), 0)
 
 
 def _up_to(handle: BinaryIO, most: int) -> bytearray:

@@ -73,3 +73,9 @@ def test_time_that_the_reader_takes_is_no_silence():
         with system.System().stream(["sleep", "0.4"]) as other:
             other.read()
         assert output.read() == b"b\n"
+
+
+def test_what_a_killed_command_has_printed_is_not_all():
+    with pytest.raises(CommandError) as caught, system.System().stream(shell("echo row; kill -9 $$")) as output:
+        assert output.read() == b"row\n"
+    assert caught.value.rc == 137
