@@ -15,7 +15,7 @@ from harden_mail.passwords.stores import (
     sql_settings,
 )
 from harden_mail.paths import PASSWORDS_QUESTION
-from harden_mail.system import Completed
+from harden_mail.system import Completed, System
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from panel_hosts import ROOT, UIDS, passwd
@@ -105,11 +105,33 @@ def test_postgresql_gets_the_password_in_a_file(tmp_path):
     assert found[0].stored == "{PLAIN}" + ODD and found[0].hints == () and not told
     assert client.options == ["*:*:*:*:p\\:a\\\\s's\n"]
     (statement,) = client.statements
-    assert statement.startswith("BEGIN TRANSACTION READ ONLY;\n")
+    # Before anything of the database's own is run or looked up, a superuser is kept from it.
+    head = "BEGIN TRANSACTION READ ONLY;\nSET LOCAL search_path = pg_catalog;\nDO $do$ BEGIN\nIF (SELECT rolsuper "
+    assert statement.startswith(head)
+    assert statement.index("RAISE EXCEPTION") < statement.index("RESET search_path;") < statement.index("COPY (")
     assert "\nCOPY (SELECT name, secret, note FROM people) TO STDOUT;\nCOMMIT;\n" in statement
     words = client.argv[0]
     assert "s's" not in " ".join(words) and "PGPASSFILE=" + sql_client.OPTIONS in words and "runuser" not in words
     assert words[-1] == "--dbname=connect_timeout='10' dbname='my db' host='db.example' sslmode='require' user='u'"
+
+
+def test_notices_without_end_fill_no_disk(tmp_path):
+    """The client is a shell here that is stopped as psql is."""
+    script = sql_client._SCRIPT
+    statement = tmp_path / "statement"
+    statement.write_text("")
+    argv = ["sh", "-c", script, str(statement), "sh", "-c", "exec head -c 9000000 /dev/zero >&2"]
+    with pytest.raises(CommandError) as caught, System().stream(argv, 30) as output:
+        output.read()
+    assert len(caught.value.err) <= 1 << 20
+    said = sql_client._why(sql_client.Connection("postgresql"), CommandError(argv, 153, "x" * 5000))
+    assert said == "gives no answer, but errors or notices without end"
+
+
+def test_views_of_mysql_are_no_tables_of_a_preset(tmp_path):
+    client = Client(tmp_path, "")
+    _found, (told,) = read(tmp_path, client, store="sql", database="mysql", preset="postfixadmin")
+    assert "t.table_type NOT LIKE '%VIEW'" in client.statements[0] and "has no table mailbox" in told
 
 
 @pytest.mark.parametrize("store", ("sql", "dovecot-sql"))
@@ -179,7 +201,7 @@ def test_what_a_kill_left_is_overwritten(tmp_path):
         ("postgresql", Completed(3, "", 'ERROR:  42P01: relation "b" does not exist\nLINE 1: s3cret'), 'relation "b"'),
         ("postgresql", Completed(3, "", 'FEHLER:  22P02: invalid input syntax: "s3cret"\n'), "SQLSTATE 22P02"),
         ("postgresql", Completed(2, "", "psql: error: connection refused"), "connection refused"),
-        ("mysql", Completed(124, "", ""), "gives no answer within 300 seconds"),
+        ("mysql", Completed(124, "", ""), "gives no answer within 300 seconds, or its client was killed"),
         ("mysql", Completed(127, "", "env: 'mysql': No such file or directory"), "could not be asked"),
     ),
 )
@@ -221,7 +243,7 @@ def test_an_answer_without_end_is_cut(tmp_path, monkeypatch):
         assert len(found) == left
         # The server itself gives no more than shows that there are more, and its client has little memory and time.
         assert "sql_select_limit = {0};".format(most + 1) in client.statements[0]
-        assert client.argv[0][2] == 'ulimit -v 1048576 2>/dev/null; exec timeout -k 3 300 "$@" <"$0"'
+        assert client.argv[0][2] == 'ulimit -v 1048576 2>/dev/null; ulimit -f 2048; exec timeout -k 3 300 "$@" <"$0"'
 
 
 def test_a_database_that_drips_is_not_waited_for_without_end(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import time
 from typing import Dict, NamedTuple, Optional, Tuple
 
@@ -81,10 +82,29 @@ _MYSQL_STATEMENT = """\
 SET SESSION sql_select_limit = {3};
 {1};
 """
+# Whoever can define views, operators or functions in a database has them run with the rights of who asks there: a
+# superuser's are those of the server's account (COPY TO PROGRAM, in a read-only transaction, too), and what a superuser
+# gives up by SET ROLE, such a function takes back. What is asked here must not be theirs either: by pg_catalog alone.
+_REFUSED_TO_SUPERUSERS = """\
+SET LOCAL search_path = pg_catalog;
+DO $do$ BEGIN
+IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) AND EXISTS (
+SELECT 1 FROM pg_roles r, pg_namespace n WHERE NOT r.rolsuper AND r.rolcanlogin
+AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND (has_schema_privilege(r.oid, n.oid, 'CREATE') OR has_database_privilege(r.oid, current_database(), 'CREATE')
+OR EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = n.oid AND pg_has_role(r.oid, c.relowner, 'MEMBER'))
+OR EXISTS (SELECT 1 FROM pg_proc p WHERE p.pronamespace = n.oid AND pg_has_role(r.oid, p.proowner, 'MEMBER')))
+) THEN RAISE EXCEPTION '{0}'; END IF; END $do$;
+RESET search_path;
+""".format(
+    "others than its superuser can define what is in it, and whatever that is would run with a superuser''s rights: "
+    "name a user that may only read its tables, in db_user and credentials_file"
+)
+
 # Releases before 9.3 have no lock_timeout, so it is set where it is. The answer to that is none of ours.
 _POSTGRESQL_STATEMENT = """\
 BEGIN TRANSACTION READ ONLY;
-\\o /dev/null
+{3}\\o /dev/null
 SELECT set_config(name, '{0}s', true) FROM pg_settings WHERE name = 'lock_timeout';
 \\o
 SET LOCAL statement_timeout = '{2}s';
@@ -92,8 +112,9 @@ COPY ({1}) TO STDOUT;
 COMMIT;
 """
 
-# By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else.
-_SCRIPT = 'ulimit -v {0} 2>/dev/null; exec timeout -k {1} {2} "$@" <"$0"'.format(
+# By a shell's redirection, which root opens, since PostgreSQL's client may run as somebody else. What a client says to
+# stderr, as a function's notices, goes to a file: of 2,048 blocks of 512 bytes at most.
+_SCRIPT = 'ulimit -v {0} 2>/dev/null; ulimit -f 2048; exec timeout -k {1} {2} "$@" <"$0"'.format(
     _CLIENTS_MEMORY, END_TIMEOUT, MOST_SECONDS
 )
 
@@ -165,7 +186,7 @@ def _client_rows(system, connection, argv, query, problems, most):
         statement = _MYSQL_STATEMENT.format(LOCK_PATIENCE, query, MOST_SECONDS, most + 1)
         read, options = unescaped, _mysql_options(connection)
     else:
-        statement = _POSTGRESQL_STATEMENT.format(LOCK_PATIENCE, query, MOST_SECONDS)
+        statement = _POSTGRESQL_STATEMENT.format(LOCK_PATIENCE, query, MOST_SECONDS, _REFUSED_TO_SUPERUSERS)
         read, options = copied, _pgpass(connection)
     try:
         with contextlib.ExitStack() as stack:
@@ -340,7 +361,9 @@ def _why(connection, error):
     if error.rc is None:
         return "could not be asked: {0}".format(printable(error.err))
     if error.rc in (124, 137):
-        return "gives no answer within {0} seconds".format(MOST_SECONDS)
+        return "gives no answer within {0} seconds, or its client was killed".format(MOST_SECONDS)
+    if error.rc == 128 + signal.SIGXFSZ:
+        return "gives no answer, but errors or notices without end"
     if error.rc == 127:
         return "could not be asked: {0}".format(printable(error.err.strip()))
     if connection.database == MYSQL:
