@@ -11,6 +11,7 @@ from harden_mail.logs import files as files_module
 from harden_mail.logs import forged as forged_module
 from harden_mail.logs import guard as guard_module
 from harden_mail.logs import journal as journal_module
+from harden_mail.logs import reader as reader_module
 from harden_mail.logs.cutoffs import Accepted, as_utc
 from harden_mail.logs.guard import GUARD_ARGUMENTS, guard
 from harden_mail.logs.journal import family_of
@@ -340,6 +341,26 @@ def test_a_file_s_copy_of_a_true_log_in_is_not_counted_again(host):
     assert result["cutoffs"][0]["logins"] == 1 and result["forged_total"] == 0
 
 
+@pytest.mark.parametrize("program, pid", (("x", 9), ("mx2/smtpd", 77)))
+def test_who_repeats_what_a_server_wrote_to_a_file_alone_does_not_hide_it(host, program, pid):
+    said = "disconnect from unknown[203.0.113.77] ehlo=1 auth=1 mail=0 quit=1 commands=3"
+    own, true = entry(NOON - 4000, POSTFIX, "postfix/smtpd", "SASL"), entry(NOON - 1800, 0, "mx2/smtpd", said, pid=77)
+    copied = entry(NOON - 1799, 33, program, said, pid=pid)
+    with pytest.raises(UserError) as caught:
+        ask(host([own, copied], [as_line(true), as_line(copied)]))
+    (cutoff,) = caught.value.result["cutoffs"]
+    assert cutoff["address"] == "203.0.113.77" and not cutoff["in_journal"]
+
+
+def test_long_lines_of_others_are_not_kept():
+    judge = reader_module._Judge(False, set(), [])
+    for number in range(2000):
+        judge.of(reader_module._OTHERS, NOON, "x[1]: SASL {0} {1}".format(number, "A" * 60000), 33)
+    kept = [key for value in vars(judge).values() if isinstance(value, dict) for key in value]
+    assert sum(map(len, map(str, kept))) < 100000
+    assert judge.of(reader_module._FILE, NOON, "x[1]: SASL 5 " + "A" * 60000, b"vps") is None
+
+
 def test_what_chrooted_postfix_may_have_written_past_the_journal_is_not_forged(host):
     one = entry(NOON - 60, 33, SUBMISSION, SENT.format("A9", "198.51.100.21", "bob@example.com"), pid=878)
     other = entry(NOON - 60, 33, SUBMISSION, SENT.format("A9", "198.51.100.22", "eve@example.com"), pid=879)
@@ -408,6 +429,25 @@ def test_forged_lines_prove_no_log_in_to_read_mail(host):
     assert names(ask(system, Window(30), on_cutoff="warn")["cutoffs"]) == ["hanako@example.com"]
     true = dict(lie, _UID="0")
     assert ask(host([begun, early, true, HANAKO]), Window(30), on_cutoff="warn")["cutoffs"] == []
+
+
+@pytest.mark.parametrize(
+    "program, said",
+    (
+        ("pop3d", "LOGIN{0}, user=hanako@example.com, ip=[198.51.100.20], port=[4444]"),
+        ("vpopmail", "vchkpw-pop3: {1} hanako@example.com:198.51.100.20"),
+    ),
+)
+def test_lines_past_the_journal_of_a_program_that_is_not_in_it_save_and_accuse_nobody(host, program, said):
+    own = dict(HANAKO, MESSAGE="disconnect from x[192.0.2.1] ehlo=1 auth=0/1 quit=1", SYSLOG_PID="5")
+    own["__REALTIME_TIMESTAMP"] = str((NOON - 9000) * 1000000)
+    read = as_line(entry(NOON - 3650, 33, program, said.format("", "(PLAIN) login success")))
+    failed = as_line(entry(NOON - 3650, 33, program, said.format(" FAILED", "password fail")))
+    result = ask(host([own, HANAKO], [read] + [failed] * 12), Window(30), on_cutoff="warn")
+    assert names(result["cutoffs"]) == ["hanako@example.com"]
+    assert result["cutoffs"][0]["failures"] == 0 and not result["cutoffs"][0]["likely_attacker"]
+    # Of a time of which the journal knows nothing, the file is all there is.
+    assert ask(host([HANAKO], [read]), Window(30), on_cutoff="warn")["cutoffs"] == []
 
 
 def test_of_a_forged_restart_of_dovecot_no_session_ends(host):

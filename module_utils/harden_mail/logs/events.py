@@ -9,6 +9,7 @@ class Writer(NamedTuple):
     ``proof``: "proved": the journal says that the program itself, or root, wrote it; "unproved": nobody knows;
     "forged": the journal says that somebody else wrote it; "alone": it stands in a file, while the journal has the
     program's own lines of that time; "doubtful": the same, but the program may have written it past the journal.
+    "hearsay": the same, but the lines of that time there are other programs' of this host: every user of it could.
     ``uid``: who wrote it; None where that isn't known, or is as it ought to be.
     """
 

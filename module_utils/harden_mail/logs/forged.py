@@ -69,7 +69,7 @@ class Sieve:
                 yield event
                 continue
             proof = "unproved" if event.writer is None else event.writer.proof
-            if proof == "unproved":
+            if proof in ("unproved", "hearsay"):
                 # What some user of the host says of a program proves no log-in to read mail, and nobody's failure.
                 if not _is_hearsay(event) or (event.accepted and event.kind == "smtp"):
                     yield event
@@ -173,8 +173,8 @@ class Sieve:
 
 
 def _is_hearsay(login):
-    """Whether it is known who wrote of it, and that it was not root."""
-    return login.writer is not None and login.writer.uid is not None
+    """Whether it is known who wrote of it, and that it was not root; or who could, past the journal."""
+    return login.writer is not None and (login.writer.uid is not None or login.writer.proof == "hearsay")
 
 
 def _examples(forged):

@@ -3,7 +3,7 @@
 import functools
 import heapq
 import re
-from collections import Counter
+from collections import Counter, deque
 from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from ..system import System
@@ -42,9 +42,11 @@ SAME_SECONDS = 10
 
 # Of the last lines of the journal, so many are known by heart, so that a file's copies of them need no second look.
 _KNOWN_LIMIT = 50000
+_KNOWN_LENGTH = 500
 _PROCESS_LIMIT = 20000
 
 PROVED, UNPROVED = Writer("proved", None), Writer("unproved", None)
+HEARSAY = Writer("hearsay", None)
 ALONE, DOUBTFUL = Writer("alone", None), Writer("doubtful", None)
 
 _FILE, _OTHERS, _PROVED = 2, 1, 0
@@ -142,6 +144,8 @@ class _Judge:
         self._processes = set()
         # What the journal's last lines say -> time
         self._known, self._known_before = {}, {}
+        # What others wrote, with their program's name -> times, of which no copy was met yet
+        self._others, self._others_before = {}, {}
 
     def of(self, kind, stamp, text, about):
         """A :class:`events.Writer`; None of a file's copy of what the journal has.
@@ -154,18 +158,22 @@ class _Judge:
         if kind == _PROVED:
             if family is not None:
                 self._note_own(stamp, head, family, name, about)
-            self._learn(stamp, message)
+            self._learn(stamp, _key(message))
             return PROVED
         if kind == _OTHERS:
-            self._learn(stamp, message)
+            self._learn_others(stamp, _key(program + message))
             is_forged = about is not None and (program in self._missing or self._is_near(family, stamp))
             return Writer("forged" if is_forged else "unproved", about)
-        if stamp is not None and self._has(stamp, message):
+        if stamp is not None and (self._has(stamp, _key(message)) or self._is_copy(stamp, _key(program + message))):
             return None
         # Dovecot's own file names no host, and has no "dovecot: " at a line's beginning.
         own_file = about is None and program in dovecot.KINDS
-        if own_file or not self._is_near(name, stamp) or (about is not None and not self._is_this_host(about)):
+        if own_file or (about is not None and not self._is_this_host(about)):
             return UNPROVED
+        if not self._is_near(name, stamp):
+            # Where the journal has other servers' lines of that time, why not this? Syslog's sockets are open to all.
+            is_odd = about is not None and any(self._is_near(one, stamp) for one in self._last)
+            return HEARSAY if is_odd else UNPROVED
         is_doubtful = (family, stamp // _LOST_SECONDS) in self._lost or (self._bypassed and head in self._processes)
         return DOUBTFUL if is_doubtful else ALONE
 
@@ -185,14 +193,33 @@ class _Judge:
                 self._processes.clear()
             self._processes.add(head)
 
-    def _learn(self, stamp, message):
+    def _learn(self, stamp, key):
         if len(self._known) >= _KNOWN_LIMIT:
             self._known, self._known_before = {}, self._known
-        self._known[message] = stamp
+        self._known[key] = stamp
 
-    def _has(self, stamp, message):
-        known = self._known.get(message) or self._known_before.get(message)
+    def _has(self, stamp, key):
+        known = self._known.get(key) or self._known_before.get(key)
         return known is not None and abs(stamp - known) <= SAME_SECONDS
+
+    def _learn_others(self, stamp, key):
+        if len(self._others) >= _KNOWN_LIMIT:
+            self._others, self._others_before = {}, self._others
+        self._others.setdefault(key, deque()).append(stamp)
+
+    def _is_copy(self, stamp, key):
+        """Whether this is the one copy in a file of a line that somebody else wrote into the journal.
+
+        A second one is a line of its own: who repeats what a server has said only to a file must not hide that.
+        """
+        for known in (self._others, self._others_before):
+            times = known.get(key)
+            while times and stamp - times[0] > SAME_SECONDS:
+                times.popleft()
+            if times and times[0] - stamp <= SAME_SECONDS:
+                times.popleft()
+                return True
+        return False
 
 
 def _is_bypassed(system):
@@ -220,6 +247,11 @@ def _named(program):
         return "dovecot", "dovecot"
     family = family_of(program)
     return family, program.rpartition(postfix.PROGRAM)[0] + "/" if family == "postfix" else family
+
+
+def _key(text):
+    """What a line is known by: long ones, of which anybody may write many, by a number (int)."""
+    return text if len(text) <= _KNOWN_LENGTH else hash(text)
 
 
 @functools.lru_cache(maxsize=256)
