@@ -585,3 +585,14 @@ def test_other_users_lines_in_the_journal_are_bounded_and_that_is_said(host, mon
     result = ask(host([HANAKO] + FLOOD), on_cutoff="warn")
     assert result["forged_total"] == 10
     assert any("users who are no mail server are more than 10," in text for text in result["warnings"])
+
+
+def test_a_flood_of_one_user_hides_no_other_in_the_journal(host, monkeypatch, tmp_path):
+    """vpopmail's own program writes as its user, and the journal may be the only log there is."""
+    monkeypatch.setattr(journal_module, "_OTHERS_LIMIT", 20)
+    monkeypatch.setattr(journal_module, "_ONE_LIMIT", 10)
+    (tmp_path / "home" / "vpopmail").mkdir(parents=True)
+    said = "vchkpw-smtp: (PLAIN) login success taro@example.com:203.0.113.9"
+    result = ask(host(FLOOD + [entry(NOON - 600, 89, "vpopmail", said)]), on_cutoff="warn")
+    assert "taro@example.com" in names(result["cutoffs"])
+    assert any("mail lines of uid 33, which is no mail server, are more than 10;" in one for one in result["warnings"])

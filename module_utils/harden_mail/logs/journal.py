@@ -8,7 +8,8 @@ fields prove nothing here: a process chooses its ``_COMM``; what a user's .forwa
 import json
 import re
 import time
-from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from collections import Counter
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import CommandError
 from ..host.users import users
@@ -22,6 +23,8 @@ _MAIL = "SYSLOG_FACILITY=2"
 # Lines that others than the mail servers wrote are read one by one, which is slow: so many, in so many seconds.
 _OTHERS_LIMIT = 500000
 _OTHERS_TIMEOUT = 120
+# Of one user, so many: nobody's flood takes all the room of the others.
+_ONE_LIMIT = _OTHERS_LIMIT // 2
 
 # Users by whom journalctl is asked: it compares each with all others, and whoever has a range of ids for containers can
 # write with 65,536 of them. Of more users, everybody's lines are read, and sorted out here.
@@ -147,15 +150,26 @@ class Journal:
             argv += ["_UID={0}".format(uid) for uid in uids]
         servers = {b"%d" % uid for uid in (_ROOT, *self._owners)}
         end = time.monotonic() + _OTHERS_TIMEOUT
-        for number, line in enumerate(self._lines(argv, self._wanted)):
-            if number >= _OTHERS_LIMIT or time.monotonic() > end:
+        number = 0
+        of_each: Dict[bytes, int] = Counter()
+        for line in self._lines(argv, self._wanted):
+            sender = _UID.search(line)
+            uid = sender.group(1) if sender else b""
+            of_each[uid] += 1
+            number += of_each[uid] <= _ONE_LIMIT
+            if number > _OTHERS_LIMIT or time.monotonic() > end:
                 self._note(
                     "The journal's mail lines of users who are no mail server are more than {0:,}, or took more than "
                     "{1} seconds; the rest of them was not read.".format(_OTHERS_LIMIT, _OTHERS_TIMEOUT)
                 )
                 return
-            sender = _UID.search(line)
-            entry = _entry(line) if sender and sender.group(1) not in servers else None
+            if uid and of_each[uid] > _ONE_LIMIT and uid not in servers:
+                self._note(
+                    "The journal's mail lines of uid {0}, which is no mail server, are more than {1:,}; the rest of "
+                    "them was not read.".format(uid.decode("ascii"), _ONE_LIMIT)
+                )
+                continue
+            entry = _entry(line) if uid and uid not in servers else None
             if entry is not None and entry[0] >= self._since and (self._until is None or entry[0] < self._until):
                 yield entry if entry[2] in self._users else entry[:2] + (None,)
 
