@@ -160,10 +160,13 @@ def belong(descriptor, group, mode):
 def give_back(user, group, path=database.PATH):
     """Give the writer the journal that SQLite made root's, when root looked into a database that a kill had left.
 
-    In a sticky directory the writer could not remove it, and without that nobody could write any more.
+    In a sticky directory the writer could not remove it, and without that nobody could write any more. What is no plain
+    file there is none of SQLite's: a FIFO would have everybody wait who opens the database.
     """
     for name in BESIDE:
         try:
+            if not stat.S_ISREG(os.lstat(path + name).st_mode):
+                os.unlink(path + name)
             descriptor = os.open(path + name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             continue  # it is not there, or no file of root's
