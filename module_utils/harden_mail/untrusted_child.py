@@ -80,10 +80,13 @@ def _wait_for(process: int) -> None:
 
 def _rows(path: str, reader: int, bounds: Bounds) -> Iterator[Any]:
     wait, left, count, heard = bounds.seconds, bounds.bytes, 0, bytearray()
+    # Unlike select(2), for descriptors of any number.
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
     while True:
         # What is done with rows that came is no waiting.
         began = time.monotonic()
-        is_ready = select.select([reader], [], [], wait)[0]
+        is_ready = poll.poll(max(0.0, wait) * 1000)
         wait -= time.monotonic() - began
         if wait <= 0 or not is_ready:
             raise NotRead(path, "was not read to its end within {0} seconds".format(bounds.seconds))

@@ -1,6 +1,8 @@
 """A process that reads for root as somebody else: with that user's rights, and within bounds."""
 
+import contextlib
 import os
+import resource
 import signal
 import time
 
@@ -178,3 +180,14 @@ def test_who_stops_listening_ends_it():
     rows.close()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_it_answers_where_many_descriptors_are_open():
+    with contextlib.ExitStack() as stack:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < 1500:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(1500, hard), hard))
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1030):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        assert read(lambda: iter(["a"])) == ["a"]

@@ -88,7 +88,9 @@ def main(name, fatal):
     except UserError as error:
         result = {"refused": str(error)}
     result.pop("diff", None)
-    print(json.dumps(dict(result, changes=killing.changes())))
+    print(json.dumps(dict(result, changes=killing.changes())), flush=True)
+    # As it is: to take the watch down, modules would be needed that are gone at the interpreter's end.
+    os._exit(0)
 
 
 if __name__ == "__main__":
