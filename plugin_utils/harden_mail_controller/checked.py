@@ -24,8 +24,8 @@ TOO_LONG = "The host's answer was not understood, so nothing of it counts: it is
     LARGEST >> 20
 )
 
-# As many messages do mail_queue and mail_queue_info list where they are not told.
-LIST_LIMIT = 20
+# As many messages do mail_queue and mail_queue_info list where nobody says how many: the default of limit_listed.
+LIST_LIMIT = 100
 
 # Names in these go to other modules as they are; ansible-core shows none of them before the answer is checked.
 HANDED = ("ansible_facts", "guessed", "guessed_accounts", "kept_accounts")

@@ -9,6 +9,7 @@ import time
 import pytest
 from ansible import errors
 from ansible.plugins.callback import CallbackBase
+from harden_mail.queue.arguments import QUEUE_ARGUMENTS
 from harden_mail_controller import checked
 from harden_mail_controller.answers import MOST_WARNINGS, NotUnderstood, cleaned, understood
 from harden_mail_controller.differences import bounded
@@ -198,12 +199,16 @@ def test_a_host_forges_no_line_of_another(roles, answer):
     assert "has no attribute" not in run.out or "was not understood" in run.out
 
 
+def test_without_a_word_as_many_are_listed_as_the_module_lists():
+    assert QUEUE_ARGUMENTS["limit_listed"]["default"] == checked.LIST_LIMIT
+
+
 def test_no_more_messages_are_listed_than_were_asked_for(roles):
     for name in ("mail_queue_info", "mail_queue"):
         (roles.directory / "library" / (name + ".py")).write_text(
             (roles.directory / "library" / "queue_alert.py").read_text().replace("queue_alert", name)
         )
     roles.answer("mail_queue_info", dict(LISTING, messages=[MESSAGE] * 3000))
-    for limit, listed in (([], 20), (["-e", "queue_limit=30"], 30), (["-e", "queue_limit=x"], 20)):
+    for limit, listed in (([], 20), (["-e", "queue_limit=30"], 30), (["-e", "queue_limit=x"], checked.LIST_LIMIT)):
         run = roles.project.play("playbooks/queue.yml", *limit)
         assert run.out.count(MESSAGE["id"]) == listed
