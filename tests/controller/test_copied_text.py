@@ -11,6 +11,11 @@ from project import ROOT
 from real_roles import ANSWERS, RealRoles
 from test_queue_playbook import LISTING, NO_MAIL, PLAYBOOK, Fleet, changed
 
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core before 2.19
+    trust_as_template = None
+
 KINDS = ("text", "header")
 FORMS = ("json", "key=value", "file")
 # What a role can be given that is no number, no truth and none of a few words.
@@ -139,7 +144,7 @@ def test_a_run_arrives_as_it_was_copied(fleet, traps, form, given_as):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["queue_action", "queue_confirm", "queue_all"])
 def test_what_cannot_be_meant_is_refused_unread(fleet, traps, form, check, name):
-    values = dict({"queue_action": "delete", "queue_select": {"subject": "x"}}, **{name: traps.text(name)})
+    values = dict({"queue_action": "delete", name: traps.text(name)}, queue_select={"subject": "x"})
     run = fleet.project.play(PLAYBOOK, "-vvv", *check, *extra(fleet.directory, form, values))
     assert traps.sprung() == []
     assert run.status == 2
@@ -277,6 +282,48 @@ def test_a_value_that_goes_on_as_other_variables_is_refused(roles, traps, playbo
 )
 def test_what_stands_before_it_or_is_quoted_is_nobody_elses(option):
     assert given._more_than_one(option) is None
+
+
+# As Ansible loads it from -e.
+TEMPLATE = trust_as_template("{{ x }}") if trust_as_template else "{{ x }}"
+# As the documentation shows it, with a subject pasted in: the quote ends the text, and the rest of it is read as well.
+IN_QUOTES = '{"queue_select": {"subject": "SUBJECT"}}'
+SETS = 'x"}, "ansible_connection": "ssh", "ansible_ssh_common_args": "-oProxyCommand=touch${IFS}TRAP", "z": {"y": "'
+
+
+@pytest.mark.parametrize("playbook", ["harden-mail.yml", PLAYBOOK])
+def test_a_quote_in_what_is_copied_sets_no_other_variables(roles, traps, playbook):
+    option = IN_QUOTES.replace("SUBJECT", SETS.replace("TRAP", traps.path("quote")))
+    run = roles.project.play(playbook, "-e", option)
+    assert traps.sprung() == []
+    assert run.status == 2
+    assert "-e gives queue_select, and behind it in the same argument ansible_connection: " in run.out
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (IN_QUOTES.replace("SUBJECT", 'x", "subject": "*'), "-e gives subject twice"),
+        (IN_QUOTES.replace("SUBJECT", 'x"}, "queue_select": {"subject": "*'), "-e gives queue_select twice"),
+        ("{queue_select: {subject: x, subject: '*'}}", "-e gives subject twice"),
+        ("{queue_select: {not: [{sender: a, sender: b}]}}", "-e gives sender twice"),
+        ("{queue_select: {subject: !unsafe x}, queue_action: delete}", "behind it in the same argument queue_action"),
+        ('{"password_audit_exclude": ["x"], "a": [""]}', "-e gives password_audit_exclude, and behind it"),
+        (
+            '{"password_audit_exclude": ["x"], "password_audit_cores": "{{ x }}"}',
+            "in the same argument password_audit_",
+        ),
+        ('{"password_audit_exclude": ["x"], "password_audit_cores": 2}', None),
+        ('{"queue_action": "delete", "queue_confirm": 2, "queue_select": {"subject": "x"}}', None),
+        ('{"password_audit_enabled": true, "password_audit_exclude": ["x", {"a": 1}]}', None),
+        ("{queue_select: &a {not: *a}}", None),
+        ('{"queue_select": ', None),
+        ("queue_select=x", None),
+    ],
+)
+def test_what_json_gives_is_one_value_at_the_end(option, said):
+    sentence = given._more_than_meant(option, {"password_audit_cores": TEMPLATE} if "{{" in option else {})
+    assert sentence is None if said is None else said in sentence
 
 
 @pytest.mark.parametrize("kind", KINDS)

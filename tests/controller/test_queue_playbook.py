@@ -118,7 +118,8 @@ class Fleet:
         (self.directory / "hosts" / host / "answer.json").write_text(json.dumps(answer))
 
     def play(self, *arguments, **extra):
-        return self.project.play(PLAYBOOK, *arguments, "-e", json.dumps(extra))
+        # queue_select has to be the last of them.
+        return self.project.play(PLAYBOOK, *arguments, "-e", json.dumps(extra, sort_keys=True))
 
     def asked(self, host):
         """The options that the module was given on a host, or None: it was not run there."""

@@ -47,7 +47,7 @@ def playbook(host, check=False, **variables):
     """Run playbooks/queue.yml on a host; returns CompletedProcess."""
     return subprocess.run(
         [os.path.join(BIN, "ansible-playbook"), "-i", host.lab.path("inventory.json"), "--limit", host.name]
-        + ["playbooks/queue.yml", "-e", json.dumps(variables)]
+        + ["playbooks/queue.yml", "-e", json.dumps(variables, sort_keys=True)]
         + ["--check"] * check,
         cwd=PROJECT,
         env=dict(os.environ, ANSIBLE_CONFIG=os.path.join(PROJECT, "ansible.cfg"), ANSIBLE_NOCOLOR="1"),
