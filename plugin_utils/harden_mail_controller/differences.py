@@ -8,7 +8,7 @@ import difflib
 import json
 
 from .deadline import TimeIsUp, deadline
-from .text import LONGEST_LINES
+from .text import LONGEST_LINES, clean
 
 # So long may it take to compare what one answer has.
 SECONDS = 3.0
@@ -44,7 +44,14 @@ def bounded(diff):
 
 
 def _shaped(one):
-    return {name: value for name, value in one.items() if isinstance(value, _KINDS.get(name, ()))}
+    kept = {name: value for name, value in one.items() if isinstance(value, _KINDS.get(name, ()))}
+    # Ansible prints these as they are, with no sign before each line.
+    for name in ("before_header", "after_header"):
+        if name in kept:
+            kept[name] = clean(kept[name])
+    if "prepared" in kept:
+        kept["prepared"] = "".join("    " + line for line in kept["prepared"].splitlines(True))
+    return kept
 
 
 def _text(value):

@@ -82,6 +82,20 @@ def test_a_difference_of_wrong_types_shows_nothing_and_stops_no_callback(diff):
     assert CallbackBase()._get_diff(made) == ""
 
 
+def test_no_line_of_a_difference_passes_for_one_of_ansible():
+    diff = {
+        "prepared": FORGED,
+        "before": "a",
+        "after": "b",
+        "before_header": "h" + FORGED,
+        "after_header": "g" + FORGED,
+    }
+    for made in (understood("queue_alert", usual("queue_alert", diff=[diff]))["diff"], cleaned({"diff": diff})["diff"]):
+        said = CallbackBase()._get_diff(made)
+        assert "    ok: [vps2]" in said
+        assert not re.search(r"^(ok|PLAY|vps2)", said, re.MULTILINE)
+
+
 # --- how much, and how long -----------------------------------------------------------------------------------
 
 
