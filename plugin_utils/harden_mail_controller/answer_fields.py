@@ -82,7 +82,7 @@ FIELDS = {
         "notices_left?": "count",
     },
     "mail_queue": {
-        "state": "text",
+        "state": "moved to",
         "matched": "count",
         "moved": "count",
         "states": {EACH: "count"},

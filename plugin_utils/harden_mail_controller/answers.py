@@ -21,6 +21,9 @@ MOST_WARNINGS = 50
 # As module_utils/harden_mail/queue/quarantine.py makes them; the command that takes a run back is copied into a shell.
 RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}\Z", re.ASCII)
 
+# What mail_queue can bring messages to.
+MOVED_TO = ("quarantined", "restored", "held", "released", "deleted")
+
 
 class NotUnderstood(ValueError):
     """One sentence: what of a host's answer is not as the module would say it."""
@@ -231,6 +234,8 @@ WORDS = {
     "lines": (lambda value: isinstance(value, str), lines, "a text"),
     "said": (lambda value: isinstance(value, str), said, "a text"),
     "run": (lambda value: isinstance(value, str) and RUN.match(value), _same, "the name of a run"),
+    # It stands in the line for all hosts.
+    "moved to": (lambda value: isinstance(value, str) and value in MOVED_TO, _same, "a state of mail_queue"),
     # Handed on to another module, so left as it is.
     "name": (lambda value: _is_text(value, LONGEST_NAME), _same, "a text of at most {0}".format(LONGEST_NAME)),
     "diff": (_is_diff, _diff, "a difference"),

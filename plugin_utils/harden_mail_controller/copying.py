@@ -12,6 +12,10 @@ GENERAL = (
     "as a program on this machine. To select these messages:"
 )
 
+# In a command, these end the quotes around a text, or stand for another sign.
+QUOTES = ("'", '"', "\\")
+QUOTED = "A quote in a text that is pasted into a command ends it, and the rest would be run. To select these messages:"
+
 # A pattern with fewer letters than this of its own would mean other messages, too.
 FEWEST_LETTERS = 4
 
@@ -52,18 +56,24 @@ def is_alone(text):
 
 
 def ways(pairs):
-    """Lines on how to select the first few texts that hold a template; none where no text does.
+    """Lines on how to select the first few texts that hold a template or a quote; none where no text does.
 
     :param pairs: iterable of (key of ``queue_select``, cleaned text)
     """
-    found = list(dict.fromkeys((key, text) for key, text in pairs if has_template(text)))
+    texts = list(dict.fromkeys(pairs))
+    templates = [pair for pair in texts if has_template(pair[1])]
+    quoted = [pair for pair in texts if pair not in templates and any(sign in pair[1] for sign in QUOTES)]
+    return _ways(GENERAL, templates, True) + _ways(QUOTED, quoted, False)
+
+
+def _ways(heading, found, into_files):
     if not found:
         return []
-    lines = ["  " + GENERAL]
+    lines = ["  " + heading]
     for key, text in found[:MOST]:
         if is_alone(text):
-            file = "    in a file: {0}: {1}".format(key, in_file(pattern_of(text)))
-            lines += ["    " + on_command_line(key, text), file]
+            lines.append("    " + on_command_line(key, text))
+            lines += ["    in a file: {0}: {1}".format(key, in_file(pattern_of(text)))] if into_files else []
         else:
             lines.append("    {0} {1}: by its id, since no pattern means this one alone".format(key, in_file(text)))
     if len(found) > MOST:

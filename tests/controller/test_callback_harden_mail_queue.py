@@ -252,7 +252,6 @@ def told(**values):
 
 def test_nothing_of_an_answer_steers_the_terminal():
     answer = told(
-        state="quar" + ESCAPES,
         run=RUN,
         states={"deferred" + ESCAPES: 1},
         evidence=[ESCAPES],
@@ -292,7 +291,8 @@ def test_the_command_to_copy_is_one_command():
         ({"states": ["deferred"]}, "states is a list, not a dictionary"),
         ({"messages": [{"id": "x"}]}, "messages[0].instance is missing."),
         ({"evidence": "x"}, "evidence is the text 'x', not a list"),
-        ({"state": None}, "state is null, not a text"),
+        ({"state": None}, "state is null, not a state of mail_queue"),
+        ({"state": "held, 9 hosts: in order"}, "not a state of mail_queue"),
     ],
 )
 def test_a_bad_host_costs_its_own_row(values, said):

@@ -46,6 +46,24 @@ def test_each_text_is_printed_once_and_no_more_than_three():
     assert len(many) == 8 and many[-1] == "    and 6 more"
 
 
+def test_a_text_with_a_quote_has_its_command():
+    pairs = [
+        ("subject", "x'; touch /tmp/x; '"),
+        ("subject", "plain"),
+        ("sender", '"abcd"}, "b": {"c'),
+        ("subject", "{{ it's yours }}"),
+    ]
+    lines = copying.ways(pairs)
+    assert lines[0] == "  " + copying.GENERAL and len(lines) == 6
+    assert lines[3] == "  " + copying.QUOTED
+    for line, (key, text) in zip(lines[4:], (pairs[0], pairs[2])):
+        words = shlex.split(line)
+        assert words[0] == "-e" and len(words) == 2
+        assert json.loads(words[1]) == {"queue_select": {key: text.replace("{", "?").replace("}", "?")}}
+    many = copying.ways([("subject", "it's " + str(number) + "abc") for number in range(9)])
+    assert len(many) == 5 and many[-1] == "    and 6 more"
+
+
 UNRELATED = ["your invoice", "re: your invoice", "five5", "Hello", "ご請求書"]
 
 
