@@ -15,8 +15,9 @@ _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 _SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
-# Invisible though their category doesn't say so: combining grapheme joiner, Hangul and Khmer fillers.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+# Invisible though their category doesn't say so: combining grapheme joiner, Hangul and Khmer fillers, Braille's blank
+# (by which a line is filled up to where the terminal begins the next).
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 # What is dropped before texts are compared: Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt), and
 # control characters other than white space.

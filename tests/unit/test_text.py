@@ -38,6 +38,7 @@ STEERS = set(
         ("line\u2028paragraph\u2029", "line\\u2028paragraph\\u2029"),
         ("free\u200bmoney\ufeff", "free\\u200bmoney\\ufeff"),
         ("\u3164", "\\u3164"),
+        ("\u2800", "\\u2800"),
         ("half a pair \ud83d", "half a pair \\ud83d"),
         ("private \ue000, not yet assigned \U0010ffff", "private \\ue000, not yet assigned \\U0010ffff"),
         ("tag \U000e0041", "tag \\U000e0041"),
