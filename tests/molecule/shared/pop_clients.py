@@ -146,6 +146,10 @@ def tidy_up(host):
 
 
 def run(host, fatal=0, **options):
-    """The work of pop_before_smtp: its result (dict), or None when it was killed before its change ``fatal``."""
+    """The work of pop_before_smtp: its result (dict), or None when it was killed before its change ``fatal``.
+
+    :raises AssertionError: with the sentence, where it was refused
+    """
     result = work(host, "pop_before_smtp", fatal, **options)
+    assert "refused" not in result, result["refused"]
     return None if "killed" in result else result
