@@ -251,8 +251,8 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.harden_mail import module_runner as surface
 from ansible.module_utils.harden_mail.host.facts import gather, why_not_applicable
+from ansible.module_utils.harden_mail.module_runner import run_module
 from ansible.module_utils.harden_mail.system import System
 
 
@@ -267,7 +267,7 @@ def find_out(_params, _check_mode):
 
 
 def main():
-    surface.run_module(AnsibleModule(argument_spec={}, supports_check_mode=True), find_out)
+    run_module(AnsibleModule(argument_spec={}, supports_check_mode=True), find_out)
 
 
 if __name__ == "__main__":

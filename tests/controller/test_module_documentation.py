@@ -8,13 +8,14 @@ import sys
 import ansible.module_utils
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "library").glob("*.py"))
 # Of a result, what Ansible takes for its own: a task with a true `skipped` has not run.
 ANSIBLES_OWN = {"skipped", "failed", "results", "unreachable", "warnings", "deprecations", "exception", "invocation"}
 # A specification's keys that the documentation repeats, and what each is when it is not said.
-REPEATED = {"type": "str", "default": None, "required": False, "choices": None, "elements": None}
+REPEATED = {"type": "str", "default": None, "required": False, "choices": None, "elements": None, "aliases": None}
 
 
 class Stopped(Exception):
@@ -123,3 +124,11 @@ def test_each_example_names_the_module_and_options_that_exist(path, load):
     assert any(path.stem in task for task in examples)
     for task in examples:
         assert set(task.get(path.stem) or {}) <= set(options), task["name"]
+
+
+def test_a_former_name_of_an_option_works_and_is_deprecated(arguments_of):
+    specification = arguments_of(ROOT / "library" / "smtp25_without_auth.py")["argument_spec"]
+    validated = ArgumentSpecValidator(specification).validate({"mend": False})
+    assert validated.error_messages == [] and validated.validated_parameters["remediate"] is False
+    (deprecation,) = validated._deprecations
+    assert "'mend'" in deprecation["msg"] and deprecation["version"] == "1.0.0"

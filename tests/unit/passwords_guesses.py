@@ -32,6 +32,23 @@ WORDS = Words(own, general, QUOTAS)
 PLACES = {"_WAVE": guessing, "_ALONE": guessing, "PIECE": jobs, "_BLOCK_SECONDS": worker}
 
 
+def watched(monkeypatch):
+    """Have each word that is tried noted: list of (group, word)."""
+    seen, real = [], hashes.matcher
+
+    def matcher(group, digests):
+        match = real(group, digests)
+
+        def noting(words):
+            seen.extend((group, word) for word in words)
+            return match(words)
+
+        return noting
+
+    monkeypatch.setattr(worker, "matcher", matcher)
+    return seen
+
+
 def slow_are(monkeypatch, kind, seconds=0.01):
     """Have groups of a kind taken for slow ones, of which a guess takes so long."""
     for module in (guessing, speed_groups):

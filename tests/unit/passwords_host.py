@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+import os
 
 from harden_mail.errors import UserError
 from harden_mail.passwords import audit
 from harden_mail.passwords.account import Account
+from harden_mail.passwords.stores import registry
 from harden_mail.passwords.stores.store import Store
 
 USERS = "/etc/dovecot/users"
@@ -88,3 +90,29 @@ class Dated(Broken):
 def audit_account(name, stored, **values):
     usual = {"scheme": "CRYPT", "store": "broken", "hints": (), "changed": None, "active": True}
     return Account(name=name, stored=stored, **dict(usual, **values))
+
+
+def use_few_guesses(monkeypatch):
+    """Have an audit make guesses that are quickly at their end."""
+
+    def general(lists_dir, _today):
+        yield [b"123456", b"secret", b"qwerty"], "common"
+        for name in sorted(os.listdir(lists_dir)) if lists_dir else ():
+            with open(os.path.join(lists_dir, name), "rb") as handle:
+                yield handle.read().split(), "own-list"
+        for start in range(0, 1500, 100):
+            yield [b"%d-" % number for number in range(start, start + 100)], "digits"
+
+    def derived(name, _hints, _today):
+        local = name.partition("@")[0]
+        for tail in ["", "1", "123", *map(str, range(2000, 2030))]:
+            yield (local + tail).encode(), "account"
+
+    monkeypatch.setattr(audit, "general_batches", general)
+    monkeypatch.setattr(audit, "derived", derived)
+    monkeypatch.setattr(audit, "QUOTAS", QUOTAS)
+
+
+def use_odd_stores(monkeypatch):
+    monkeypatch.setitem(registry.STORES, "broken", Broken)
+    monkeypatch.setitem(registry.STORES, "dated", Dated)

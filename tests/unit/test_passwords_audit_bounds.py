@@ -15,29 +15,23 @@ from harden_mail.passwords import audit, notebook
 from harden_mail.passwords.guessing import run as guessing
 from harden_mail.passwords.hashes.base import Unreadable
 from harden_mail.passwords.stores import registry
-from passwords_host import PARAMETERS, QUOTAS, USERS, Broken, Dated, audit_account, of, run, ssha, users
+from passwords_host import (
+    PARAMETERS,
+    USERS,
+    Broken,
+    audit_account,
+    of,
+    run,
+    ssha,
+    use_few_guesses,
+    use_odd_stores,
+    users,
+)
 
 
 @pytest.fixture(autouse=True)
 def few_guesses(monkeypatch):
-    """Guesses that are quickly at their end."""
-
-    def general(lists_dir, _today):
-        yield [b"123456", b"secret", b"qwerty"], "common"
-        for name in sorted(os.listdir(lists_dir)) if lists_dir else ():
-            with open(os.path.join(lists_dir, name), "rb") as handle:
-                yield handle.read().split(), "own-list"
-        for start in range(0, 1500, 100):
-            yield [b"%d-" % number for number in range(start, start + 100)], "digits"
-
-    def derived(name, _hints, _today):
-        local = name.partition("@")[0]
-        for tail in ["", "1", "123", *map(str, range(2000, 2030))]:
-            yield (local + tail).encode(), "account"
-
-    monkeypatch.setattr(audit, "general_batches", general)
-    monkeypatch.setattr(audit, "derived", derived)
-    monkeypatch.setattr(audit, "QUOTAS", QUOTAS)
+    use_few_guesses(monkeypatch)
 
 
 @pytest.fixture
@@ -47,8 +41,7 @@ def system(tmp_path):
 
 @pytest.fixture
 def odd_stores(monkeypatch):
-    monkeypatch.setitem(registry.STORES, "broken", Broken)
-    monkeypatch.setitem(registry.STORES, "dated", Dated)
+    use_odd_stores(monkeypatch)
 
 
 def test_what_was_found_is_kept_when_a_process_is_killed(system, monkeypatch):

@@ -6,32 +6,26 @@ import os
 import pytest
 from fake_system import FakeSystem
 from harden_mail.errors import UserError
-from harden_mail.passwords import audit, notebook
+from harden_mail.passwords import notebook
 from harden_mail.passwords.stores import registry
 from harden_mail.paths import BLOCK_NOTEBOOK
-from passwords_host import PARAMETERS, QUOTAS, USERS, Broken, Dated, audit_account, later, run, ssha, users
+from passwords_host import (
+    PARAMETERS,
+    USERS,
+    Broken,
+    audit_account,
+    later,
+    run,
+    ssha,
+    use_few_guesses,
+    use_odd_stores,
+    users,
+)
 
 
 @pytest.fixture(autouse=True)
 def few_guesses(monkeypatch):
-    """Guesses that are quickly at their end."""
-
-    def general(lists_dir, _today):
-        yield [b"123456", b"secret", b"qwerty"], "common"
-        for name in sorted(os.listdir(lists_dir)) if lists_dir else ():
-            with open(os.path.join(lists_dir, name), "rb") as handle:
-                yield handle.read().split(), "own-list"
-        for start in range(0, 1500, 100):
-            yield [b"%d-" % number for number in range(start, start + 100)], "digits"
-
-    def derived(name, _hints, _today):
-        local = name.partition("@")[0]
-        for tail in ["", "1", "123", *map(str, range(2000, 2030))]:
-            yield (local + tail).encode(), "account"
-
-    monkeypatch.setattr(audit, "general_batches", general)
-    monkeypatch.setattr(audit, "derived", derived)
-    monkeypatch.setattr(audit, "QUOTAS", QUOTAS)
+    use_few_guesses(monkeypatch)
 
 
 @pytest.fixture
@@ -41,8 +35,7 @@ def system(tmp_path):
 
 @pytest.fixture
 def odd_stores(monkeypatch):
-    monkeypatch.setitem(registry.STORES, "broken", Broken)
-    monkeypatch.setitem(registry.STORES, "dated", Dated)
+    use_odd_stores(monkeypatch)
 
 
 def test_a_store_that_is_down_lifts_no_block(system, odd_stores, monkeypatch):

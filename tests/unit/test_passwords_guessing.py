@@ -16,7 +16,21 @@ from harden_mail.passwords.hashes import parse as hashes
 from harden_mail.passwords.notebook import Entry
 from hypothesis import given
 from hypothesis import strategies as st
-from passwords_guesses import NO_LIMITS, PLACES, QUOTAS, WORDS, general, guess, mac, mixed, own, ssha, state, target
+from passwords_guesses import (
+    NO_LIMITS,
+    PLACES,
+    QUOTAS,
+    WORDS,
+    general,
+    guess,
+    mac,
+    mixed,
+    own,
+    ssha,
+    state,
+    target,
+    watched,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,23 +73,6 @@ def test_another_accounts_own_words_are_not_tried():
     bob = target("bob", "{PLAIN}alice0")
     assert guess([bob, target("alice", "{PLAIN}x-x")]) is True
     assert bob.entry.kind is None
-
-
-def watched(monkeypatch):
-    """Have each word that is tried noted: list of (group, word)."""
-    seen, real = [], hashes.matcher
-
-    def matcher(group, digests):
-        match = real(group, digests)
-
-        def noting(words):
-            seen.extend((group, word) for word in words)
-            return match(words)
-
-        return noting
-
-    monkeypatch.setattr(worker, "matcher", matcher)
-    return seen
 
 
 def test_everybodys_first_guesses_come_before_anybodys_next(monkeypatch):

@@ -26,24 +26,8 @@ from passwords_guesses import (
     ssha,
     state,
     target,
+    watched,
 )
-
-
-def watched(monkeypatch):
-    """Have each word that is tried noted: list of (group, word)."""
-    seen, real = [], hashes.matcher
-
-    def matcher(group, digests):
-        match = real(group, digests)
-
-        def noting(words):
-            seen.extend((group, word) for word in words)
-            return match(words)
-
-        return noting
-
-    monkeypatch.setattr(worker, "matcher", matcher)
-    return seen
 
 
 def test_time_ends_and_everybody_has_had_about_the_same(monkeypatch):

@@ -1,16 +1,16 @@
 """What an audit of passwords says: the worst first, capped, masked by choice, and never more than it may."""
 
 import pytest
-from harden_mail.passwords import result as told
+from harden_mail.passwords import result as answers
 from harden_mail.passwords.candidates import KINDS
 from harden_mail.passwords.notebook import Entry
 
 OPTIONS = {"max_age_days": None, "mask_accounts": False, "name_guessed": True, "limit_listed": 20}
-AUDIT_RUN = told.AuditRun(True, False, 12.0, 0.0, 0, [], [])
+AUDIT_RUN = answers.AuditRun(True, False, 12.0, 0.0, 0, [], [])
 
 
 def account(name, guess=None, scheme="SHA512-CRYPT", **values):
-    one = told.Checked(name, "dovecot-passwd-file")
+    one = answers.Checked(name, "dovecot-passwd-file")
     one.scheme, one.entry = scheme, Entry(bytes.fromhex("0123456789abcdef" * 4), "dovecot-passwd-file", 1)
     one.entry.own, one.entry.general = values.pop("tried", (0, 0))
     if guess:
@@ -21,13 +21,13 @@ def account(name, guess=None, scheme="SHA512-CRYPT", **values):
 
 
 def unread(name, reason, is_harmless=False):
-    one = told.Checked(name, "shadow")
+    one = answers.Checked(name, "shadow")
     one.reason, one.is_harmless = reason, is_harmless
     return one
 
 
 def result(accounts, audit_run=AUDIT_RUN, **options):
-    return told.result(accounts, dict(OPTIONS, **options), audit_run)
+    return answers.result(accounts, dict(OPTIONS, **options), audit_run)
 
 
 ALL = [
@@ -201,7 +201,7 @@ def test_age_matters_only_when_asked_and_not_for_those_who_cannot_log_in():
 
 
 def test_each_kind_of_rule_has_words():
-    assert set(KINDS) <= set(told.KINDS)
+    assert set(KINDS) <= set(answers.KINDS)
 
 
 def test_nothing_says_that_a_password_is_strong():
@@ -235,9 +235,9 @@ def test_that_nothing_follows_for_a_name_that_nobody_can_be_given_is_said():
 
 
 def test_whose_blocks_stay_is_said():
-    assert told.of_missed(0, 0, True, 60) == []
-    (sentence,) = told.of_missed(2, 1, True, 60)
+    assert answers.of_missed(0, 0, True, 60) == []
+    (sentence,) = answers.of_missed(2, 1, True, 60)
     assert sentence.startswith("2 accounts with guessed passwords are in sources that could not be read as a whole")
     assert "1 that is blocked stays so for 60 days" in sentence
-    (sentence,) = told.of_missed(0, 3, False, 60)
+    (sentence,) = answers.of_missed(0, 3, False, 60)
     assert "blocks stay until everybody was tried again, for 60 days at most (3 accounts)" in sentence

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 from fake_system import FakeSystem
-from harden_mail import trusted_proxies as told_addresses
+from harden_mail import trusted_proxies
 from harden_mail.system import Completed
 
 DIR = "/etc/postfix"
@@ -32,7 +32,7 @@ class Host:
         return "{0} = {1}\n".format(name, self.main.get(name, ""))
 
     def findings(self):
-        return told_addresses.postfix_findings(self.system, [DIR])
+        return trusted_proxies.postfix_findings(self.system, [DIR])
 
 
 def test_a_usual_host_has_none(tmp_path):
@@ -74,7 +74,7 @@ def test_port_25_with_auth_counts_and_behind_a_postscreen_what_that_believes(tmp
 
 def test_a_postfix_that_says_nothing_is_no_postfix_in_order(tmp_path):
     system = FakeSystem(tmp_path, {"postconf": Completed(1, "", "fatal: open /etc/postfix/main.cf")})
-    (finding,) = told_addresses.postfix_findings(system, [DIR])
+    (finding,) = trusted_proxies.postfix_findings(system, [DIR])
     assert "can't be asked" in finding
 
 
@@ -89,7 +89,7 @@ EXEMPT = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "::1/128", "203
 
 
 def dovecot(tmp_path, said):
-    return told_addresses.dovecot_findings(FakeSystem(tmp_path, {"doveconf -n": said}), EXEMPT)
+    return trusted_proxies.dovecot_findings(FakeSystem(tmp_path, {"doveconf -n": said}), EXEMPT)
 
 
 @pytest.mark.parametrize("form", [OF_2_3, OF_2_4, IN_A_FILTER, AS_A_BLOCK])
@@ -119,5 +119,5 @@ def test_a_proxy_is_believed_where_there_is_a_port_for_it(tmp_path):
 
 def test_a_dovecot_that_says_nothing_is_no_dovecot_in_order(tmp_path):
     system = FakeSystem(tmp_path, {"doveconf": Completed(89, "", "doveconf: Fatal: Error in configuration file")})
-    (finding,) = told_addresses.dovecot_findings(system, EXEMPT)
+    (finding,) = trusted_proxies.dovecot_findings(system, EXEMPT)
     assert "can't be asked" in finding

@@ -14,7 +14,7 @@ from ..module_runner import place_of
 from ..paths import PASSWORDS_LOCK, PASSWORDS_QUESTION, PASSWORDS_STATE
 from ..text import ascii_lower, printable
 from . import notebook
-from . import result as told
+from . import result as answers
 from .audit_lists import Wanted, lists_dir
 from .candidates import QUOTAS, derived, fingerprint, general_batches
 from .candidates.hibp import PwnedFile
@@ -179,10 +179,10 @@ class _Audit:
         knows_all = self._notebook.is_whole and not self._notebook.missed()
         seconds = time.monotonic() - self._began + self._params["spent_seconds"]
         is_look = self._is_check and not is_finished
-        audit_run = told.AuditRun(
+        audit_run = answers.AuditRun(
             is_finished, is_look, seconds, guessing.waited, self._excluded, self._problems, self._notes(guessing, kept)
         )
-        answer = told.result(self._checked, self._params, audit_run)
+        answer = answers.result(self._checked, self._params, audit_run)
         everyone, behind = guessing.reached()
         progress = {
             "accounts": len(self._targets),
@@ -232,7 +232,7 @@ class _Audit:
         if any(fnmatch.fnmatchcase(ascii_lower(account.name), ascii_lower(glob)) for glob in self._params["exclude"]):
             self._excluded += 1
             return
-        one = told.Checked(account.name, account.store)
+        one = answers.Checked(account.name, account.store)
         self._checked.append(one)
         if not account.active:
             one.reason, one.is_harmless = _DISABLED, True
@@ -345,7 +345,7 @@ class _Audit:
             notes = [process_guard.PARTLY]
         if self._notebook.lost:
             notes.append(self._notebook.lost)
-        notes += told.of_missed(self._notebook.missed(), len(kept), self._notebook.is_whole, notebook.KEPT_DAYS)
+        notes += answers.of_missed(self._notebook.missed(), len(kept), self._notebook.is_whole, notebook.KEPT_DAYS)
         if self._lists is None:
             notes.append(
                 "Without word lists{0}: only what is made of names, dates, digits and keyboards was tried.".format(

@@ -11,7 +11,8 @@ import re
 import shutil
 import signal
 import time
-from typing import Dict, NamedTuple, Optional, Tuple
+from types import MappingProxyType
+from typing import Mapping, NamedTuple, Optional, Tuple
 
 from ...errors import CommandError, UserError
 from ...host.users import MAIL_SYSTEM, ROOT_ALONE, as_good, text_of_root
@@ -44,7 +45,7 @@ class Connection(NamedTuple):
     socket: Optional[str] = None
     path: Optional[str] = None
     options_file: Optional[str] = None
-    more: Dict[str, str] = {}  # noqa: RUF012 -- nobody writes into it
+    more: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return "Connection({0}, {1})".format(self.database, self.name or self.path)
