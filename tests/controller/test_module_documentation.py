@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import runpy
 import sys
+import types
 
 import ansible.module_utils
 import pytest
@@ -126,9 +127,18 @@ def test_each_example_names_the_module_and_options_that_exist(path, load):
         assert set(task.get(path.stem) or {}) <= set(options), task["name"]
 
 
-def test_a_former_name_of_an_option_works_and_is_deprecated(arguments_of):
-    specification = arguments_of(ROOT / "library" / "smtp25_without_auth.py")["argument_spec"]
-    validated = ArgumentSpecValidator(specification).validate({"mend": False})
-    assert validated.error_messages == [] and validated.validated_parameters["remediate"] is False
-    (deprecation,) = validated._deprecations
-    assert "'mend'" in deprecation["msg"] and deprecation["version"] == "1.0.0"
+@pytest.mark.parametrize("name", ["mend", "remediate"])
+def test_a_former_name_of_an_option_works_and_is_said(load, monkeypatch, name):
+    module, warned, params = load(ROOT / "library" / "smtp25_without_auth.py"), [], {}
+
+    def made(argument_spec, **_keywords):
+        validated = ArgumentSpecValidator(argument_spec).validate({name: False})
+        assert validated.error_messages == []
+        params.update(validated.validated_parameters)
+        return types.SimpleNamespace(params=params, warn=warned.append)
+
+    monkeypatch.setattr(module, "AnsibleModule", made)
+    monkeypatch.setattr(module, "run_module", lambda *_: None)
+    module.main()
+    assert params["remediate"] is False
+    assert len(warned) == (name == "mend")
